@@ -1,0 +1,1 @@
+"""Autoencoders as one objective: Lightning modules, regularizers, corrupted pairs and pictures."""

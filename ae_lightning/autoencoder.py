@@ -1,0 +1,323 @@
+"""The one autoencoder: parts, their objective, and how it trains and is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from ae_lightning.allocator import keep_freed_memory
+from ae_lightning.distributed import gather, rank_and_world
+from ae_lightning.distributions import sample_by_index
+from ae_lightning.likelihoods import Likelihood
+from ae_lightning.metrics import Evaluation
+from ae_lightning.nn import Network
+from ae_lightning.parts import Part, Recorded, UsageError, rebuild
+from ae_lightning.posteriors import Posterior
+from ae_lightning.priors import Prior, StandardNormal
+from ae_lightning.randomness import seed_of
+from ae_lightning.regularizers.base import Regularizer
+from ae_lightning.regularizers.schedules import Clock, Schedule
+from ae_lightning.types import ForwardPass, Pair
+
+# "rate" is free for the Rate penalty; what evaluation calls the rate is always KL(q ‖ p).
+RESERVED = {"loss", "distortion", "elbo", "psnr", "active_units", "dead_units", "bound"} | (
+    set(Evaluation.measured) - {"rate"}
+)
+
+
+class AutoEncoder(Recorded, LightningModule):
+    r"""An autoencoder put together from parts, trained on the one objective.
+
+    .. math:: E_{q(z|\tilde x)}[-\log p(x|z)] + \sum_k w_k(t)\, \Omega_k
+
+    in nats per example: summed over the event, averaged over the batch.
+
+    Args:
+        shape: the data's shape S, such as (1, 28, 28).
+        latent: the code's size K.
+        encoder, posterior: x̃ -> features -> q(z|x̃).
+        decoder, likelihood: z -> features -> p(x|z).
+        prior: p(z); standard normal, if None.
+        regularizers: the penalties Ω_k by name, each with its weight.
+        samples: R, how many samples of q a stochastic posterior draws for an example.
+        optimizer: makes the optimizer from the parameters.
+        lr_schedule: multiplies the optimizer's learning rate; constant, if None.
+        value_range: the smallest and largest value of the data; None where unbounded.
+        seed: what training noise and evaluation noise are functions of.
+
+    Raises:
+        UsageError: where the parts contradict each other or the data.
+    """
+
+    needs_corruption: ClassVar[bool] = False  # clean pairs are refused
+    bound_terms: ClassVar[tuple[str, ...]] = ("distortion",)
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        latent: int,
+        encoder: Network,
+        posterior: Posterior,
+        decoder: Network,
+        likelihood: Likelihood,
+        prior: Prior | None = None,
+        regularizers: dict[str, Regularizer] | None = None,
+        samples: int = 1,
+        optimizer: Callable[[Iterable[Any]], Optimizer] = partial(Adam, lr=1e-3, fused=True),
+        lr_schedule: Schedule | None = None,
+        value_range: tuple[float, float] | None = (0.0, 1.0),
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if min(latent, samples, *shape) < 1:
+            raise UsageError(
+                f"latent {latent}, samples {samples} and shape {tuple(shape)} must be at least 1."
+            )
+        if likelihood.unit_interval and (value_range is None or tuple(value_range) != (0.0, 1.0)):
+            name = type(likelihood).__name__
+            raise UsageError(f"{name} is for data in [0, 1], and these are not: use Gaussian.")
+        self.shape, self.latent, self.samples = tuple(shape), latent, samples
+        self.value_range, self.seed = value_range, seed
+        self.optimizer, self.lr_schedule = optimizer, lr_schedule
+        self.encoder, self.posterior = encoder, posterior
+        self.decoder, self.likelihood = decoder, likelihood
+        self.prior = StandardNormal() if prior is None else prior
+        self.regularizers = nn.ModuleDict()
+        for name, penalty in (regularizers or {}).items():
+            if not name.isidentifier() or name in RESERVED or hasattr(nn.ModuleDict, name):
+                raise UsageError(f"a regularizer cannot be named {name}: choose another name.")
+            self.regularizers[name] = penalty
+        self._build()
+        self.clock = Clock()
+        self.register_buffer("started", torch.tensor(False))
+        terms = ("loss", *self.bound_terms, *self.regularizers)
+        self.evaluations = nn.ModuleDict({s: Evaluation(latent, terms) for s in ("val", "test")})
+        self.save_hyperparameters(self.record)
+
+    def _build(self) -> None:
+        for part in self.children():
+            if isinstance(part, Part) and part.__dict__.setdefault("owner", id(self)) != id(self):
+                name = type(part).__name__
+                raise UsageError(f"this {name} belongs to another model: give each its own parts.")
+        self.posterior.build(self.latent)
+        self.likelihood.build(self.shape)
+        self.encoder.build(self.shape, (self.posterior.features(self.latent),))
+        features = self.likelihood.features(self.shape)
+        self.decoder.build((self.latent,), features, mirror=self.encoder)
+        self.prior.build(self.latent, self.shape, self.encode)
+        for penalty in self.regularizers.values():
+            penalty.check(self)
+
+    # ------------------------------------------------------------------ the model
+
+    def encode(self, x: Tensor) -> Distribution:
+        """Return q(z|x), with batch (B,) and event (K,), for x (B, *S)."""
+        return self.posterior(self.encoder(x))  # type: ignore[no-any-return]
+
+    def code(self, x: Tensor) -> Tensor:
+        """Return f(x), the mean of q(z|x): (B, *S) -> (B, K)."""
+        return self.encode(x).mean
+
+    def decode(self, z: Tensor) -> Distribution:
+        """Return p(x|z), with event S and the batch of z (*batch, K)."""
+        features = self.decoder(z.flatten(0, -2))
+        return self.likelihood(features.unflatten(0, z.shape[:-1]))  # type: ignore[no-any-return]
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return r(x), the mean of p(x|f(x)): (B, *S) -> (B, *S)."""
+        return self.decode(self.code(x)).mean
+
+    forward = reconstruct
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """Return the means (n, *S) of p(x|z) at n draws of the prior."""
+        return self.decode(self.prior().sample((n,))).mean
+
+    # -------------------------------------------------------------- the objective
+
+    def propagate(self, pair: Pair) -> ForwardPass:
+        """Run a pair through encoder, posterior, decoder and likelihood."""
+        features = self.encoder(pair.x_tilde)
+        q = self.posterior(features)
+        R = self.samples if self.posterior.stochastic else 1
+        # Evaluation noise is keyed on the example, so that any batch size gives the same.
+        z = q.rsample((R,)) if self.training else sample_by_index(q, R, self.seed, pair.index)
+        return ForwardPass(pair.x, pair.x_tilde, features, q, z, self.decode(z))
+
+    def distortion(self, out: ForwardPass) -> Tensor:
+        """D = −E_q log p(x|z), in nats: (B,)."""
+        return -out.p.log_prob(out.x).mean(0)
+
+    def objective(self, out: ForwardPass) -> dict[str, Tensor]:
+        """Return the loss, the distortion and every raw penalty of non-zero weight, as batch means.
+
+        loss = distortion + Σ weight · penalty, at the weights of `self.clock`.
+        """
+        return self.penalised({"distortion": self.distortion(out).mean()}, out)
+
+    def penalised(self, bound: dict[str, Tensor], out: ForwardPass) -> dict[str, Tensor]:
+        """Add up a bound's terms and the weighted penalties to the loss, keeping each raw."""
+        terms = dict(bound)
+        loss = torch.stack(list(bound.values())).sum()
+        for name, weight in self.weights().items():
+            if weight != 0:
+                terms[name] = self.regularizers[name](self, out).mean()
+                loss = loss + weight * terms[name]
+        return {"loss": loss, **terms}
+
+    def weights(self) -> dict[str, float]:
+        """Every penalty's weight at `self.clock`."""
+        return {name: r.weight_at(self.clock) for name, r in self.regularizers.items()}
+
+    # ------------------------------------------------------------------- training
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(self.parameters())
+        if (schedule := self.lr_schedule) is None:
+            return optimizer
+
+        def factor(step: int) -> float:
+            return schedule(self._now()._replace(step=step))
+
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
+        }
+
+    def _now(self) -> Clock:
+        return Clock(self.global_step, self.current_epoch, self._total_steps)
+
+    def on_fit_start(self) -> None:
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self.clock = self._now()
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            total = self.trainer.estimated_stepping_batches
+            self._total_steps = int(total) if total < float("inf") else 0
+
+    def on_train_batch_start(self, batch: Pair, batch_idx: int) -> None:
+        rank, _ = rank_and_world()
+        torch.manual_seed(seed_of(self.seed, self.current_epoch, batch_idx, rank))
+        self.clock = self._now()
+        if self.global_step == 0:
+            self._check_corruption(batch)
+            if not self.started:
+                self.start(gather(batch.x))
+
+    def _check_corruption(self, batch: Pair) -> None:
+        if self.needs_corruption and torch.equal(batch.x_tilde, batch.x):
+            raise UsageError(
+                f"{type(self).__name__} was given clean pairs only: add a corruption to the data, "
+                "such as GaussianNoise(sigma=0.3) or Masking(p=0.3)."
+            )
+
+    @torch.no_grad()
+    def start(self, x: Tensor) -> None:
+        """Start from a first batch (B, *S): the code centred, the reconstruction at the mean."""
+        mean = x.mean(0)
+        self.encoder.centre(mean, None)
+        self.decoder.centre(None, self.likelihood.link(mean))
+        self.prior.start(x)
+        self.started.fill_(True)
+
+    def training_step(self, batch: Pair, batch_idx: int) -> Tensor:
+        out = self.propagate(batch)
+        terms = self.objective(out)
+        # A call of self.log costs as much as a twentieth of a small model's step.
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+            self._log_terms(terms, out)
+        return terms["loss"]
+
+    def _log_terms(self, terms: dict[str, Tensor], out: ForwardPass) -> None:
+        self._watch(terms, out)
+        values = {f"train/{name}": value.detach() for name, value in terms.items()}
+        for name, weight in self.weights().items():
+            if isinstance(self.regularizers[name].weight, Schedule):
+                values[f"train/{name}_weight"] = torch.tensor(weight)
+        self.log("train/loss", values.pop("train/loss"), prog_bar=True)
+        self.log_dict(values)
+
+    def _watch(self, terms: dict[str, Tensor], out: ForwardPass) -> None:
+        """Add the raw penalties whose weight is 0 now, without a trace on training."""
+        devices = [out.x.device] if out.x.is_cuda else []
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            for name in self.regularizers.keys() - terms.keys():
+                terms[name] = self.regularizers[name](self, out).mean()
+
+    # ----------------------------------------------------------------- evaluation
+
+    def _evaluate(self, stage: str, batch: Pair) -> None:
+        out = self.propagate(batch)
+        terms = self.objective(out)
+        self._watch(terms, out)
+        self.evaluations[stage].update(self, out, terms)
+
+    def _log_evaluation(self, stage: str) -> None:
+        evaluation = self.evaluations[stage]
+        values = {f"{stage}/{name}": value for name, value in evaluation.compute().items()}
+        self.log_dict(values, sync_dist=rank_and_world()[1] > 1)
+        evaluation.reset()
+
+    def validation_step(self, batch: Pair, batch_idx: int) -> None:
+        self._evaluate("val", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_evaluation("val")
+
+    def test_step(self, batch: Pair, batch_idx: int) -> None:
+        self._evaluate("test", batch)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_evaluation("test")
+
+    def predict_step(self, batch: Pair, batch_idx: int) -> dict[str, Tensor]:
+        """Return code, reconstruction, distortion, label and index of every example."""
+        out = self.propagate(batch)
+        return {
+            "code": out.q.mean,
+            "reconstruction": self.reconstruct(batch.x_tilde),
+            "distortion": self.distortion(out),
+            "label": batch.y,
+            "index": batch.index,
+        }
+
+    # ---------------------------------------------------------------- checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["clock"] = list(self.clock)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.clock = Clock(*checkpoint["clock"])
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | Path, map_location: Any = "cpu", **changes: Any
+    ) -> Self:
+        """Rebuild a model, in evaluation mode, from a checkpoint alone, unpickling nothing.
+
+        Args:
+            changes: arguments to replace in the recorded ones.
+
+        Raises:
+            UsageError: where the checkpoint holds no model of this class.
+        """
+        checkpoint = torch.load(checkpoint_path, map_location, weights_only=True)
+        record = checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {})
+        model = rebuild({**record, "init_args": {**record.get("init_args", {}), **changes}})
+        if not isinstance(model, cls):
+            raise UsageError(f"{checkpoint_path} holds no {cls.__name__}.")
+        model.on_load_checkpoint(checkpoint)
+        model.load_state_dict(checkpoint["state_dict"])
+        return model.to(map_location).eval()

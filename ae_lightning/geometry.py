@@ -1,0 +1,118 @@
+"""The geometry of a model at x: Jacobians, their spectra and tangents, and the score estimate.
+
+Every function is a pure one of a map (or a model) and points; differentiable where the map is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.func import jacrev, vmap
+
+from ae_lightning.nn import UnitVariance
+from ae_lightning.parts import UsageError
+
+if TYPE_CHECKING:
+    from ae_lightning.autoencoder import AutoEncoder
+
+Map = Callable[[Tensor], Tensor]
+
+
+@contextmanager
+def fixed_statistics(f: Map) -> Iterator[None]:
+    """Hold the batch statistics inside `f`, a module or a module's method, constant in x."""
+    owner = f if isinstance(f, nn.Module) else getattr(f, "__self__", None)
+    modules = owner.modules() if isinstance(owner, nn.Module) else ()
+    layers = [m for m in modules if isinstance(m, UnitVariance)]
+    for layer in layers:
+        layer.fixed = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.fixed = False
+
+
+def jacobian(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
+    r"""The exact Jacobian ∂f/∂x of every example: (B, *S) -> (B, *K, *S).
+
+    Args:
+        f: maps (B, *S) to (B, *K), each example on its own.
+        x: the points (B, *S).
+        chunk: how many rows to hold in memory at once; all, if None.
+
+    >>> jacobian(lambda x: x**2, torch.tensor([[1.0, 2.0]]))
+    tensor([[[2., 0.],
+             [0., 4.]]])
+    """
+    with fixed_statistics(f):
+        one = jacrev(lambda xi: f(xi[None])[0], chunk_size=chunk)
+        return vmap(one, randomness="different")(x)  # type: ignore[no-any-return]
+
+
+def squared_jacobian(model: AutoEncoder, x: Tensor, features: Tensor | None = None) -> Tensor:
+    r"""‖∂f/∂x‖²_F of the code f at x, exactly: (B,).
+
+    An elementwise code activation a and an MLP encoder u give Σ_k a'(u_k)² ‖∂u_k/∂x‖², which
+    for one sigmoid layer is Σ_k (h_k(1 − h_k))² ‖W_k‖².
+
+    Args:
+        features: the encoder's output at this very x, where it is known already.
+    """
+    activation, K = model.posterior.activation, model.latent
+    if activation is None or activation.elementwise:
+        rows = model.encoder.squared_gradients(x, K)
+        if rows is not None:
+            if activation is None:
+                return rows.sum(1)
+            u = model.encoder(x) if features is None else features
+            with fixed_statistics(activation):
+                _, pullback = torch.func.vjp(activation, u)
+                slope = pullback(torch.ones_like(u))[0]
+            return (slope.square() * rows).sum(1)
+    return jacobian(model.code, x).square().flatten(1).sum(1)
+
+
+def tangents(f: Map, x: Tensor, k: int | None = None) -> tuple[Tensor, Tensor]:
+    r"""The k leading right singular vectors of ∂f/∂x, and all singular values.
+
+    Of an encoder, these are the directions of the data that its code is sensitive to.
+
+    Returns:
+        vectors (B, k, *S), of unit norm and in falling order, and singular values (B, min(K, D)).
+    """
+    J = jacobian(f, x).flatten(2)  # (B, K, D)
+    _, values, V = torch.linalg.svd(J, full_matrices=False)
+    return V[:, :k].unflatten(2, x.shape[1:]), values
+
+
+def decoder_tangents(g: Map, z: Tensor, k: int | None = None) -> tuple[Tensor, Tensor]:
+    r"""The k leading left singular vectors of ∂g/∂z (B, k, *S), and all singular values.
+
+    Of a decoder, these span the tangent space of the manifold it has learned, at g(z).
+    """
+    J = jacobian(g, z)  # (B, *S, K)
+    shape = J.shape[1:-1]
+    U, values, _ = torch.linalg.svd(J.flatten(1, -2), full_matrices=False)
+    return U.mT[:, :k].unflatten(2, shape), values
+
+
+def score(model: AutoEncoder, x_tilde: Tensor, sigma: float) -> Tensor:
+    r"""Estimate ∇ log p_σ(x̃) by (r(x̃) − x̃)/σ², p_σ being the data density smoothed by σ.
+
+    Args:
+        sigma: the standard deviation of the Gaussian corruption the model was trained with.
+
+    Raises:
+        UsageError: where σ is not positive.
+
+    References:
+        | A Connection Between Score Matching and Denoising Autoencoders (Vincent, 2011)
+    """
+    if sigma <= 0:
+        raise UsageError(f"sigma is {sigma}: a score needs Gaussian corruption with sigma > 0.")
+    return (model.reconstruct(x_tilde) - x_tilde) / sigma**2

@@ -1,0 +1,364 @@
+"""Networks: maps between shapes, wired by the autoencoder that owns them, and code activations."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
+
+from ae_lightning.distributed import gather
+from ae_lightning.parts import Part, UsageError, nearest
+
+Shape = Sequence[int]
+
+
+def activation_of(name: str) -> nn.Module:
+    """Build an activation of torch.nn by its name.
+
+    >>> activation_of("SiLU")
+    SiLU()
+    """
+    known = {n: getattr(nn, n) for n in nn.modules.activation.__all__}
+    if name not in known:
+        raise UsageError(f"activation {name} is not one of torch.nn's: {nearest(name, known)}")
+    try:
+        return known[name]()  # type: ignore[no-any-return]
+    except TypeError:
+        raise UsageError(f"activation {name} needs arguments: choose an elementwise one.") from None
+
+
+class Network(Part, ABC):
+    """A map from inputs to outputs; the autoencoder calls `build` once, with both shapes."""
+
+    built = False
+
+    @abstractmethod
+    def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
+        """Make the weights. A decoder is given the encoder as `mirror`."""
+
+    def centre(self, inputs: Tensor | None, outputs: Tensor | None) -> None:
+        """Start the biases so that inputs (*S) are centred and the output has mean `outputs`."""
+
+    def squared_gradients(self, x: Tensor, rows: int) -> Tensor | None:
+        """‖∂u_j/∂x‖² of the first `rows` outputs u_j (B, rows), where that is cheap, else None."""
+        return None
+
+
+class UnitColumns(nn.Module):
+    """A parametrization that keeps a matrix's columns at unit Euclidean norm."""
+
+    def forward(self, W: Tensor) -> Tensor:
+        return F.normalize(W, dim=0)
+
+    def right_inverse(self, W: Tensor) -> Tensor:
+        return W
+
+
+class MLP(Network):
+    """A multilayer perceptron; without widths, one affine map.
+
+    Args:
+        widths: the hidden layers' widths, from input to output.
+        activation: an activation of torch.nn, by name, after every hidden layer.
+        dropout: probability of zeroing a hidden unit.
+        unit_columns: keep the first layer's columns at unit norm, so that a decoder cannot
+            undo a penalty on the code by growing its weights.
+
+    >>> mlp = MLP(widths=[8])
+    >>> mlp.build((1, 4, 4), (3,))
+    >>> mlp(torch.zeros(2, 1, 4, 4)).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (512, 256),
+        activation: str = "SiLU",
+        dropout: float = 0.0,
+        unit_columns: bool = False,
+    ) -> None:
+        super().__init__()
+        self.widths, self.dropout, self.unit_columns = tuple(widths), dropout, unit_columns
+        if min(self.widths, default=1) < 1:
+            raise UsageError(f"widths {list(widths)}: every layer needs at least one unit.")
+        if not 0 <= dropout < 1:
+            raise UsageError(f"dropout is {dropout}: expected a probability in [0, 1).")
+        self.activation = activation_of(activation)
+
+    def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
+        self.outputs = tuple(outputs)
+        sizes = (math.prod(inputs), *self.widths, math.prod(outputs))
+        self.layers = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
+        if self.unit_columns:
+            register_parametrization(self.layers[0], "weight", UnitColumns())
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.flatten(1)
+        for i, layer in enumerate(self.layers):
+            h = layer(h)
+            if i < len(self.widths):
+                h = F.dropout(self.activation(h), self.dropout, self.training)
+        return h.unflatten(1, self.outputs)
+
+    @torch.no_grad()
+    def centre(self, inputs: Tensor | None, outputs: Tensor | None) -> None:
+        first, last = self.layers[0], self.layers[-1]
+        if inputs is not None:
+            first.bias -= first.weight @ inputs.flatten()
+        if outputs is not None:
+            last.bias.copy_(outputs.flatten())
+
+    def squared_gradients(self, x: Tensor, rows: int) -> Tensor | None:
+        r"""Push W_L D_{L−1} … D_1 back to the first layer; ‖A W₁‖² by the Gram matrix W₁W₁ᵀ."""
+        *hidden, last = self.layers
+        A = last.weight.flatten(1)[:rows]  # (rows, H)
+        if not hidden:
+            return A.square().sum(1).expand(len(x), rows)
+        slopes, h = [], x.flatten(1)
+        for layer in hidden:
+            u = layer(h)
+            h, slope = self._activate(u)
+            slopes.append(slope)
+        A = A * slopes[-1][:, None]  # (B, rows, H)
+        for layer, slope in zip(hidden[:0:-1], slopes[-2::-1], strict=True):
+            A = (A @ layer.weight) * slope[:, None]
+        return RowNorms.apply(A, hidden[0].weight)  # type: ignore[no-any-return]
+
+    def _activate(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """a(u) and a'(u), both differentiable."""
+        h, pullback = torch.func.vjp(self.activation, u)
+        return h, pullback(torch.ones_like(u))[0]
+
+
+class RowNorms(torch.autograd.Function):
+    """‖A W‖² by rows: (B, K, H), (H, D) -> (B, K), with one product for A's gradient, not two."""
+
+    @staticmethod
+    def forward(ctx: Any, A: Tensor, W: Tensor) -> Tensor:
+        AG = A @ (W @ W.T)
+        ctx.save_for_backward(A, W, AG)
+        return (AG * A).sum(-1)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
+        A, W, AG = ctx.saved_tensors
+        gA = g[..., None] * A
+        dW = 2 * (gA.flatten(0, 1).T @ A.flatten(0, 1)) @ W
+        return 2 * g[..., None] * AG, dW
+
+
+class TiedMLP(Network):
+    """Decode by the encoder's weights transposed, layer by layer; only the biases are its own."""
+
+    def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
+        if not isinstance(mirror, MLP):
+            name = type(mirror).__name__
+            raise UsageError(f"TiedMLP mirrors an MLP encoder, and the encoder is {name}.")
+        if mirror.layers[-1].out_features != math.prod(inputs):
+            raise UsageError(
+                "TiedMLP needs an encoder that ends in the code itself: use the Dirac posterior."
+            )
+        self.outputs = tuple(outputs)
+        if mirror.layers[0].in_features != math.prod(outputs):
+            raise UsageError("TiedMLP gives one value a pixel: this likelihood needs more.")
+        # Kept out of the registered modules, so that the weights are counted once.
+        self.__dict__["mirror"] = mirror
+        self.biases = nn.ParameterList(
+            [nn.Parameter(torch.zeros(layer.in_features)) for layer in reversed(mirror.layers)]
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        mirror: MLP = self.__dict__["mirror"]
+        h = z
+        for i, (layer, bias) in enumerate(zip(reversed(mirror.layers), self.biases, strict=True)):
+            h = F.linear(mirror.activation(h) if i else h, layer.weight.T, bias)
+        return h.unflatten(1, self.outputs)
+
+    @torch.no_grad()
+    def centre(self, inputs: Tensor | None, outputs: Tensor | None) -> None:
+        if outputs is not None:
+            self.biases[-1].copy_(outputs.flatten())
+
+
+def _strided(shape: Shape, layers: int) -> tuple[int, int]:
+    """The height and width that `layers` convolutions of stride 2 leave of an image's."""
+    if len(shape) != 3 or any(side % 2**layers for side in shape[1:]):
+        raise UsageError(
+            f"a convolutional network with {layers} layers of stride 2 needs images (C, H, W) whose "
+            f"sides are multiples of {2**layers}, and these are {tuple(shape)}: use an MLP."
+        )
+    return shape[1] // 2**layers, shape[2] // 2**layers
+
+
+def _with_activation(layers: Iterable[nn.Module], activation: str) -> list[nn.Module]:
+    return [m for layer in layers for m in (layer, activation_of(activation))]
+
+
+class ConvEncoder(Network):
+    """Convolutions of kernel 4 and stride 2, then one hidden layer.
+
+    Args:
+        channels: the convolutions' channels; each halves the image's sides.
+        hidden: the width of the fully connected layer before the output.
+        activation: an activation of torch.nn, by name.
+    """
+
+    def __init__(
+        self, channels: Sequence[int] = (16, 32), hidden: int = 256, activation: str = "SiLU"
+    ) -> None:
+        super().__init__()
+        self.channels, self.hidden, self.activation = tuple(channels), hidden, activation
+
+    def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
+        height, width = _strided(inputs, len(self.channels))
+        sizes = (inputs[0], *self.channels)
+        convolutions = [nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(sizes, sizes[1:], strict=False)]
+        hidden = nn.Linear(sizes[-1] * height * width, self.hidden)
+        self.layers = nn.Sequential(
+            *_with_activation(convolutions, self.activation),
+            nn.Flatten(),
+            *_with_activation([hidden], self.activation),
+            nn.Linear(self.hidden, math.prod(outputs)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)  # type: ignore[no-any-return]
+
+
+class ConvDecoder(Network):
+    """The mirror of `ConvEncoder`: one hidden layer, then transposed convolutions.
+
+    Args:
+        channels: the convolutions' channels, from code to image; each doubles the sides.
+        hidden: the width of the fully connected layer after the code.
+        activation: an activation of torch.nn, by name.
+    """
+
+    def __init__(
+        self, channels: Sequence[int] = (32, 16), hidden: int = 256, activation: str = "SiLU"
+    ) -> None:
+        super().__init__()
+        self.channels, self.hidden, self.activation = tuple(channels), hidden, activation
+
+    def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
+        height, width = _strided(outputs, len(self.channels))
+        sizes = (*self.channels, outputs[0])
+        ups = [nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in zip(sizes, sizes[1:], strict=False)]
+        head = [
+            nn.Linear(math.prod(inputs), self.hidden),
+            nn.Linear(self.hidden, sizes[0] * height * width),
+        ]
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            *_with_activation(head, self.activation),
+            nn.Unflatten(1, (sizes[0], height, width)),
+            *_with_activation(ups[:-1], self.activation),
+            ups[-1],
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def centre(self, inputs: Tensor | None, outputs: Tensor | None) -> None:
+        if outputs is not None:
+            self.layers[-1].bias.copy_(outputs.mean((1, 2)))
+
+
+class Activation(Part, ABC):
+    """What makes the encoder's features the code, and what it promises of it."""
+
+    elementwise: ClassVar[bool] = True  # each code depends on its own feature alone
+    normalised: ClassVar[bool] = False  # the code's scale cannot shrink
+
+    def build(self, latent: int) -> None:
+        """Learn the code's size."""
+
+    @abstractmethod
+    def forward(self, u: Tensor) -> Tensor:
+        """Map features (B, K) to the code (B, K)."""
+
+
+class Sigmoid(Activation):
+    """Codes in (0, 1), as a target activation or a saturating contraction needs them."""
+
+    def forward(self, u: Tensor) -> Tensor:
+        return u.sigmoid()
+
+
+class Rectifier(Activation):
+    """Codes max(u, 0), exactly zero where inactive."""
+
+    def forward(self, u: Tensor) -> Tensor:
+        return u.relu()
+
+
+class TopK(Activation):
+    """Keep the k largest features of each example, and set the others to zero.
+
+    References:
+        | k-Sparse Autoencoders (Makhzani and Frey, 2013)
+    """
+
+    def __init__(self, k: int = 25) -> None:
+        super().__init__()
+        self.k = k
+
+    def build(self, latent: int) -> None:
+        if not 1 <= self.k <= latent:
+            raise UsageError(f"TopK k is {self.k}: expected 1 to {latent}, the latent size.")
+
+    def forward(self, u: Tensor) -> Tensor:
+        values, places = u.topk(self.k, dim=1)
+        return torch.zeros_like(u).scatter(1, places, values)
+
+
+class UnitNorm(Activation):
+    """Codes on the unit sphere."""
+
+    elementwise = False
+    normalised = True
+
+    def forward(self, u: Tensor) -> Tensor:
+        return F.normalize(u, dim=1)
+
+
+class UnitVariance(Activation):
+    """Codes of zero mean and unit variance over the batch, and over the data in evaluation.
+
+    A Jacobian is taken with the statistics of the latest batch held fixed in x (see
+    `geometry.fixed_statistics`); in the weights they are differentiated, so that shrinking the
+    features shrinks no penalty.
+    """
+
+    normalised = True
+    momentum, eps = 0.05, 1e-6
+
+    def build(self, latent: int) -> None:
+        self.fixed = False
+        self.register_buffer("mean", torch.zeros(latent))
+        self.register_buffer("variance", torch.ones(latent))
+        self.batch: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, u: Tensor) -> Tensor:
+        if self.training and self.fixed and self.batch is not None:
+            mean, variance = self.batch
+        elif self.training:
+            batch = gather(u)
+            mean, variance = self.batch = batch.mean(0), batch.var(0, unbiased=False)
+            with torch.no_grad():
+                self.mean.lerp_(mean, self.momentum)
+                self.variance.lerp_(variance, self.momentum)
+        else:
+            mean, variance = self.mean, self.variance
+        return (u - mean) / (variance + self.eps).sqrt()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The latest batch's statistics carry a graph, which cannot be copied.
+        return {**self.__dict__, "batch": None}

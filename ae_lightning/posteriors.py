@@ -1,0 +1,84 @@
+"""Posteriors: from the encoder's features to q(z|x)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal
+
+from ae_lightning import distributions
+from ae_lightning.nn import Activation
+from ae_lightning.parts import Part
+
+
+class Posterior(Part, ABC):
+    """A family q(z|x), given by the encoder's features."""
+
+    stochastic: ClassVar[bool]
+    activation: Activation | None = None  # maps the first K features to the code, if not identity
+
+    def build(self, latent: int) -> None:
+        """Learn the code's size."""
+
+    @abstractmethod
+    def features(self, latent: int) -> int:
+        """How many features the encoder must give for a code of size `latent`."""
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Distribution:
+        """Map features (B, F) to q with batch (B,) and event (K,)."""
+
+
+class Dirac(Posterior):
+    r"""Put all mass on the code: q(z|x) = δ(z − f(x)), the deterministic encoder.
+
+    Args:
+        activation: makes the features the code, such as Sigmoid, TopK or UnitVariance.
+    """
+
+    stochastic = False
+
+    def __init__(self, activation: Activation | None = None) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def build(self, latent: int) -> None:
+        if self.activation is not None:
+            self.activation.build(latent)
+
+    def features(self, latent: int) -> int:
+        return latent
+
+    def forward(self, features: Tensor) -> Distribution:
+        code = features if self.activation is None else self.activation(features)
+        return distributions.Dirac(code)
+
+
+class DiagonalGaussian(Posterior):
+    r"""q(z|x) = N(z; μ(x), diag σ²(x)), the features being μ and log σ.
+
+    Args:
+        sigma: where given, σ is this constant, and the features are μ alone.
+
+    References:
+        | Auto-Encoding Variational Bayes (Kingma and Welling, 2014)
+    """
+
+    stochastic = True
+
+    def __init__(self, sigma: float | None = None) -> None:
+        super().__init__()
+        self.sigma = sigma
+
+    def features(self, latent: int) -> int:
+        return latent if self.sigma is not None else 2 * latent
+
+    def forward(self, features: Tensor) -> Distribution:
+        if self.sigma is not None:
+            mu, sigma = features, features.new_full((), self.sigma).expand_as(features)
+        else:
+            mu, log_sigma = features.chunk(2, dim=1)
+            sigma = log_sigma.clamp(-10, 10).exp()  # within what float32 squares safely
+        return Independent(Normal(mu, sigma, validate_args=False), 1, validate_args=False)
