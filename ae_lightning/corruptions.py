@@ -1,0 +1,217 @@
+r"""Corruption processes C(x̃|x): what a denoising autoencoder learns to undo.
+
+A corruption acts on a whole batch, on the batch's device. It draws from the generator it is given:
+training gives it one keyed on the step, evaluation one keyed on the example (`corrupt_by_index`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Generator, Tensor, nn
+
+from ae_lightning.parts import Part, UsageError
+from ae_lightning.randomness import row_seeds, seed_of
+
+LEVELS: Final = 2**16  # probabilities are exact to 1/LEVELS
+EVALUATION: Final = 1  # keeps this noise apart from other noise keyed on the same example
+
+
+class Corruption(Part, ABC):
+    """Draw x̃ ~ C(x̃|x), independently for every example of a batch."""
+
+    random = True  # False where x̃ is a function of x alone
+
+    @abstractmethod
+    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        """Return x̃ (B, *S) for x (B, *S); the generator's device is x's."""
+
+
+class Clean(Corruption):
+    """The identity: x̃ is x itself.
+
+    >>> x = torch.ones(2, 3)
+    >>> Clean()(x) is x
+    True
+    """
+
+    random = False
+
+    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        return x
+
+
+class GaussianNoise(Corruption):
+    r"""Add independent Gaussian noise: x̃ = x + σ ε, ε ~ N(0, I), not clipped.
+
+    Args:
+        sigma: the standard deviation σ, in the data's units (pixels lie in [0, 1]).
+
+    Raises:
+        UsageError: where sigma is negative.
+
+    >>> GaussianNoise(sigma=0.5)(torch.zeros(10_000, 10)).std().round(decimals=2)
+    tensor(0.5000)
+    """
+
+    def __init__(self, sigma: float = 0.3) -> None:
+        super().__init__()
+        if not 0 <= sigma < float("inf"):
+            raise UsageError(f"GaussianNoise.sigma is {sigma}: expected a number of at least 0.")
+        self.sigma = sigma
+
+    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        if self.sigma == 0:
+            return x
+        return torch.empty_like(x).normal_(0.0, self.sigma, generator=generator).add_(x)
+
+
+class Masking(Corruption):
+    """Set each element to 0 with probability p, exact to 2⁻¹⁶; the others are not rescaled.
+
+    Args:
+        p: the probability, in [0, 1].
+
+    Raises:
+        UsageError: where p is outside [0, 1].
+
+    References:
+        | Extracting and Composing Robust Features with Denoising Autoencoders
+        | (Vincent et al., 2008)
+
+    >>> Masking(p=1.0)(torch.ones(1, 4))
+    tensor([[0., 0., 0., 0.]])
+    """
+
+    def __init__(self, p: float = 0.3) -> None:
+        super().__init__()
+        self.p = probability(p, "Masking.p")
+
+    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        dropped = round(self.p * LEVELS)
+        if dropped == 0:
+            return x
+        kept = random_int16(x, generator) > dropped - LEVELS // 2 - 1
+        return x * kept
+
+
+class SaltAndPepper(Corruption):
+    """Replace each element with probability p: by `low` or by `high`, each with probability p/2.
+
+    Args:
+        p: the probability, in [0, 1]; p/2 is exact to 2⁻¹⁶.
+        low, high: the data's smallest and largest value.
+
+    Raises:
+        UsageError: where p is outside [0, 1].
+
+    >>> SaltAndPepper(p=1.0)(torch.full((1, 1000), 0.5)).unique()
+    tensor([0., 1.])
+    """
+
+    def __init__(self, p: float = 0.3, low: float = 0.0, high: float = 1.0) -> None:
+        super().__init__()
+        self.p, self.low, self.high = probability(p, "SaltAndPepper.p"), low, high
+
+    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        each = round(self.p * LEVELS / 2)
+        if each == 0:
+            return x
+        r, half = random_int16(x, generator), LEVELS // 2
+        pepper, salt = r < each - half, r > half - 1 - each
+        # Products and sums, since filling by a mask mispredicts a branch at every element.
+        x_tilde = (x * ~(pepper | salt)).add_(salt, alpha=self.high)
+        return x_tilde.add_(pepper, alpha=self.low) if self.low else x_tilde
+
+
+class BlockMasking(Corruption):
+    """Set squares of size × size pixels to 0, at places drawn uniformly among those that fit.
+
+    Args:
+        size: a block's side, in pixels.
+        blocks: how many blocks an image loses; they may overlap.
+
+    Raises:
+        UsageError: where size or blocks is below 1, or the examples are no images of this size.
+
+    >>> BlockMasking(size=2)(torch.ones(1, 1, 4, 4)).sum()
+    tensor(12.)
+    """
+
+    def __init__(self, size: int = 8, blocks: int = 1) -> None:
+        super().__init__()
+        if size < 1 or blocks < 1:
+            raise UsageError(f"BlockMasking has size {size} and blocks {blocks}: at least 1 each.")
+        self.size, self.blocks = size, blocks
+
+    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        if x.ndim != 4 or min(x.shape[2:]) < self.size:
+            raise UsageError(
+                f"BlockMasking.size is {self.size}: expected images (C, H, W) of at least that "
+                f"height and width, and these are {tuple(x.shape[1:])}."
+            )
+        rows, columns = (self._covered(x, side, generator) for side in x.shape[2:])
+        covered = (rows[..., :, None] & columns[..., None, :]).any(1)  # (B, H, W)
+        return x * ~covered[:, None]
+
+    def _covered(self, x: Tensor, side: int, generator: Generator | None) -> Tensor:
+        """Which places of a side each block covers: (B, blocks, side)."""
+        first = torch.randint(
+            side - self.size + 1, (len(x), self.blocks, 1), generator=generator, device=x.device
+        )
+        place = torch.arange(side, device=x.device)
+        return (place >= first) & (place < first + self.size)
+
+
+class Compose(Corruption):
+    """Corrupt by one after another, in order.
+
+    >>> Compose([Masking(p=1.0), SaltAndPepper(p=1.0, low=0.5, high=0.5)])(torch.ones(1, 2))
+    tensor([[0.5000, 0.5000]])
+    """
+
+    def __init__(self, corruptions: list[Corruption]) -> None:
+        super().__init__()
+        self.corruptions: Sequence[Corruption] = nn.ModuleList(corruptions)  # type: ignore[assignment]
+        self.random = any(c.random for c in corruptions)
+
+    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        for corruption in self.corruptions:
+            x = corruption(x, generator)
+        return x
+
+
+def corrupt_by_index(corruption: Corruption, x: Tensor, seed: int, index: Tensor) -> Tensor:
+    """Corrupt x (B, *S) so that row b's noise is a function of (seed, index[b]) alone.
+
+    The noise is drawn on the CPU whatever x's device, so that every device sees the same.
+
+    >>> x, index = torch.ones(3, 2), torch.tensor([5, 6, 7])
+    >>> whole = corrupt_by_index(GaussianNoise(), x, 0, index)
+    >>> bool((whole[1:] == corrupt_by_index(GaussianNoise(), x[1:], 0, index[1:])).all())
+    True
+    """
+    if not corruption.random:
+        return corruption(x)  # type: ignore[no-any-return]
+    generator, seeds = Generator(), row_seeds(seed_of(seed, EVALUATION), index)
+    here = x.cpu()
+    rows = [corruption(here[b : b + 1], generator.manual_seed(s)) for b, s in enumerate(seeds)]
+    return torch.cat(rows).to(x.device)
+
+
+def random_int16(x: Tensor, generator: Generator | None) -> Tensor:
+    """Draw uniform 16-bit integers in x's shape and on its device, four from each 64-bit draw."""
+    n = x.numel()
+    words = torch.empty(-(-n // 4), dtype=torch.int64, device=x.device)
+    # The range is given since the plain random_() draws 63 bits, and leaves every sign at 0.
+    return words.random_(-(2**63), None, generator=generator).view(torch.int16)[:n].view(x.shape)
+
+
+def probability(p: float, name: str) -> float:
+    """Return p, refusing what is outside [0, 1]."""
+    if not 0 <= p <= 1:
+        raise UsageError(f"{name} is {p}: expected a probability in [0, 1].")
+    return p
