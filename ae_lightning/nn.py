@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -43,7 +44,7 @@ class Network(Part, ABC):
         """Make the weights. A decoder is given the encoder as `mirror`."""
 
     def centre(self, inputs: Tensor | None, outputs: Tensor | None) -> None:
-        """Start the biases so that inputs (*S) are centred and the output has mean `outputs`."""
+        """Take inputs from their mean (*S), and start with the output at its mean."""
 
     def squared_gradients(self, x: Tensor, rows: int) -> Tensor | None:
         """‖∂u_j/∂x‖² of the first `rows` outputs u_j (B, rows), where that is cheap, else None."""
@@ -94,12 +95,14 @@ class MLP(Network):
     def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
         self.outputs = tuple(outputs)
         sizes = (math.prod(inputs), *self.widths, math.prod(outputs))
+        # A mean left in the input conditions the first layer badly: PCA is then not reached.
+        self.register_buffer("mean", torch.zeros(sizes[0]))
         self.layers = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
         if self.unit_columns:
             register_parametrization(self.layers[0], "weight", UnitColumns())
 
     def forward(self, x: Tensor) -> Tensor:
-        h = x.flatten(1)
+        h = x.flatten(1) - self.mean
         for i, layer in enumerate(self.layers):
             h = layer(h)
             if i < len(self.widths):
@@ -108,11 +111,10 @@ class MLP(Network):
 
     @torch.no_grad()
     def centre(self, inputs: Tensor | None, outputs: Tensor | None) -> None:
-        first, last = self.layers[0], self.layers[-1]
         if inputs is not None:
-            first.bias -= first.weight @ inputs.flatten()
+            self.mean.copy_(inputs.flatten())
         if outputs is not None:
-            last.bias.copy_(outputs.flatten())
+            self.layers[-1].bias.copy_(outputs.flatten())
 
     def squared_gradients(self, x: Tensor, rows: int) -> Tensor | None:
         r"""Push W_L D_{L−1} … D_1 back to the first layer; ‖A W₁‖² by the Gram matrix W₁W₁ᵀ."""
@@ -120,7 +122,7 @@ class MLP(Network):
         A = last.weight.flatten(1)[:rows]  # (rows, H)
         if not hidden:
             return A.square().sum(1).expand(len(x), rows)
-        slopes, h = [], x.flatten(1)
+        slopes, h = [], x.flatten(1) - self.mean
         for layer in hidden:
             u = layer(h)
             h, slope = self._activate(u)
@@ -190,8 +192,8 @@ def _strided(shape: Shape, layers: int) -> tuple[int, int]:
     """The height and width that `layers` convolutions of stride 2 leave of an image's."""
     if len(shape) != 3 or any(side % 2**layers for side in shape[1:]):
         raise UsageError(
-            f"a convolutional network with {layers} layers of stride 2 needs images (C, H, W) whose "
-            f"sides are multiples of {2**layers}, and these are {tuple(shape)}: use an MLP."
+            f"a convolutional network with {layers} layers of stride 2 needs images (C, H, W) with "
+            f"sides that are multiples of {2**layers}, and these are {tuple(shape)}: use an MLP."
         )
     return shape[1] // 2**layers, shape[2] // 2**layers
 
@@ -218,7 +220,7 @@ class ConvEncoder(Network):
     def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
         height, width = _strided(inputs, len(self.channels))
         sizes = (inputs[0], *self.channels)
-        convolutions = [nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(sizes, sizes[1:], strict=False)]
+        convolutions = [nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(sizes)]
         hidden = nn.Linear(sizes[-1] * height * width, self.hidden)
         self.layers = nn.Sequential(
             *_with_activation(convolutions, self.activation),
@@ -249,7 +251,7 @@ class ConvDecoder(Network):
     def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
         height, width = _strided(outputs, len(self.channels))
         sizes = (*self.channels, outputs[0])
-        ups = [nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in zip(sizes, sizes[1:], strict=False)]
+        ups = [nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in pairwise(sizes)]
         head = [
             nn.Linear(math.prod(inputs), self.hidden),
             nn.Linear(self.hidden, sizes[0] * height * width),

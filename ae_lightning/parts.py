@@ -41,9 +41,13 @@ class Recorded:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         # Copying and unpickling call __new__ bare, and restore `arguments` afterwards.
-        bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
+        signature = inspect.signature(cls.__init__)
+        bound = signature.bind_partial(self, *args, **kwargs)
         bound.apply_defaults()
         given = dict(list(bound.arguments.items())[1:])
+        for name, parameter in signature.parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                given |= given.pop(name)
         self.__dict__["arguments"] = {k: plain(v, f"{cls.__name__}.{k}") for k, v in given.items()}
         return self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -15,6 +16,10 @@ class Pair(NamedTuple):
     x: Tensor  # clean target (B, *S)
     y: Tensor  # label (B,), for callbacks and probes only
     index: Tensor  # the example's place in its set (B,), on which evaluation noise is keyed
+
+    def to(self, device: torch.device | str) -> Pair:
+        """Move every tensor to a device."""
+        return Pair(*(t.to(device) for t in self))
 
 
 class ForwardPass(NamedTuple):

@@ -1,0 +1,31 @@
+# `make` prints the targets; `make demo` and `make test` set up what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo lint test bench clean
+
+help:     ## print these targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
+
+install: .venv/installed  ## make .venv and install the package, editable, with its development extras
+.venv/installed: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv: a few minutes, the first time."
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: install  ## train the variational autoencoder on handwritten digits, in under a minute
+	@$(BIN)/ae-lightning fit --config vae --config digits
+
+lint: install  ## check style and types
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy ae_lightning datamodules callbacks
+
+test: lint  ## check style and types, and run doctests and tests
+	$(BIN)/python -m pytest
+
+bench: install  ## print the ratios of training speed, each with its spread
+	$(BIN)/python tests/bench.py
+
+clean:  ## remove what the targets made, but for runs and data
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -1,0 +1,71 @@
+"""What is recorded is enough to rebuild, and holds plain values only."""
+
+import copy
+import json
+from functools import partial
+
+import pytest
+import torch
+
+from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.likelihoods import Gaussian
+from ae_lightning.nn import MLP, TopK
+from ae_lightning.parts import UsageError, locate, nearest, plain, rebuild
+from ae_lightning.posteriors import Dirac
+from ae_lightning.regularizers.schedules import Linear
+
+
+def model(**others: object) -> AutoEncoder:
+    return AutoEncoder(
+        (1, 4, 4), 5, MLP([8]), Dirac(TopK(2)), MLP([8], dropout=0.5), Gaussian(), **others
+    )
+
+
+def test_a_record_is_json_and_rebuilds_an_equal_model() -> None:
+    torch.manual_seed(1)
+    made = model(optimizer=partial(torch.optim.SGD, lr=0.1), lr_schedule=Linear(1, 0, steps=9))
+    torch.manual_seed(1)
+    again = rebuild(json.loads(json.dumps(made.record)))
+    assert again.record == made.record
+    for a, b in zip(made.state_dict().values(), again.state_dict().values(), strict=True):
+        assert a.equal(b)
+
+
+def test_defaults_are_recorded_too() -> None:
+    assert MLP([8]).record["init_args"]["activation"] == "SiLU"
+
+
+def test_jsonargparse_partials_are_recorded_as_the_class_they_make() -> None:
+    made = partial(lambda make, cls, **k: make(cls, **k), print, torch.optim.SGD, lr=0.1)
+    assert plain(made) == {"class_path": "torch.optim.sgd.SGD", "init_args": {"lr": 0.1}}
+
+
+def test_what_cannot_be_recorded_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"AutoEncoder\.optimizer is a function"):
+        model(optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
+
+
+@pytest.mark.parametrize("path", ["subprocess.Popen", "os.system", "torch.nn.Linear"])
+def test_a_record_cannot_name_what_is_no_part(path: str) -> None:
+    with pytest.raises(UsageError, match="no part"):
+        rebuild({"class_path": path, "init_args": {}})
+
+
+def test_a_wrong_path_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean ConvEncoder"):
+        locate("ae_lightning.nn.ConvEncodr")
+    with pytest.raises(UsageError, match="no module"):
+        locate("no_such_package.Thing")
+    assert nearest("x", ["b", "a"]) == "expected one of a, b."
+
+
+def test_a_part_serves_one_model_only() -> None:
+    encoder = MLP([8])
+    AutoEncoder((3,), 2, encoder, Dirac(), MLP(), Gaussian())
+    with pytest.raises(UsageError, match="belongs to another model"):
+        AutoEncoder((3,), 2, encoder, Dirac(), MLP(), Gaussian())
+
+
+def test_a_model_can_be_copied() -> None:
+    made = model()
+    assert copy.deepcopy(made).record == made.record
