@@ -5,28 +5,16 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, Self
 
 from torch import nn
 from torch.optim import Optimizer
 
+from ae_lightning.errors import UsageError as UsageError
+from ae_lightning.errors import nearest as nearest
+
 Plain = Any  # None, bool, int, float, str, and lists and dicts of these
-
-
-class UsageError(ValueError):
-    """What a user can put right; the command line prints its one sentence and exits with 2."""
-
-
-def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    """End an error about an unknown `name`: the nearest right name, or all of them.
-
-    >>> nearest("GELUE", ["GELU", "SiLU"])
-    'did you mean GELU?'
-    """
-    close = get_close_matches(name, list(known), n=1)
-    return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(sorted(known))}."
 
 
 class Recorded:
