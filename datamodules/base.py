@@ -1,0 +1,183 @@
+"""The base of all data: splits held in memory, whole batches by index, corrupted on the device."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from ae_lightning.corruptions import Clean, Corruption, corrupt_by_index
+from ae_lightning.parts import Recorded, UsageError, nearest
+from ae_lightning.randomness import generator_of, seed_of
+from ae_lightning.types import Pair
+
+from .loading import Batch, Draw, EvaluationDraws, Examples, Loader, TrainingDraws
+
+# Keep the draws for one key apart from each other, and from the model's.
+CORRUPTION: Final = 1
+CLEAN: Final = 2
+SPLIT: Final = 3
+
+CPU: Final = torch.device("cpu")
+
+
+class PairDataModule(Recorded, LightningDataModule, ABC):
+    """Images or vectors as pairs of corrupted and clean inputs, in three fixed splits.
+
+    A subclass names its shape and reads its splits; the rest is done here. Training batches
+    are corrupted afresh at every draw, by a function of (seed, epoch, batch, rank); those of
+    validation and test by a function of (split_seed, example), whatever the batch size.
+
+    Args:
+        batch_size: examples per batch and process.
+        corruption: makes x̃ of x; none, if None.
+        val_size: how many training examples are set aside for validation, where the data has
+            no validation set of its own.
+        seed: what the training order and the training corruption are functions of.
+        split_seed: what the train/validation split and the evaluation corruption are functions of.
+
+    Raises:
+        UsageError: where batch_size or val_size is below 1, or a seed is negative.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 128,
+        corruption: Corruption | None = None,
+        val_size: int = 5000,
+        seed: int = 0,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if min(batch_size, val_size) < 1:
+            raise UsageError(
+                f"batch_size is {batch_size} and val_size {val_size}: expected at least 1 each."
+            )
+        if min(seed, split_seed) < 0:
+            raise UsageError(f"seed is {seed}, split_seed {split_seed}: expected at least 0 each.")
+        self.batch_size, self.val_size = batch_size, val_size
+        self.corruption = Clean() if corruption is None else corruption
+        self.seed, self.split_seed = seed, split_seed
+        self.preparation: Corruption = Clean()  # makes the clean x of the stored values
+        self.sets: dict[str, Examples] = {}
+        self.save_hyperparameters(self.record, logger=False)
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """An example's shape S, known from as little reading as it takes."""
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """The smallest and largest value that an element can have; None where unbounded."""
+        return (0.0, 1.0)
+
+    @abstractmethod
+    def read(self) -> Mapping[str, Examples]:
+        """Return the splits "train", "test" and, where the data comes with one, "val"."""
+
+    # -------------------------------------------------------------------- splits
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load and split the data, once.
+
+        Raises:
+            UsageError: where a split would be empty, and whatever `read` raises.
+        """
+        if self.sets:
+            return
+        if self.trainer is None:  # a trainer has done so already, once per machine
+            self.prepare_data()
+        sets = dict(self.read())
+        for name, examples in sets.items():
+            if len(examples) == 0:
+                raise UsageError(f"{type(self).__name__} has no {name} examples: the set is empty.")
+        if "val" not in sets:
+            sets["train"], sets["val"] = self._split(sets["train"])
+        self.sets = sets
+
+    def _split(self, examples: Examples) -> tuple[Examples, Examples]:
+        n = len(examples)
+        if self.val_size >= n:
+            raise UsageError(
+                f"val_size is {self.val_size}, and there are {n} training examples: choose less."
+            )
+        order = torch.randperm(n, generator=generator_of(self.split_seed, 0, 0, 0, SPLIT))
+        train, val = order[: n - self.val_size], order[n - self.val_size :]
+        return examples.select(train), examples.select(val)
+
+    def pairs(self, split: str, index: Sequence[int]) -> Pair:
+        """Return fixed evaluation pairs of the named split, on the CPU, by place in that split.
+
+        Raises:
+            UsageError: where there is no such split or place.
+        """
+        self.setup()
+        if split not in self.sets:
+            raise UsageError(f"there is no split {split!r}: {nearest(split, list(self.sets))}")
+        examples, rows = self.sets[split], torch.as_tensor(list(index), dtype=torch.long)
+        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(examples):
+            raise UsageError(f"{split} has the places 0 to {len(examples) - 1}, not {list(index)}.")
+        return self._pair(examples[Draw(None, rows)].to(CPU))
+
+    # ------------------------------------------------------------------- loaders
+
+    def train_dataloader(self) -> Loader:
+        examples = self._near("train")
+        draws = TrainingDraws(len(examples), self.batch_size, self.seed, self._position)
+        return Loader(examples, draws, self._finish)
+
+    def val_dataloader(self) -> Loader:
+        return self._evaluation_loader("val")
+
+    def test_dataloader(self) -> Loader:
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> Loader:
+        return self._evaluation_loader("test")
+
+    def _evaluation_loader(self, split: str) -> Loader:
+        examples = self._near(split)
+        return Loader(examples, EvaluationDraws(len(examples), self.batch_size), self._finish)
+
+    @property
+    def _device(self) -> torch.device:
+        return CPU if self.trainer is None else self.trainer.strategy.root_device
+
+    def _near(self, split: str) -> Examples:
+        self.setup()
+        self.sets[split] = self.sets[split].near(self._device)
+        return self.sets[split]
+
+    def _position(self) -> tuple[int, int]:
+        """The epoch that is being trained, and how many of its batches are done."""
+        if self.trainer is None or not self.trainer.training:
+            return 0, 0
+        overfit = self.trainer.overfit_batches  # type: ignore[attr-defined]
+        epoch = 0 if overfit else self.trainer.current_epoch
+        return epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
+    # --------------------------------------------------------------------- pairs
+
+    def _finish(self, batch: Batch) -> Pair:
+        return self._pair(batch.to(self._device))
+
+    def _pair(self, batch: Batch) -> Pair:
+        """Make the clean x of what is stored, and x̃ of x, on the batch's device."""
+        x = batch.x / 255 if batch.x.dtype == torch.uint8 else batch.x
+        if self.trainer is not None:
+            x = self.trainer.precision_plugin.convert_input(x)
+        x = self._drawn(self.preparation, x, batch, CLEAN)
+        x_tilde = self._drawn(self.corruption, x, batch, CORRUPTION)
+        return Pair(x_tilde, x, batch.y, batch.index)
+
+    def _drawn(self, process: Corruption, x: Tensor, batch: Batch, purpose: int) -> Tensor:
+        if not process.random:
+            return process(x)  # type: ignore[no-any-return]
+        if batch.key is None:
+            return corrupt_by_index(process, x, seed_of(self.split_seed, purpose), batch.index)
+        return process(x, generator_of(*batch.key, purpose, device=x.device))  # type: ignore[no-any-return]

@@ -1,0 +1,63 @@
+"""CIFAR-10: 60,000 colour photographs of 32 × 32 pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+
+from ae_lightning.parts import UsageError
+
+from .downloaded import Downloaded, labels
+from .loading import Arrays
+
+if TYPE_CHECKING:
+    from torchvision.datasets import VisionDataset
+
+
+@final
+class CIFAR10(Downloaded):
+    """Photographs of ten kinds of things (Krizhevsky, 2009): 50,000 and 10,000 for testing.
+
+    Args:
+        common: the arguments of `Downloaded` and `PairDataModule`: root, download, batch_size,
+            corruption, val_size, seed, split_seed.
+
+    >>> CIFAR10().shape
+    (3, 32, 32)
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (3, 32, 32)
+
+    @property
+    def files(self) -> list[Path]:
+        folder = self.root / "cifar-10-batches-py"
+        return [folder / name for name in self._checksums()]
+
+    def _checksums(self) -> dict[str, str]:
+        from torchvision.datasets import CIFAR10 as Dataset
+
+        meta = (Dataset.meta["filename"], Dataset.meta["md5"])
+        return dict([*Dataset.train_list, *Dataset.test_list, meta])
+
+    def check(self) -> None:
+        from torchvision.datasets.utils import check_md5
+
+        for file, checksum in zip(self.files, self._checksums().values(), strict=True):
+            if not check_md5(file, checksum):
+                raise UsageError(
+                    f"{file} is damaged: its checksum is not CIFAR-10's; delete it, and the set "
+                    "is downloaded again."
+                )
+
+    def dataset(self, train: bool = False, download: bool = False) -> VisionDataset:
+        from torchvision.datasets import CIFAR10 as Dataset
+
+        return Dataset(self.root, train=train, download=download)
+
+    def arrays(self, dataset: Any) -> Arrays:
+        x = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()
+        return Arrays(x, labels(dataset.targets))

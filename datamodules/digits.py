@@ -1,0 +1,46 @@
+"""scikit-learn's handwritten digits: real images that need no download."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, final
+
+import numpy as np
+import torch
+
+from .base import PairDataModule
+from .loading import Arrays, Examples
+
+TEST_SIZE: Final = 297  # scikit-learn's set has no test set of its own: its last images are it
+
+
+@final
+class Digits(PairDataModule):
+    """The 1,797 handwritten digits of 8 × 8 pixels that scikit-learn carries.
+
+    The last 297 are the test set; of the others, `val_size` are for validation.
+
+    Args:
+        val_size: how many training examples are set aside for validation.
+        common: the arguments of `PairDataModule`: batch_size, corruption, seed, split_seed.
+
+    >>> Digits().pairs("test", [0, 1]).x.shape
+    torch.Size([2, 1, 8, 8])
+    """
+
+    def __init__(self, val_size: int = 200, **common: Any) -> None:
+        super().__init__(val_size=val_size, **common)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (1, 8, 8)
+
+    def read(self) -> Mapping[str, Examples]:
+        from sklearn.datasets import load_digits
+
+        images, labels = load_digits(return_X_y=True)
+        # The set counts 0 … 16 black pixels of each 4 × 4 square.
+        x = torch.from_numpy(np.rint(images * (255 / 16)).astype(np.uint8)).view(-1, *self.shape)
+        digits = Arrays(x, torch.from_numpy(labels).long())
+        rows = torch.arange(len(x))
+        return {"train": digits.select(rows[:-TEST_SIZE]), "test": digits.select(rows[-TEST_SIZE:])}

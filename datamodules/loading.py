@@ -1,0 +1,184 @@
+"""Whole batches by index, in an order that is a function of where training stands."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from ae_lightning.distributed import rank_and_world
+from ae_lightning.parts import UsageError
+from ae_lightning.randomness import generator_of
+from ae_lightning.types import Pair
+
+ORDER: Final = 4  # keeps the order of an epoch apart from other draws for (seed, epoch)
+
+Key = tuple[int, int, int, int]  # (seed, epoch, batch, rank): what a training batch is drawn for
+
+
+class Draw(NamedTuple):
+    """Which examples make a batch, and the key of its noise; no key in evaluation."""
+
+    key: Key | None
+    rows: Tensor  # (B,)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch as it is stored: integers, labels, places in the split."""
+
+    x: Tensor  # uint8 in 0 … 255, or floats (B, *S)
+    y: Tensor  # (B,)
+    index: Tensor  # (B,)
+    key: Key | None
+
+    def _each(self, f: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(f(self.x), f(self.y), f(self.index), self.key)
+
+    def to(self, device: torch.device) -> Batch:
+        return self._each(lambda t: t.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        return self._each(Tensor.pin_memory)
+
+
+class Draws(Protocol):
+    """An epoch's batches, by their rows."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Draw]: ...
+
+
+class Examples(ABC):
+    """The examples of one split, wherever they lie."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, draw: Draw) -> Batch: ...
+
+    @abstractmethod
+    def select(self, rows: Tensor) -> Examples:
+        """Return those examples alone, in that order."""
+
+    def near(self, device: torch.device) -> Examples:
+        """Return the same examples, on the device where that is worth it."""
+        return self
+
+    def batches(self, draws: Draws) -> Iterator[Batch]:
+        """Fetch the draws' batches, in order."""
+        return map(self.__getitem__, draws)
+
+
+class Arrays(Examples):
+    """Examples held in memory: x (N, *S), uint8 or float, and labels y (N,)."""
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, draw: Draw) -> Batch:
+        rows = draw.rows.to(self.x.device, non_blocking=True)
+        # index_select copies whole rows, a tenth of the time of indexing element by element.
+        return Batch(self.x.index_select(0, rows), self.y.index_select(0, rows), rows, draw.key)
+
+    def select(self, rows: Tensor) -> Arrays:
+        return Arrays(self.x.index_select(0, rows), self.y.index_select(0, rows))
+
+    def near(self, device: torch.device) -> Arrays:
+        """Return the same arrays on `device`; on a GPU, where half its free memory holds them."""
+        if device.type == "cuda" and self.x.device != device:
+            free, _ = torch.cuda.mem_get_info(device)
+            if self.x.nbytes > free // 2:
+                return self
+        return Arrays(self.x.to(device), self.y.to(device))
+
+
+class TrainingDraws:
+    """An epoch of training batches: a permutation of n that is a function of (seed, epoch).
+
+    Every process takes its share [rank::world] of each global batch of batch_size · world
+    examples. What does not fill a global batch is left out of this epoch; a set smaller than one
+    makes one smaller batch, of equal size on every process.
+
+    Args:
+        n: how many examples there are.
+        batch_size: examples per batch and process.
+        seed: what the order is a function of.
+        position: returns the epoch, and how many of its batches are done. It is asked when the
+            first batch is wanted, since only then a resumed trainer knows.
+    """
+
+    def __init__(
+        self, n: int, batch_size: int, seed: int, position: Callable[[], tuple[int, int]]
+    ) -> None:
+        self.n, self.batch_size, self.seed, self.position = n, batch_size, seed, position
+
+    def _global_batch(self, world: int) -> int:
+        if self.n < world:
+            raise UsageError(f"{self.n} training examples cannot be shared by {world} processes.")
+        return min(self.batch_size * world, self.n - self.n % world)
+
+    def __len__(self) -> int:
+        return self.n // self._global_batch(rank_and_world()[1])
+
+    def __iter__(self) -> Iterator[Draw]:
+        rank, world = rank_and_world()
+        size = self._global_batch(world)
+        epoch, done = self.position()
+        order = torch.randperm(self.n, generator=generator_of(self.seed, epoch, 0, 0, ORDER))
+        for batch in range(done, len(self)):
+            rows = order[batch * size : (batch + 1) * size]
+            yield Draw((self.seed, epoch, batch, rank), rows[rank::world])
+
+
+class EvaluationDraws:
+    """Every example once, in order, sharded [rank::world] without padding.
+
+    All processes get the same number of batches, of at most batch_size examples each.
+    """
+
+    def __init__(self, n: int, batch_size: int) -> None:
+        self.n, self.batch_size = n, batch_size
+
+    def __len__(self) -> int:
+        world = rank_and_world()[1]
+        if self.n < world:
+            raise UsageError(f"{self.n} examples cannot be shared by {world} processes.")
+        most, fewest = -(-self.n // world), self.n // world
+        return min(-(-most // self.batch_size), fewest)
+
+    def __iter__(self) -> Iterator[Draw]:
+        rank, world = rank_and_world()
+        for rows in torch.arange(rank, self.n, world).tensor_split(len(self)):
+            yield Draw(None, rows)
+
+
+class Loader:
+    """Batches of examples as pairs; the trainer's loader, and an ordinary iterable without one.
+
+    It holds no state: the draws read their position from the trainer.
+    """
+
+    def __init__(self, examples: Examples, draws: Draws, finish: Callable[[Batch], Pair]) -> None:
+        self.examples, self.draws, self.finish = examples, draws, finish
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return map(self.finish, self.examples.batches(self.draws))
+
+    # The trainer asks for these two, to know that a loader can go on in the middle of an epoch.
+    def state_dict(self) -> dict[str, int]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Do nothing: the position is the trainer's."""
