@@ -49,6 +49,10 @@ class Recorded:
 class Part(Recorded, nn.Module):
     """A module that an autoencoder is put together from."""
 
+    # nn.Module's own takes anything, which would be recorded.
+    def __init__(self) -> None:
+        super().__init__()
+
 
 def plain(value: Any, name: str = "value") -> Plain:
     """Return `value` as plain values: parts and partials become `class_path` and `init_args`.
