@@ -20,7 +20,7 @@ from ae_lightning.distributions import sample_by_index
 from ae_lightning.likelihoods import Likelihood
 from ae_lightning.metrics import Evaluation
 from ae_lightning.nn import Network
-from ae_lightning.parts import Part, Recorded, UsageError, rebuild
+from ae_lightning.parts import Part, Recorded, UsageError, locate, rebuild
 from ae_lightning.posteriors import Posterior
 from ae_lightning.priors import Prior, StandardNormal
 from ae_lightning.randomness import seed_of
@@ -147,12 +147,21 @@ class AutoEncoder(Recorded, LightningModule):
 
     def propagate(self, pair: Pair) -> ForwardPass:
         """Run a pair through encoder, posterior, decoder and likelihood."""
+        pair = self._checked(pair)
         features = self.encoder(pair.x_tilde)
         q = self.posterior(features)
         R = self.samples if self.posterior.stochastic else 1
         # Evaluation noise is keyed on the example, so that any batch size gives the same.
         z = q.rsample((R,)) if self.training else sample_by_index(q, R, self.seed, pair.index)
         return ForwardPass(pair.x, pair.x_tilde, features, q, z, self.decode(z))
+
+    def _checked(self, pair: Pair) -> Pair:
+        if not isinstance(pair, Pair):
+            name = type(pair).__name__
+            raise UsageError(f"the data yields a {name}: expected a Pair (x_tilde, x, y, index).")
+        if (shape := tuple(pair.x.shape[1:])) != self.shape:
+            raise UsageError(f"the model is for data of shape {self.shape}, and these are {shape}.")
+        return pair
 
     def distortion(self, out: ForwardPass) -> Tensor:
         """D = −E_q log p(x|z), in nats: (B,)."""
@@ -206,22 +215,28 @@ class AutoEncoder(Recorded, LightningModule):
         if stage == "fit":
             total = self.trainer.estimated_stepping_batches
             self._total_steps = int(total) if total < float("inf") else 0
+            schedules = [self.lr_schedule, *(r.weight for r in self.regularizers.values())]
+            if not self._total_steps and any(
+                isinstance(s, Schedule) and s.steps is None and s.epochs is None for s in schedules
+            ):
+                raise UsageError(
+                    "a schedule over the whole training needs max_epochs or max_steps: "
+                    "set one, or give the schedule its own steps or epochs."
+                )
 
     def on_train_batch_start(self, batch: Pair, batch_idx: int) -> None:
         rank, _ = rank_and_world()
         torch.manual_seed(seed_of(self.seed, self.current_epoch, batch_idx, rank))
         self.clock = self._now()
         if self.global_step == 0:
-            self._check_corruption(batch)
+            pair = self._checked(batch)
+            if self.needs_corruption and torch.equal(pair.x_tilde, pair.x):
+                raise UsageError(
+                    f"{type(self).__name__} was given clean pairs only: add a corruption to the "
+                    "data, such as GaussianNoise(sigma=0.3) or Masking(p=0.3)."
+                )
             if not self.started:
-                self.start(gather(batch.x))
-
-    def _check_corruption(self, batch: Pair) -> None:
-        if self.needs_corruption and torch.equal(batch.x_tilde, batch.x):
-            raise UsageError(
-                f"{type(self).__name__} was given clean pairs only: add a corruption to the data, "
-                "such as GaussianNoise(sigma=0.3) or Masking(p=0.3)."
-            )
+                self.start(gather(pair.x))
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
@@ -315,9 +330,13 @@ class AutoEncoder(Recorded, LightningModule):
         """
         checkpoint = torch.load(checkpoint_path, map_location, weights_only=True)
         record = checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {})
-        model = rebuild({**record, "init_args": {**record.get("init_args", {}), **changes}})
-        if not isinstance(model, cls):
+        if not {"class_path", "init_args"} <= record.keys():
             raise UsageError(f"{checkpoint_path} holds no {cls.__name__}.")
+        arguments = {k: rebuild(v) for k, v in record["init_args"].items()} | changes
+        made_by = locate(record["class_path"])
+        if not (isinstance(made_by, type) and issubclass(made_by, cls)):
+            raise UsageError(f"{checkpoint_path} holds no {cls.__name__}.")
+        model = made_by(**arguments)
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(checkpoint["state_dict"])
         return model.to(map_location).eval()

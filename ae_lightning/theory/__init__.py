@@ -1,0 +1,1 @@
+"""Each claim of the notes on autoencoders, as an experiment that can fail."""
