@@ -18,7 +18,10 @@ from ae_lightning.likelihoods import Bernoulli, Gaussian, Likelihood
 from ae_lightning.nn import MLP, Activation, Network, Rectifier, Sigmoid, TiedMLP
 from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
-from ae_lightning.regularizers import L1, Contractive, Rate, Regularizer
+from ae_lightning.regularizers.base import Regularizer
+from ae_lightning.regularizers.code import L1
+from ae_lightning.regularizers.jacobian import Contractive
+from ae_lightning.regularizers.posterior import Rate
 from ae_lightning.types import ForwardPass
 
 Regularizers = dict[str, Regularizer] | None

@@ -5,13 +5,14 @@ from functools import partial
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
+from torch.utils.data import DataLoader
 
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.likelihoods import Bernoulli, Gaussian
 from ae_lightning.nn import MLP
 from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
-from ae_lightning.regularizers import Rate
+from ae_lightning.regularizers.posterior import Rate
 from ae_lightning.regularizers.schedules import Cosine, Linear, OneCycle
 from ae_lightning.types import Pair
 
@@ -39,6 +40,9 @@ def batches(sizes=(6, 6, 6)) -> list[Pair]:
     return made
 
 
+loader = partial(DataLoader, batch_size=None)
+
+
 class Record(Callback):
     def __init__(self) -> None:
         self.steps: list[dict[str, float]] = []
@@ -61,7 +65,7 @@ def fit(model, directory, epochs=2, data=None, **options) -> tuple[Trainer, Reco
         callbacks=[record],
     )
     trainer = Trainer(**(defaults | options))
-    trainer.fit(model, data or batches(), batches((10, 8)))
+    trainer.fit(model, loader(data or batches()), loader(batches((10, 8))))
     return trainer, record
 
 
@@ -81,7 +85,7 @@ def test_evaluation_is_the_same_at_any_batch_size(tmp_path) -> None:
     model, figures = vae(), []
     trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
     for sizes in ((18,), (5, 5, 5, 3), (1,) * 18):
-        [values] = trainer.validate(model, batches(sizes), verbose=False)
+        [values] = trainer.validate(model, loader(batches(sizes)), verbose=False)
         figures.append(values)
     for other in figures[1:]:
         assert other == pytest.approx(figures[0], rel=1e-4)

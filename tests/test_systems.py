@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader
 
 from ae_lightning import systems
 from ae_lightning.autoencoder import AutoEncoder
@@ -12,7 +13,9 @@ from ae_lightning.likelihoods import Bernoulli, Gaussian
 from ae_lightning.nn import MLP, ConvDecoder, ConvEncoder, Rectifier, Sigmoid, TiedMLP
 from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
-from ae_lightning.regularizers import L1, Contractive, Rate
+from ae_lightning.regularizers.code import L1
+from ae_lightning.regularizers.jacobian import Contractive
+from ae_lightning.regularizers.posterior import Rate
 from ae_lightning.types import Pair
 
 HAND_MADE = {
@@ -71,7 +74,8 @@ def fit(model: AutoEncoder, batches: list[Pair], directory: object, epochs: int 
         default_root_dir=directory,
         log_every_n_steps=1,
     )
-    trainer.fit(model, batches, batches)
+    loader = DataLoader(batches, batch_size=None)
+    trainer.fit(model, loader, loader)
     return trainer
 
 
