@@ -5,13 +5,14 @@ Every function is a pure one of a map (or a model) and points; differentiable wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.func import jacrev, vmap
+from torch.func import vjp, vmap
 
 from ae_lightning.nn import UnitVariance
 from ae_lightning.parts import UsageError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ae_lightning.autoencoder import AutoEncoder
 
 Map = Callable[[Tensor], Tensor]
+
+ROWS = 2**14  # rows of Jacobians, over the batch, that an exact norm holds in memory at once
 
 
 @contextmanager
@@ -37,21 +40,47 @@ def fixed_statistics(f: Map) -> Iterator[None]:
             layer.fixed = False
 
 
+def basis(shape: Sequence[int], like: Tensor) -> Tensor:
+    """The unit vectors (N, B, *shape) of a space of N dimensions, the same at every point."""
+    N = math.prod(shape)
+    eye = torch.eye(N, dtype=like.dtype, device=like.device).view(N, 1, *shape)
+    return eye.expand(N, len(like), *shape)
+
+
 def jacobian(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
     r"""The exact Jacobian ∂f/∂x of every example: (B, *S) -> (B, *K, *S).
+
+    Row by row where the output is no larger than the input, column by column where it is.
 
     Args:
         f: maps (B, *S) to (B, *K), each example on its own.
         x: the points (B, *S).
-        chunk: how many rows to hold in memory at once; all, if None.
+        chunk: how many rows or columns to hold in memory at once; all, if None.
 
     >>> jacobian(lambda x: x**2, torch.tensor([[1.0, 2.0]]))
     tensor([[[2., 0.],
              [0., 4.]]])
     """
     with fixed_statistics(f):
-        one = jacrev(lambda xi: f(xi[None])[0], chunk_size=chunk)
-        return vmap(one, randomness="different")(x)  # type: ignore[no-any-return]
+        y, pullback = vjp(f, x)
+        if x[0].numel() >= y[0].numel():
+            rows = vmap(lambda u: pullback(u)[0], chunk_size=chunk)(basis(y.shape[1:], y))
+            return rows.movedim(0, 1).reshape(*y.shape, *x.shape[1:])  # type: ignore[no-any-return]
+        # uᵀJ is linear in u, and its own transpose is Jv.
+        _, push = vjp(lambda u: pullback(u)[0], torch.zeros_like(y))
+        columns = vmap(lambda v: push(v)[0], chunk_size=chunk)(basis(x.shape[1:], x))
+        return columns.movedim(0, -1).reshape(*y.shape, *x.shape[1:])  # type: ignore[no-any-return]
+
+
+def vector_jacobian(f: Map, x: Tensor, u: Tensor) -> Tensor:
+    r"""uᵀ ∂f/∂x for n vectors at every point, without the Jacobian: (n, B, *K) -> (n, B, *S).
+
+    >>> vector_jacobian(lambda x: x**2, torch.tensor([[1.0, 2.0]]), torch.ones(1, 1, 2))
+    tensor([[[2., 4.]]])
+    """
+    with fixed_statistics(f):
+        _, pullback = vjp(f, x)
+        return vmap(lambda v: pullback(v)[0])(u)  # type: ignore[no-any-return]
 
 
 def squared_jacobian(model: AutoEncoder, x: Tensor, features: Tensor | None = None) -> Tensor:
@@ -74,7 +103,28 @@ def squared_jacobian(model: AutoEncoder, x: Tensor, features: Tensor | None = No
                 _, pullback = torch.func.vjp(activation, u)
                 slope = pullback(torch.ones_like(u))[0]
             return (slope.square() * rows).sum(1)
-    return jacobian(model.code, x).square().flatten(1).sum(1)
+    J = jacobian(model.code, x, chunk=max(1, ROWS // len(x)))
+    return J.square().flatten(1).sum(1)
+
+
+def squared_reconstruction_jacobian(model: AutoEncoder, x: Tensor) -> Tensor:
+    r"""‖∂r/∂x‖²_F of the reconstruction r = g∘f at x, exactly: (B,).
+
+    By the smaller factors, where the code is smaller than the data: ⟨J_gᵀJ_g, J_f J_fᵀ⟩.
+    """
+    chunk = max(1, ROWS // len(x))
+    if model.latent >= x[0].numel():
+        return jacobian(model.reconstruct, x, chunk).square().flatten(1).sum(1)
+    with fixed_statistics(model):
+        z = model.code(x)
+    J_f = jacobian(model.code, x, chunk).flatten(2)  # (B, K, D)
+    J_g = jacobian(lambda z: model.decode(z).mean, z, chunk).flatten(1, -2)  # (B, D, K)
+    return ((J_g.mT @ J_g) * (J_f @ J_f.mT)).flatten(1).sum(1)
+
+
+def spectrum(f: Map, x: Tensor) -> Tensor:
+    """The singular values of ∂f/∂x in falling order: (B, min(K, D))."""
+    return torch.linalg.svdvals(jacobian(f, x).flatten(2))
 
 
 def tangents(f: Map, x: Tensor, k: int | None = None) -> tuple[Tensor, Tensor]:

@@ -50,6 +50,14 @@ class Network(Part, ABC):
         """‖∂u_j/∂x‖² of the first `rows` outputs u_j (B, rows), where that is cheap, else None."""
         return None
 
+    def atoms(self) -> Tensor:
+        """The first weight matrix (H, K), whose columns a code combines."""
+        raise UsageError(f"{type(self).__name__} does not name a first weight matrix as its atoms.")
+
+    def tied(self) -> list[nn.Parameter]:
+        """The parameters of another network that this one uses as its own."""
+        return []
+
 
 class UnitColumns(nn.Module):
     """A parametrization that keeps a matrix's columns at unit Euclidean norm."""
@@ -116,6 +124,9 @@ class MLP(Network):
         if outputs is not None:
             self.layers[-1].bias.copy_(outputs.flatten())
 
+    def atoms(self) -> Tensor:
+        return self.layers[0].weight  # type: ignore[no-any-return]
+
     def squared_gradients(self, x: Tensor, rows: int) -> Tensor | None:
         r"""Push W_L D_{L−1} … D_1 back to the first layer; ‖A W₁‖² by the Gram matrix W₁W₁ᵀ."""
         *hidden, last = self.layers
@@ -181,6 +192,12 @@ class TiedMLP(Network):
         for i, (layer, bias) in enumerate(zip(reversed(mirror.layers), self.biases, strict=True)):
             h = F.linear(mirror.activation(h) if i else h, layer.weight.T, bias)
         return h.unflatten(1, self.outputs)
+
+    def atoms(self) -> Tensor:
+        return self.__dict__["mirror"].layers[-1].weight.mT  # type: ignore[no-any-return]
+
+    def tied(self) -> list[nn.Parameter]:
+        return [layer.weight for layer in self.__dict__["mirror"].layers]
 
     @torch.no_grad()
     def centre(self, inputs: Tensor | None, outputs: Tensor | None) -> None:
@@ -266,6 +283,9 @@ class ConvDecoder(Network):
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)  # type: ignore[no-any-return]
+
+    def atoms(self) -> Tensor:
+        return self.layers[1].weight  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def centre(self, inputs: Tensor | None, outputs: Tensor | None) -> None:

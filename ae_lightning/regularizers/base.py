@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor
 
-from ae_lightning.parts import Part
+from ae_lightning.distributed import gather
+from ae_lightning.parts import Part, UsageError
 from ae_lightning.regularizers.schedules import Clock, Schedule
 from ae_lightning.types import ForwardPass
 
 if TYPE_CHECKING:
     from ae_lightning.autoencoder import AutoEncoder
+
+
+class DegenerateObjective(UserWarning):
+    """A penalty can be lowered without the change it is there for."""
 
 
 class Regularizer(Part, ABC):
@@ -21,18 +30,25 @@ class Regularizer(Part, ABC):
     A plug-in is one subclass with one method, `forward`.
 
     Args:
-        weight: w in w·Ω, a constant or a schedule.
+        weight: w in w·Ω, a constant or a schedule; a negative weight rewards Ω, and weight 0
+            equals the penalty's absence.
+
+    Raises:
+        UsageError: where the weight is no finite number, or the penalty neither (B,) nor ().
     """
 
     penalises_jacobian: ClassVar[bool] = False  # evaluation then reports the exact Jacobian norm
+    holds_scale: ClassVar[bool] = False  # with it, a code cannot shrink and the decoder undo that
 
     def __init__(self, weight: float | Schedule = 1.0) -> None:
         super().__init__()
+        if not isinstance(weight, Schedule) and not math.isfinite(weight):
+            raise UsageError(f"weight is {weight}: expected a finite number or a schedule.")
         self.weight = weight
 
     def weight_at(self, clock: Clock) -> float:
         """The weight at this time."""
-        return self.weight(clock) if isinstance(self.weight, Schedule) else self.weight
+        return value_at(self.weight, clock)
 
     def check(self, model: AutoEncoder) -> None:
         """Raise UsageError where the model lacks what this penalty needs; warn where it is moot."""
@@ -40,3 +56,33 @@ class Regularizer(Part, ABC):
     @abstractmethod
     def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
         """The unweighted penalty Ω: (B,) per example, or () for a batch statistic."""
+
+    def __call__(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+        penalty: Tensor = super().__call__(model, out)
+        if penalty.shape not in ((), out.x.shape[:1]):
+            raise UsageError(
+                f"{type(self).__name__} returned the shape {tuple(penalty.shape)}: sum over the "
+                f"event, to one value an example ({len(out.x)},), or return a batch statistic ()."
+            )
+        return penalty
+
+
+def value_at(value: float | Schedule, clock: Clock) -> float:
+    """A constant's or a schedule's value at this time."""
+    return value(clock) if isinstance(value, Schedule) else value
+
+
+@contextmanager
+def noise_of(model: AutoEncoder) -> Iterator[None]:
+    """Draw what training draws; in evaluation, the same for every batch, and without a trace."""
+    if model.training:
+        yield
+        return
+    with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
+        torch.manual_seed(model.seed)
+        yield
+
+
+def whole(x: Tensor, model: AutoEncoder) -> Tensor:
+    """The batch (B, …) of all ranks in training, this rank's own in evaluation."""
+    return gather(x) if model.training else x

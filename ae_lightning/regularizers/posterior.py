@@ -2,28 +2,129 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
-from torch.distributions import kl_divergence
+from torch.distributions import Distribution, Independent
 
+from ae_lightning.distributions import kl
 from ae_lightning.parts import UsageError
-from ae_lightning.regularizers.base import Regularizer
+from ae_lightning.regularizers.base import Regularizer, value_at, whole
+from ae_lightning.regularizers.schedules import Schedule
 from ae_lightning.types import ForwardPass
 
 if TYPE_CHECKING:
     from ae_lightning.autoencoder import AutoEncoder
 
 
+def need_stochastic(penalty: Regularizer, model: AutoEncoder) -> None:
+    """Raise UsageError where the posterior is a point mass."""
+    if not model.posterior.stochastic:
+        penalty_name, name = type(penalty).__name__, type(model.posterior).__name__
+        raise UsageError(
+            f"{penalty_name} needs a stochastic posterior such as DiagonalGaussian, not {name}."
+        )
+
+
 class Rate(Regularizer):
-    r"""KL(q(z|x) ‖ p(z)), in nats: weight 1 gives the evidence lower bound, weight β the β-VAE."""
+    r"""Penalise KL(q(z|x) ‖ p(z)), in nats: weight 1 is the evidence lower bound, β the β-VAE.
+
+    In closed form where there is one, else E_q[log q(z|x) − log p(z)] over the samples.
+
+    Args:
+        weight: w in w·Ω.
+        free_bits: λ in Σ_k max(λ, E_x KL_k), nats a dimension that cost nothing, on the mean over
+            the batch.
+        capacity: C in |R − C|, nats that the mean rate R is held to; none, if None.
+
+    Raises:
+        UsageError: with a deterministic posterior, or free bits under a prior that is no product.
+
+    References:
+        | Auto-Encoding Variational Bayes (Kingma and Welling, 2014)
+        | beta-VAE (Higgins et al., 2017)
+        | Improving Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016)
+        | Understanding disentangling in β-VAE (Burgess et al., 2018)
+    """
+
+    holds_scale = True
+
+    def __init__(
+        self,
+        weight: float | Schedule = 1.0,
+        free_bits: float = 0.0,
+        capacity: float | Schedule | None = None,
+    ) -> None:
+        super().__init__(weight)
+        if not 0 <= free_bits < math.inf:
+            raise UsageError(f"free_bits is {free_bits}: expected nats a dimension, 0 or more.")
+        if isinstance(capacity, int | float) and not 0 <= capacity < math.inf:
+            raise UsageError(f"capacity is {capacity}: expected nats, 0 or more.")
+        self.free_bits, self.capacity = free_bits, capacity
 
     def check(self, model: AutoEncoder) -> None:
-        if not model.posterior.stochastic:
-            name = type(model.posterior).__name__
-            raise UsageError(
-                f"Rate needs a stochastic posterior such as DiagonalGaussian, not {name}."
-            )
+        need_stochastic(self, model)
+        if self.free_bits > 0:
+            with torch.no_grad():
+                factors(model.prior(), "free_bits")
 
     def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
-        return kl_divergence(out.q, model.prior())
+        q, p = out.q, model.prior()
+        if self.free_bits > 0:
+            rates = kl(factors(q, "free_bits"), factors(p, "free_bits"), out.z)  # (B, K)
+            rate = whole(rates, model).mean(0).clamp(min=self.free_bits).sum()
+        elif self.capacity is not None:
+            rate = whole(kl(q, p, out.z), model).mean(0)
+        else:
+            return kl(q, p, out.z)
+        return (
+            rate if self.capacity is None else (rate - value_at(self.capacity, model.clock)).abs()
+        )
+
+
+class TotalCorrelation(Regularizer):
+    r"""Penalise the dependence between the code's dimensions, KL(q(z) ‖ Π_k q(z_k)), in nats.
+
+    By minibatch-weighted sampling: log q(z) ≈ log 1/(NM) Σ_j q(z|x_j), over a batch of M of N.
+    Rate(1) and TotalCorrelation(β − 1) together are the β-TCVAE.
+
+    Args:
+        weight: w in w·Ω.
+        dataset_size: N; the batch stands for the data (N = 1), if None. It adds the constant
+            (K − 1) log N, and changes no gradient.
+
+    Raises:
+        UsageError: with a posterior that is deterministic or no product over dimensions.
+
+    References:
+        | Isolating Sources of Disentanglement in Variational Autoencoders (Chen et al., 2018)
+    """
+
+    def __init__(self, weight: float | Schedule = 1.0, dataset_size: int | None = None) -> None:
+        super().__init__(weight)
+        if dataset_size is not None and dataset_size < 1:
+            raise UsageError(f"dataset_size is {dataset_size}: expected 1 or more, or None.")
+        self.dataset_size = dataset_size
+
+    def check(self, model: AutoEncoder) -> None:
+        need_stochastic(self, model)
+
+    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+        features = whole(out.features, model)
+        q = out.q if features is out.features else model.posterior(features)
+        log_q = factors(q, "TotalCorrelation").log_prob(out.z[:, :, None])  # (R, B, M, K)
+        M, K = log_q.shape[2:]
+        log_joint = log_q.sum(3).logsumexp(2)
+        log_product = log_q.logsumexp(2).sum(2)
+        constant = (K - 1) * math.log(M * (self.dataset_size or 1))
+        return (log_joint - log_product).mean(0) + constant
+
+
+def factors(q: Distribution, user: str) -> Distribution:
+    """The factors of a product over dimensions: batch (*batch, K), event ()."""
+    if not isinstance(q, Independent):
+        name = type(q).__name__
+        raise UsageError(f"{user} needs a product over the code's dimensions, and {name} is none.")
+    return q.base_dist  # type: ignore[no-any-return]

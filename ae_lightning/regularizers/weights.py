@@ -1,0 +1,50 @@
+"""Penalties on the decoder's weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ae_lightning.regularizers.base import Regularizer
+from ae_lightning.types import ForwardPass
+
+if TYPE_CHECKING:
+    from ae_lightning.autoencoder import AutoEncoder
+
+
+class DecoderNorm(Regularizer):
+    r"""Penalise Σ θ² over the decoder's parameters, those it shares with the encoder once.
+
+    References:
+        | From Variational to Deterministic Autoencoders (Ghosh et al., 2020)
+    """
+
+    holds_scale = True
+
+    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+        own_and_tied = {*model.decoder.parameters(), *model.decoder.tied()}
+        return torch.stack([theta.square().sum() for theta in own_and_tied]).sum()
+
+
+class Orthogonality(Regularizer):
+    r"""Penalise ‖WᵀW − I‖²_F, W being the decoder's first weight matrix: its columns, the atoms
+    that a code combines, come to be orthonormal.
+
+    Raises:
+        UsageError: where the decoder has no such matrix.
+
+    References:
+        | Can We Gain More from Orthogonality Regularizations in Training Deep CNNs? (Bansal et
+          al., 2018)
+    """
+
+    holds_scale = True
+
+    def check(self, model: AutoEncoder) -> None:
+        model.decoder.atoms()
+
+    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+        W = model.decoder.atoms()  # (H, K)
+        return (W.mT @ W - torch.eye(W.shape[1]).to(W)).square().sum()
