@@ -122,30 +122,38 @@ def squared_reconstruction_jacobian(model: AutoEncoder, x: Tensor) -> Tensor:
     return ((J_g.mT @ J_g) * (J_f @ J_f.mT)).flatten(1).sum(1)
 
 
-def spectrum(f: Map, x: Tensor) -> Tensor:
-    """The singular values of ∂f/∂x in falling order: (B, min(K, D))."""
-    return torch.linalg.svdvals(jacobian(f, x).flatten(2))
+def spectrum(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
+    """The singular values of ∂f/∂x in falling order: (B, min(K, D)); `chunk` as in `jacobian`."""
+    return torch.linalg.svdvals(jacobian(f, x, chunk).flatten(2))
 
 
-def tangents(f: Map, x: Tensor, k: int | None = None) -> tuple[Tensor, Tensor]:
+def tangents(
+    f: Map, x: Tensor, k: int | None = None, chunk: int | None = None
+) -> tuple[Tensor, Tensor]:
     r"""The k leading right singular vectors of ∂f/∂x, and all singular values.
 
     Of an encoder, these are the directions of the data that its code is sensitive to.
 
+    Args:
+        chunk: as in `jacobian`.
+
     Returns:
         vectors (B, k, *S), of unit norm and in falling order, and singular values (B, min(K, D)).
     """
-    J = jacobian(f, x).flatten(2)  # (B, K, D)
+    J = jacobian(f, x, chunk).flatten(2)  # (B, K, D)
     _, values, V = torch.linalg.svd(J, full_matrices=False)
     return V[:, :k].unflatten(2, x.shape[1:]), values
 
 
-def decoder_tangents(g: Map, z: Tensor, k: int | None = None) -> tuple[Tensor, Tensor]:
+def decoder_tangents(
+    g: Map, z: Tensor, k: int | None = None, chunk: int | None = None
+) -> tuple[Tensor, Tensor]:
     r"""The k leading left singular vectors of ∂g/∂z (B, k, *S), and all singular values.
 
-    Of a decoder, these span the tangent space of the manifold it has learned, at g(z).
+    Of a decoder, these span the tangent space of the manifold it has learned, at g(z). `chunk` as
+    in `jacobian`.
     """
-    J = jacobian(g, z)  # (B, *S, K)
+    J = jacobian(g, z, chunk)  # (B, *S, K)
     shape = J.shape[1:-1]
     U, values, _ = torch.linalg.svd(J.flatten(1, -2), full_matrices=False)
     return U.mT[:, :k].unflatten(2, shape), values
