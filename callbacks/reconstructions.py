@@ -1,4 +1,4 @@
-"""Reconstructions: clean, corrupted, reconstructed, and what the prior generates."""
+"""Reconstructions: clean, corrupted, reconstructed, and the error that is left."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from torch import Tensor
 
 from ae_lightning.types import Pair
 
-from .base import PictureCallback
+from .base import PictureCallback, picture
 from .style import COLOURS, label_axes, new_figure, plane, project, show_strip
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@picture
 def reconstructions(model: Any, pair: Pair) -> Figure:
     """Draw x, x̃, r(x̃) and, for a stochastic posterior, the means of p(x|z) at prior samples.
 
