@@ -100,7 +100,9 @@ class AutoEncoder(Recorded, LightningModule):
         self.clock = Clock()
         self.register_buffer("started", torch.tensor(False))
         terms = ("loss", *self.bound_terms, *self.regularizers)
-        self.evaluations = nn.ModuleDict({s: Evaluation(latent, terms) for s in ("val", "test")})
+        self.evaluations = nn.ModuleDict(
+            {stage: Evaluation(latent, terms, value_range) for stage in ("val", "test")}
+        )
         self.save_hyperparameters(self.record)
 
     def _build(self) -> None:

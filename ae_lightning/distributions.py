@@ -1,13 +1,21 @@
-"""What torch.distributions lacks: a point mass, and samples keyed on the example."""
+"""What torch.distributions lacks: a point mass, samples keyed on the example, KL of any pair."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, constraints, kl_divergence
+from torch.distributions import (
+    Distribution,
+    Independent,
+    Laplace,
+    Normal,
+    constraints,
+    kl_divergence,
+)
 
+from ae_lightning.parts import UsageError
 from ae_lightning.randomness import row_seeds
 
 
@@ -37,30 +45,42 @@ class Dirac(Distribution):
     def variance(self) -> Tensor:
         return torch.zeros_like(self.value)
 
-    def rsample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         return self.value.expand(*sample_shape, *self.value.shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        raise UsageError(
+            "a Dirac posterior has no density: use a stochastic one, such as DiagonalGaussian."
+        )
+
+
+LOCATION_SCALE = (Normal, Laplace)  # exactly these: a subclass may be μ + σ·ε no more
 
 
 def sample_by_index(q: Distribution, n: int, seed: int, index: Tensor) -> Tensor:
     """Draw n samples (n, B, K) whose noise in row b is a function of (seed, index[b]) alone.
 
-    Location-scale families are drawn as μ + σ·ε, ε keyed on the example; any other
-    distribution is drawn under one seed for the batch.
+    Normal and Laplace, and products of them, are drawn as μ + σ·ε, ε keyed on the example; any
+    other distribution is drawn under one seed for the batch. The state of torch's generators is
+    left as it was.
     """
-    base = q.base_dist if isinstance(q, Independent) else q
+    base: Any = q.base_dist if isinstance(q, Independent) else q
     if isinstance(base, Dirac):
         return base.rsample((n,))
-    if {"loc", "scale"} <= base.arg_constraints.keys() and base.batch_shape[:1] == index.shape:
+    device = q.mean.device
+    if type(base) in LOCATION_SCALE and base.batch_shape[:1] == index.shape:
+        # Drawn on the CPU in single precision whatever the model's, so that all see the same.
         shape = base.loc.shape[1:]
-        unit = type(base)(torch.zeros(shape), torch.ones(shape), validate_args=False)
+        zero = torch.zeros(shape, dtype=torch.float32, device="cpu")
+        unit = type(base)(zero, torch.ones_like(zero), validate_args=False)
         epsilon = []
-        # Drawn on the CPU whatever the device, so that every device sees the same noise.
         with torch.random.fork_rng(devices=[]):
             for s in row_seeds(seed, index):
-                torch.random.default_generator.manual_seed(s)
+                torch.default_generator.manual_seed(s)
                 epsilon.append(unit.sample((n,)))  # (n, K)
-        return base.loc + base.scale * torch.stack(epsilon, dim=1).to(base.loc)
-    with torch.random.fork_rng():
+        z: Tensor = base.loc + base.scale * torch.stack(epsilon, dim=1).to(base.loc)
+        return z
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         return q.rsample((n,))
 
@@ -70,6 +90,10 @@ def kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
 
     Args:
         z: samples of q (R, B, K), for the Monte Carlo estimate.
+
+    >>> q = Independent(Normal(torch.zeros(2, 3), torch.ones(3)), 1)
+    >>> kl(q, q, q.sample((1,)))
+    tensor([0., 0.])
     """
     try:
         return kl_divergence(q, p)
@@ -78,7 +102,12 @@ def kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
 
 
 def kl_per_dimension(q: Distribution, p: Distribution) -> Tensor | None:
-    """KL of every dimension (B, K), where q and p are both products over them, else None."""
-    if isinstance(q, Independent) and isinstance(p, Independent):
+    """KL of every dimension (B, K), where q and p are products of a closed form, else None."""
+    if not (isinstance(q, Independent) and isinstance(p, Independent)):
+        return None
+    if not q.base_dist.event_shape == p.base_dist.event_shape == ():
+        return None
+    try:
         return kl_divergence(q.base_dist, p.base_dist)
-    return None
+    except NotImplementedError:
+        return None

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
-from torch import Tensor
-from torch import distributions as td
-from torch.distributions import Distribution, Independent
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
+from ae_lightning import observations
+from ae_lightning.observations import single, tilted_mean
 from ae_lightning.parts import Part, UsageError
+
+FLOOR = -6.0  # a learned log σ stays above, or the density of a constant pixel grows without bound
+
+
+def floored(s: Tensor) -> Tensor:
+    """Keep log σ above the floor, smoothly, so that it can always rise again.
+
+    >>> floored(torch.tensor([-100.0, 1.0]))
+    tensor([-6.0000,  1.0009])
+    """
+    return F.softplus(s - FLOOR) + FLOOR
+
+
+def unfloored(log_sigma: float) -> float:
+    """The inverse of `floored`."""
+    return FLOOR + math.log(math.expm1(log_sigma - FLOOR))
+
+
+def invert(mean_of: Callable[[Tensor], Tensor], mean: Tensor) -> Tensor:
+    """The l for which `mean_of(l)`, rising in l and elementwise, is `mean`: by bisection."""
+    low, high = torch.full_like(mean, -1e3), torch.full_like(mean, 1e3)
+    for _ in range(64):
+        l = (low + high) / 2
+        below = mean_of(l) < mean
+        low, high = torch.where(below, l, low), torch.where(below, high, l)
+    return (low + high) / 2
 
 
 class Likelihood(Part, ABC):
@@ -24,7 +53,10 @@ class Likelihood(Part, ABC):
         self.event_dims = len(shape)
 
     def features(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """The shape of the features for data of this shape: one value an element, or more."""
+        """The shape of the features for data of this shape: one value an element, or more.
+
+        Where there are more, they are channels: the first axis is the longer.
+        """
         return tuple(shape)
 
     @abstractmethod
@@ -36,6 +68,92 @@ class Likelihood(Part, ABC):
         return mean
 
 
+def _positive(name: str, value: float, above: float = 0.0) -> float:
+    if not value > above:
+        raise UsageError(f"{name} is {value}: expected a number above {above:.4g}.")
+    return value
+
+
+class Gaussian(Likelihood):
+    r"""−log p(x|z) = ‖x − m‖²/(2σ²) + D log σ + (D/2) log 2π.
+
+    At constant σ this is the squared error, scaled; a learned σ² settles at the mean squared error.
+
+    Args:
+        sigma: the standard deviation σ of every element; the start, where it is learned.
+        learned: learn one σ for all elements, with log σ ≥ −6.
+
+    References:
+        | Simple and Effective VAE Training with Calibrated Decoders (Rybkin et al., 2021)
+
+    >>> p = Gaussian(sigma=0.5)
+    >>> p.build((2,))
+    >>> p(torch.zeros(3, 2)).log_prob(torch.zeros(2))
+    tensor([-0.4516, -0.4516, -0.4516])
+    """
+
+    def __init__(self, sigma: float = 1.0, learned: bool = False) -> None:
+        super().__init__()
+        self.constant = math.log(_positive("sigma", sigma, math.exp(FLOOR) if learned else 0.0))
+        self.raw = nn.Parameter(torch.tensor(unfloored(self.constant))) if learned else None
+
+    @property
+    def log_sigma(self) -> Tensor:
+        return torch.tensor(self.constant) if self.raw is None else floored(self.raw)
+
+    @property
+    def sigma(self) -> Tensor:
+        """The standard deviation σ of every element: ()."""
+        return self.log_sigma.exp()
+
+    def forward(self, features: Tensor) -> Distribution:
+        loc = single(features)
+        log_sigma = loc.new_full((), self.constant) if self.raw is None else self.log_sigma
+        return observations.Normal(loc, log_sigma, self.event_dims)
+
+
+class HeteroscedasticGaussian(Likelihood):
+    r"""−log p(x|z) = Σ_d (x_d − m_d)²/(2σ_d²) + log σ_d + ½ log 2π, m and log σ being features.
+
+    The decoder gives twice the data's channels: the means, and then log σ ≥ −6 of every element.
+
+    Args:
+        sigma: where every σ starts.
+
+    References:
+        | What Uncertainties Do We Need in Bayesian Deep Learning? (Kendall and Gal, 2017)
+    """
+
+    def __init__(self, sigma: float = 1.0) -> None:
+        super().__init__()
+        self.start = unfloored(math.log(_positive("sigma", sigma, math.exp(FLOOR))))
+
+    def features(self, shape: Sequence[int]) -> tuple[int, ...]:
+        return (2 * shape[0], *shape[1:])
+
+    def forward(self, features: Tensor) -> Distribution:
+        loc, s = single(features).chunk(2, dim=-self.event_dims)
+        return observations.Normal(loc, floored(s), self.event_dims)
+
+    def link(self, mean: Tensor) -> Tensor:
+        return torch.cat([mean, torch.full_like(mean, self.start)])
+
+
+class Laplace(Likelihood):
+    r"""−log p(x|z) = ‖x − m‖₁/b + D log 2b: the absolute error.
+
+    Args:
+        scale: b, the mean absolute deviation of every element.
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = _positive("scale", scale)
+
+    def forward(self, features: Tensor) -> Distribution:
+        return observations.Laplace(single(features), self.scale, self.event_dims)
+
+
 class Bernoulli(Likelihood):
     r"""−log p(x|z) = −Σ x log m + (1 − x) log(1 − m), m = sigmoid(features): cross-entropy.
 
@@ -45,35 +163,66 @@ class Bernoulli(Likelihood):
     unit_interval = True
 
     def forward(self, features: Tensor) -> Distribution:
-        p = td.Bernoulli(logits=features, validate_args=False)
-        return Independent(p, self.event_dims, validate_args=False)
+        return observations.Bernoulli(single(features), self.event_dims)
 
     def link(self, mean: Tensor) -> Tensor:
-        return mean.clamp(0.01, 0.99).logit()  # a pixel that is always 0 would start at −∞
+        return _interior(mean).logit()
 
 
-class Gaussian(Likelihood):
-    r"""−log p(x|z) = ‖x − m‖²/(2σ²) + D log σ + (D/2) log 2π.
+class ContinuousBernoulli(Likelihood):
+    r"""−log p(x|z) = −Σ l x − log (l/(e^l − 1)), l = features: a density on grey values in [0, 1].
 
-    Args:
-        sigma: the standard deviation σ of every element; the start, where it is learned.
-        learned: learn one σ for all elements, floored at log σ ≥ −6.
+    Its mean is not sigmoid(l), but 1/(1 − e^{−l}) − 1/l.
+
+    References:
+        | The continuous Bernoulli (Loaiza-Ganem and Cunningham, 2019)
     """
 
-    def __init__(self, sigma: float = 1.0, learned: bool = False) -> None:
-        super().__init__()
-        if sigma <= 0:
-            raise UsageError(f"sigma is {sigma}: expected a standard deviation above 0.")
-        log_sigma = torch.tensor(sigma).log()
-        if learned:
-            self.log_sigma = torch.nn.Parameter(log_sigma)
-        else:
-            self.register_buffer("log_sigma", log_sigma, persistent=False)
-
-    @property
-    def sigma(self) -> Tensor:
-        return self.log_sigma.clamp(min=-6).exp()
+    unit_interval = True
 
     def forward(self, features: Tensor) -> Distribution:
-        p = td.Normal(features, self.sigma, validate_args=False)
-        return Independent(p, self.event_dims, validate_args=False)
+        return observations.ContinuousBernoulli(single(features), self.event_dims)
+
+    def link(self, mean: Tensor) -> Tensor:
+        return invert(tilted_mean, _interior(mean))
+
+
+class Categorical(Likelihood):
+    r"""−log p(x|z) = −Σ_d log softmax(l_d)[k(x_d)]: x in [0, 1] is rounded to L levels k/(L − 1).
+
+    The decoder gives L times the data's channels. This is the probability of a discrete x, not a
+    density: its bits per dimension are −log₂ p(x|z)/D, without the 8 bits of dequantisation.
+
+    Args:
+        levels: L, 256 for images of one byte a channel.
+    """
+
+    unit_interval = True
+
+    def __init__(self, levels: int = 256) -> None:
+        super().__init__()
+        self.levels = int(_positive("levels", levels, 1))
+
+    def features(self, shape: Sequence[int]) -> tuple[int, ...]:
+        return (self.levels * shape[0], *shape[1:])
+
+    def forward(self, features: Tensor) -> Distribution:
+        logits = torch.unflatten(single(features), -self.event_dims, (self.levels, -1))
+        return observations.Categorical(logits, self.event_dims)
+
+    def link(self, mean: Tensor) -> Tensor:
+        """The logits l·k of greatest entropy among those of this mean."""
+        levels = observations.levels_of(mean, self.levels)
+
+        def logits(l: Tensor) -> Tensor:
+            return levels.view(-1, *[1] * mean.dim()) * l  # (L, *S)
+
+        def mean_of(l: Tensor) -> Tensor:
+            return observations.Categorical(logits(l), mean.dim()).mean
+
+        return logits(invert(mean_of, _interior(mean))).flatten(0, 1)
+
+
+def _interior(mean: Tensor) -> Tensor:
+    """Keep a mean off 0 and 1: a pixel that is always 0 would start at −∞."""
+    return mean.clamp(0.01, 0.99)

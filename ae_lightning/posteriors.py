@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
 from ae_lightning import distributions
 from ae_lightning.nn import Activation
-from ae_lightning.parts import Part
+from ae_lightning.observations import single
+from ae_lightning.parts import Part, UsageError
 
 
 class Posterior(Part, ABC):
@@ -36,6 +38,9 @@ class Dirac(Posterior):
 
     Args:
         activation: makes the features the code, such as Sigmoid, TopK or UnitVariance.
+
+    >>> Dirac()(torch.ones(5, 3)).mean.shape
+    torch.Size([5, 3])
     """
 
     stochastic = False
@@ -62,22 +67,31 @@ class DiagonalGaussian(Posterior):
     Args:
         sigma: where given, σ is this constant, and the features are μ alone.
 
+    Raises:
+        UsageError: where sigma is not positive.
+
     References:
         | Auto-Encoding Variational Bayes (Kingma and Welling, 2014)
+
+    >>> DiagonalGaussian()(torch.zeros(5, 6)).log_prob(torch.zeros(3))[0]
+    tensor(-2.7568)
     """
 
     stochastic = True
 
     def __init__(self, sigma: float | None = None) -> None:
         super().__init__()
+        if sigma is not None and not sigma > 0:
+            raise UsageError(f"sigma is {sigma}: expected a standard deviation above 0; use Dirac.")
         self.sigma = sigma
 
     def features(self, latent: int) -> int:
         return latent if self.sigma is not None else 2 * latent
 
     def forward(self, features: Tensor) -> Distribution:
+        features = single(features)
         if self.sigma is not None:
-            mu, sigma = features, features.new_full((), self.sigma).expand_as(features)
+            mu, sigma = features, torch.full_like(features, self.sigma)
         else:
             mu, log_sigma = features.chunk(2, dim=1)
             sigma = log_sigma.clamp(-10, 10).exp()  # within what float32 squares safely

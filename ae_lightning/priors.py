@@ -6,10 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch import Tensor, nn
+from torch import distributions as td
+from torch.distributions import Distribution, Independent, MixtureSameFamily
 
-from ae_lightning.parts import Part
+from ae_lightning import distributions
+from ae_lightning.parts import Part, UsageError
+from ae_lightning.randomness import generator_of
 
 
 class Prior(Part, ABC):
@@ -30,7 +33,15 @@ class Prior(Part, ABC):
 
 
 class StandardNormal(Prior):
-    """p(z) = N(z; 0, I)."""
+    """p(z) = N(z; 0, I).
+
+    >>> prior = StandardNormal()
+    >>> prior.build(2, (4,), encode=None)
+    >>> prior().log_prob(torch.zeros(2))
+    tensor(-1.8379)
+    """
+
+    loc: Tensor
 
     def build(
         self, latent: int, shape: Sequence[int], encode: Callable[[Tensor], Distribution]
@@ -38,5 +49,109 @@ class StandardNormal(Prior):
         self.register_buffer("loc", torch.zeros(latent), persistent=False)
 
     def forward(self) -> Distribution:
-        p = Normal(self.loc, torch.ones_like(self.loc), validate_args=False)
+        p = td.Normal(self.loc, torch.ones_like(self.loc), validate_args=False)
         return Independent(p, 1, validate_args=False)
+
+
+class Laplace(Prior):
+    r"""p(z) = Π_k Laplace(z_k; 0, b): −log p(z) = λ‖z‖₁ − K log(λ/2), with λ = 1/b.
+
+    Args:
+        scale: b, the mean absolute value of every code element.
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        if not scale > 0:
+            raise UsageError(f"the Laplace prior's scale is {scale}: expected a number above 0.")
+        self.scale = scale
+
+    loc: Tensor
+
+    def build(
+        self, latent: int, shape: Sequence[int], encode: Callable[[Tensor], Distribution]
+    ) -> None:
+        self.register_buffer("loc", torch.zeros(latent), persistent=False)
+
+    def forward(self) -> Distribution:
+        p = td.Laplace(self.loc, torch.full_like(self.loc, self.scale), validate_args=False)
+        return Independent(p, 1, validate_args=False)
+
+
+def _at_least_one(components: int) -> int:
+    if components < 1:
+        raise UsageError(f"components is {components}: a mixture needs at least one.")
+    return components
+
+
+def _mixture(logits: Tensor, components: Distribution) -> Distribution:
+    weights = td.Categorical(logits=logits, validate_args=False)
+    return MixtureSameFamily(weights, components, validate_args=False)
+
+
+class GaussianMixture(Prior):
+    r"""p(z) = Σ_c π_c N(z; μ_c, diag σ_c²), with learned weights π, means μ and scales σ.
+
+    Args:
+        components: how many Gaussians.
+    """
+
+    def __init__(self, components: int = 10) -> None:
+        super().__init__()
+        self.components = _at_least_one(components)
+
+    def build(
+        self, latent: int, shape: Sequence[int], encode: Callable[[Tensor], Distribution]
+    ) -> None:
+        self.logits = nn.Parameter(torch.zeros(self.components))
+        self.means = nn.Parameter(torch.randn(self.components, latent))
+        self.log_sigmas = nn.Parameter(torch.zeros(self.components, latent))
+
+    def forward(self) -> Distribution:
+        sigmas = self.log_sigmas.clamp(-10, 10).exp()
+        components = td.Normal(self.means, sigmas, validate_args=False)
+        return _mixture(self.logits, Independent(components, 1, validate_args=False))
+
+
+class VampPrior(Prior):
+    r"""p(z) = (1/C) Σ_c q(z|u_c): the posterior of C learned pseudo-inputs u_c.
+
+    The pseudo-inputs start as examples of the first batch.
+
+    Args:
+        components: C, how many pseudo-inputs.
+
+    Raises:
+        UsageError: where the posterior is a point mass, so that p would have no density.
+
+    References:
+        | VAE with a VampPrior (Tomczak and Welling, 2018)
+    """
+
+    def __init__(self, components: int = 50) -> None:
+        super().__init__()
+        self.components = _at_least_one(components)
+
+    def build(
+        self, latent: int, shape: Sequence[int], encode: Callable[[Tensor], Distribution]
+    ) -> None:
+        # Kept out of the registered modules, so that the encoder's weights are counted once.
+        self.__dict__["encode"] = encode
+        self.pseudo_inputs = nn.Parameter(torch.rand(self.components, *shape))
+        with torch.no_grad():
+            if isinstance(encode(self.pseudo_inputs[:1]), distributions.Dirac):
+                raise UsageError(
+                    "VampPrior needs a stochastic posterior such as DiagonalGaussian, not Dirac."
+                )
+
+    @torch.no_grad()
+    def start(self, x: Tensor) -> None:
+        examples = x[torch.arange(self.components) % len(x)]
+        # Where the batch has fewer, noise tells the copies apart: the same on every rank.
+        noise = torch.randn(examples.shape, generator=generator_of(self.components)).to(x)
+        noise[: len(x)] = 0
+        self.pseudo_inputs.copy_(examples + 0.1 * x.std(unbiased=False) * noise)
+
+    def forward(self) -> Distribution:
+        q = self.__dict__["encode"](self.pseudo_inputs)
+        return _mixture(torch.zeros_like(q.mean[:, 0]), q)

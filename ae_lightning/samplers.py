@@ -1,0 +1,102 @@
+"""Samplers: draws of x from a trained model, by its prior, by a Markov chain, or along a score.
+
+All draw from torch's global generators: seed them, or fork them, around a call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from ae_lightning.parts import UsageError
+
+if TYPE_CHECKING:
+    from ae_lightning.autoencoder import AutoEncoder
+
+
+@torch.no_grad()
+def ancestral(model: AutoEncoder, n: int) -> Tensor:
+    r"""Draw x ~ p(x|z), z ~ p(z): n examples (n, *S).
+
+    A picture wants the means of p(x|z) instead, which `model.sample` gives: a draw of p(x|z)
+    adds the noise of every element.
+    """
+    p: Distribution = model.decode(model.prior().sample((n,)))
+    return p.sample()
+
+
+@torch.no_grad()
+def walkback(
+    denoise: Callable[[Tensor], Distribution], x: Tensor, sigma: float, steps: int
+) -> Tensor:
+    r"""Run the Markov chain of a denoising autoencoder: x̃ ~ N(x, σ²I), then x ~ p(x|x̃).
+
+    Where p(x|x̃) is the true reverse of the corruption, the chain keeps the density of the data.
+    Its mean alone in place of a draw does not: on N(0, s²), where r(x̃) = a x̃ with
+    a = s²/(s² + σ²), the chain shrinks to the variance a²σ²/(1 − a²).
+
+    Args:
+        denoise: from x̃ (B, *S) to p(x|x̃), with batch (B,) and event S; of a model,
+            `lambda x: model.decode(model.code(x))`.
+        x: where the chains start (B, *S).
+        sigma: the standard deviation of the corruption that `denoise` was trained with.
+        steps: the chain's length.
+
+    Returns:
+        the chains' last states (B, *S).
+
+    Raises:
+        UsageError: where sigma is not positive, so that the chain would not move.
+
+    References:
+        | Generalized Denoising Auto-Encoders as Generative Models (Bengio et al., 2013)
+
+    >>> from torch.distributions import Independent, Normal
+    >>> reverse = lambda x: Independent(Normal(x / 2, 0.5**0.5), 1)  # for x ~ N(0, 1), σ = 1
+    >>> walkback(reverse, torch.zeros(50_000, 1), sigma=1.0, steps=20).std().round(decimals=1)
+    tensor(1.)
+    """
+    if not sigma > 0:
+        raise UsageError(f"sigma is {sigma}: the chain needs Gaussian corruption with sigma > 0.")
+    for _ in range(steps):
+        x = denoise(x + sigma * torch.randn_like(x)).sample()
+    return x
+
+
+@torch.no_grad()
+def langevin(score: Callable[[Tensor], Tensor], x: Tensor, step: float, n: int) -> Tensor:
+    r"""Run unadjusted Langevin dynamics: x ← x + ε s(x) + √(2ε) ξ, with ξ ~ N(0, I).
+
+    For small ε it samples the density whose score is s; with a score estimated by denoising at
+    σ that is p_σ, the data density smoothed by σ. On N(0, v) its variance is v/(1 − ε/(2v)).
+
+    Args:
+        score: s = ∇ log p, from x (B, *S) to (B, *S); of a model,
+            `lambda x: geometry.score(model, x, sigma)`.
+        x: where the chains start (B, *S).
+        step: ε, in squared units of x.
+        n: the number of steps.
+
+    Returns:
+        the chains' last states (B, *S).
+
+    Raises:
+        UsageError: where the step is not positive.
+
+    References:
+        | Exponential Convergence of Langevin Distributions (Roberts and Tweedie, 1996)
+
+    >>> x = langevin(lambda x: -x, torch.zeros(50_000), step=0.1, n=100)  # p = N(0, 1)
+    >>> x.std().round(decimals=1)
+    tensor(1.)
+    """
+    if not step > 0:
+        raise UsageError(f"step is {step}: Langevin dynamics need a step above 0.")
+    for _ in range(n):
+        x = x + step * score(x) + math.sqrt(2 * step) * torch.randn_like(x)
+    return x
