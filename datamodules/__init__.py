@@ -1,11 +1,16 @@
 """Data as pairs of corrupted and clean inputs, in fixed splits."""
 
+from .arrays import NumpyFile
 from .base import PairDataModule
 from .binarise import Binarise, Dynamic, Threshold
 from .cifar10 import CIFAR10
 from .digits import Digits
 from .downloaded import Downloaded
+from .folder import ImageFolder
+from .manifold import Manifold
 from .mnist import MNIST, FashionMNIST
+from .sprites import Sprites
+from .toys import MixtureOfGaussians, Ring, Spiral, SwissRoll, Toy
 
 __all__ = [
     "CIFAR10",
@@ -15,6 +20,15 @@ __all__ = [
     "Downloaded",
     "Dynamic",
     "FashionMNIST",
+    "ImageFolder",
+    "Manifold",
+    "MixtureOfGaussians",
+    "NumpyFile",
     "PairDataModule",
+    "Ring",
+    "Spiral",
+    "Sprites",
+    "SwissRoll",
     "Threshold",
+    "Toy",
 ]

@@ -35,8 +35,8 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
     Args:
         batch_size: examples per batch and process.
         corruption: makes x̃ of x; none, if None.
-        val_size: how many training examples are set aside for validation, where the data has
-            no validation set of its own.
+        val_size: how many training examples are set aside for validation where the data has no
+            validation set of its own, and as many for testing; a tenth, at most 5,000, if None.
         seed: what the training order and the training corruption are functions of.
         split_seed: what the train/validation split and the evaluation corruption are functions of.
 
@@ -48,17 +48,15 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         self,
         batch_size: int = 128,
         corruption: Corruption | None = None,
-        val_size: int = 5000,
+        val_size: int | None = None,
         seed: int = 0,
         split_seed: int = 0,
     ) -> None:
         super().__init__()
-        if min(batch_size, val_size) < 1:
-            raise UsageError(
-                f"batch_size is {batch_size} and val_size {val_size}: expected at least 1 each."
-            )
-        if min(seed, split_seed) < 0:
-            raise UsageError(f"seed is {seed}, split_seed {split_seed}: expected at least 0 each.")
+        at_least("batch_size", batch_size, 1)
+        at_least("val_size", 1 if val_size is None else val_size, 1)
+        at_least("seed", seed, 0)
+        at_least("split_seed", split_seed, 0)
         self.batch_size, self.val_size = batch_size, val_size
         self.corruption = Clean() if corruption is None else corruption
         self.seed, self.split_seed = seed, split_seed
@@ -78,7 +76,7 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
 
     @abstractmethod
     def read(self) -> Mapping[str, Examples]:
-        """Return the splits "train", "test" and, where the data comes with one, "val"."""
+        """Return "train" and, where the data comes with them, "test" and "val"."""
 
     # -------------------------------------------------------------------- splits
 
@@ -96,19 +94,18 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         for name, examples in sets.items():
             if len(examples) == 0:
                 raise UsageError(f"{type(self).__name__} has no {name} examples: the set is empty.")
-        if "val" not in sets:
-            sets["train"], sets["val"] = self._split(sets["train"])
+        for name in ("test", "val"):
+            if name not in sets:
+                sets["train"], sets[name] = self._split(sets["train"])
         self.sets = sets
 
     def _split(self, examples: Examples) -> tuple[Examples, Examples]:
         n = len(examples)
-        if self.val_size >= n:
-            raise UsageError(
-                f"val_size is {self.val_size}, and there are {n} training examples: choose less."
-            )
+        size = min(-(-n // 10), 5000) if self.val_size is None else self.val_size
+        if size >= n:
+            raise UsageError(f"val_size is {size}, and there are {n} training examples for it.")
         order = torch.randperm(n, generator=generator_of(self.split_seed, 0, 0, 0, SPLIT))
-        train, val = order[: n - self.val_size], order[n - self.val_size :]
-        return examples.select(train), examples.select(val)
+        return examples.select(order[: n - size]), examples.select(order[n - size :])
 
     def pairs(self, split: str, index: Sequence[int]) -> Pair:
         """Return fixed evaluation pairs of the named split, on the CPU, by place in that split.
@@ -181,3 +178,9 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         if batch.key is None:
             return corrupt_by_index(process, x, seed_of(self.split_seed, purpose), batch.index)
         return process(x, generator_of(*batch.key, purpose, device=x.device))  # type: ignore[no-any-return]
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Refuse an argument below its least value."""
+    if not value >= least:
+        raise UsageError(f"{name} is {value}: expected at least {least}.")

@@ -23,6 +23,7 @@ class Threshold(Binarise):
     Raises:
         UsageError: where `at` is outside [0, 1].
 
+    >>> import torch
     >>> Threshold()(torch.tensor([0.2, 0.8]))
     tensor([0., 1.])
     """
@@ -46,6 +47,7 @@ class Dynamic(Binarise):
     References:
         | Importance Weighted Autoencoders (Burda, Grosse and Salakhutdinov, 2016)
 
+    >>> import torch
     >>> Dynamic()(torch.tensor([0.0, 1.0]))
     tensor([0., 1.])
     """

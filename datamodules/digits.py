@@ -18,18 +18,18 @@ TEST_SIZE: Final = 297  # scikit-learn's set has no test set of its own: its las
 class Digits(PairDataModule):
     """The 1,797 handwritten digits of 8 × 8 pixels that scikit-learn carries.
 
-    The last 297 are the test set; of the others, `val_size` are for validation.
+    The last 297 are the test set; a tenth of the others is for validation.
 
     Args:
-        val_size: how many training examples are set aside for validation.
-        common: the arguments of `PairDataModule`: batch_size, corruption, seed, split_seed.
+        common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
+            split_seed.
 
     >>> Digits().pairs("test", [0, 1]).x.shape
     torch.Size([2, 1, 8, 8])
     """
 
-    def __init__(self, val_size: int = 200, **common: Any) -> None:
-        super().__init__(val_size=val_size, **common)
+    def __init__(self, **common: Any) -> None:
+        super().__init__(**common)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -70,9 +70,20 @@ class Examples(ABC):
         """Return the same examples, on the device where that is worth it."""
         return self
 
-    def batches(self, draws: Draws) -> Iterator[Batch]:
-        """Fetch the draws' batches, in order."""
-        return map(self.__getitem__, draws)
+    def batches(self, draws: Draws) -> Iterable[Batch]:
+        """Return the draws' batches, fetched in order each time they are iterated over."""
+        return Fetched(self, draws)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Batches fetched one by one, when each is wanted."""
+
+    examples: Examples
+    draws: Draws
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self.examples.__getitem__, self.draws)
 
 
 class Arrays(Examples):
@@ -168,13 +179,15 @@ class Loader:
     """
 
     def __init__(self, examples: Examples, draws: Draws, finish: Callable[[Batch], Pair]) -> None:
-        self.examples, self.draws, self.finish = examples, draws, finish
+        self.batches, self.draws, self.finish = examples.batches(draws), draws, finish
 
     def __len__(self) -> int:
         return len(self.draws)
 
     def __iter__(self) -> Iterator[Pair]:
-        return map(self.finish, self.examples.batches(self.draws))
+        # Nothing runs before the first pair is wanted: a resumed trainer knows its place only then.
+        for batch in self.batches:
+            yield self.finish(batch)
 
     # The trainer asks for these two, to know that a loader can go on in the middle of an epoch.
     def state_dict(self) -> dict[str, int]:

@@ -1,0 +1,98 @@
+"""Any folder of images, held in memory or read by workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, final
+
+import torch
+
+from ae_lightning.parts import UsageError
+
+from .base import PairDataModule, at_least
+from .files import Files, files_in, read_image
+from .loading import Examples
+
+SPLITS: Final = ("train", "val", "test")
+
+
+@final
+class ImageFolder(PairDataModule):
+    """The images in a folder, at any depth; the folders directly in it are the classes.
+
+    A folder that holds the folders `train` and `test`, and perhaps `val`, is split already; any
+    other is split by `split_seed`. Hidden files are left out; every other file must be an image.
+
+    Args:
+        path: the folder.
+        resize: the side, in pixels, of the square that images are scaled to and cropped to at
+            their centre; if None, they keep their size, and must all have the same.
+        greyscale: whether to make one channel of the colours; else there are three.
+        in_memory: whether to read all images at the start; else workers read each batch.
+        num_workers: how many processes read; 0 for none beside the one that trains.
+        common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
+            split_seed.
+
+    Raises:
+        UsageError: on loading, where the folder is missing or empty, a file is no 8-bit image, or
+            sizes are mixed and no resize is given.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        resize: int | None = None,
+        greyscale: bool = False,
+        in_memory: bool = True,
+        num_workers: int = 2,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        at_least("resize", 1 if resize is None else resize, 1)
+        at_least("num_workers", num_workers, 0)
+        self.path, self.resize, self.greyscale = Path(path).expanduser(), resize, greyscale
+        self.in_memory, self.num_workers = in_memory, num_workers
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        first = next(iter(self._files.values()))[0]
+        return tuple(read_image(first, self.resize, self.greyscale).shape)
+
+    @cached_property
+    def _roots(self) -> dict[str, Path]:
+        if not self.path.is_dir():
+            raise UsageError(f"there is no folder {self.path}: give data.path, a folder of images.")
+        ready = {split: self.path / split for split in SPLITS if (self.path / split).is_dir()}
+        return ready if {"train", "test"} <= ready.keys() else {"train": self.path}
+
+    @cached_property
+    def _files(self) -> dict[str, list[Path]]:
+        files = {split: files_in(root) for split, root in self._roots.items()}
+        for split, found in files.items():
+            if not found:
+                raise UsageError(f"{self._roots[split]} holds no images.")
+        return files
+
+    def read(self) -> Mapping[str, Examples]:
+        kinds = {
+            split: [self._kind(file, self._roots[split]) for file in files]
+            for split, files in self._files.items()
+        }
+        number = {kind: i for i, kind in enumerate(sorted(set().union(*kinds.values())))}
+        return {
+            split: self._examples(files, [number[kind] for kind in kinds[split]])
+            for split, files in self._files.items()
+        }
+
+    @staticmethod
+    def _kind(file: Path, root: Path) -> str:
+        """The folder in the root that a file lies below; "" where it lies in the root itself."""
+        parts = file.relative_to(root).parts
+        return parts[0] if len(parts) > 1 else ""
+
+    def _examples(self, files: list[Path], labels: list[int]) -> Examples:
+        how = (self.resize, self.greyscale, self.num_workers)
+        found = Files(files, torch.tensor(labels), self.shape, *how)
+        return found.load() if self.in_memory else found

@@ -1,0 +1,53 @@
+"""Vectors drawn from a toy density, on or near a manifold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, final
+
+from ae_lightning.randomness import generator_of
+
+from .base import PairDataModule, at_least
+from .loading import Arrays, Examples
+from .toys import MixtureOfGaussians, Toy
+
+SAMPLE: Final = 5  # keeps these draws apart from others for the same seed
+
+
+@final
+class Manifold(PairDataModule):
+    """Draws of a toy density: real vectors, unbounded, to be trained on with `Gaussian`.
+
+    `toy` has the density's `log_prob(x, sigma)`, `score(x, sigma)` and, on a curve or surface,
+    `tangents(x)`. The draws are a function of split_seed.
+
+    Args:
+        toy: `MixtureOfGaussians`, `Ring`, `Spiral`, `SwissRoll`, or one's own; the first, if None.
+        size: how many vectors there are, in all splits together.
+        common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
+            split_seed.
+
+    Raises:
+        UsageError: where size is below 3.
+
+    >>> Manifold(size=1000).pairs("val", [0, 1]).x.shape
+    torch.Size([2, 2])
+    """
+
+    def __init__(self, toy: Toy | None = None, size: int = 60_000, **common: Any) -> None:
+        super().__init__(**common)
+        at_least("size", size, 3)
+        self.toy = MixtureOfGaussians() if toy is None else toy
+        self.size = size
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.toy.dimension,)
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        return None
+
+    def read(self) -> Mapping[str, Examples]:
+        generator = generator_of(self.split_seed, 0, 0, 0, SAMPLE)
+        return {"train": Arrays(*self.toy.draw(self.size, generator))}
