@@ -19,7 +19,11 @@ class Posterior(Part, ABC):
     """A family q(z|x), given by the encoder's features."""
 
     stochastic: ClassVar[bool]
-    activation: Activation | None = None  # maps the first K features to the code, if not identity
+
+    def __init__(self) -> None:
+        super().__init__()
+        # No class attribute: it would hide the module that a subclass registers by this name.
+        self.activation: Activation | None = None  # maps the features to the code, if not identity
 
     def build(self, latent: int) -> None:
         """Learn the code's size."""
