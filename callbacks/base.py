@@ -65,7 +65,10 @@ def picture(draw: Draw) -> Draw:
     @wraps(draw)
     def drawn(model: Any, *args: Any, **kwargs: Any) -> Figure:
         with observing(model), house_style():
-            return draw(model, *args, **kwargs)
+            figure = draw(model, *args, **kwargs)
+            # One pass of the layout leaves axes of equal scale, and what is around them, too large.
+            figure.draw_without_rendering()
+            return figure
 
     return cast(Draw, drawn)
 
