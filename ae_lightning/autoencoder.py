@@ -23,7 +23,7 @@ from ae_lightning.nn import Network
 from ae_lightning.parts import Part, Recorded, UsageError, locate, rebuild
 from ae_lightning.posteriors import Posterior
 from ae_lightning.priors import Prior, StandardNormal
-from ae_lightning.randomness import seed_of
+from ae_lightning.randomness import reseed, seed_of
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.regularizers.schedules import Clock, Schedule
 from ae_lightning.types import ForwardPass, Pair
@@ -228,7 +228,7 @@ class AutoEncoder(Recorded, LightningModule):
 
     def on_train_batch_start(self, batch: Pair, batch_idx: int) -> None:
         rank, _ = rank_and_world()
-        torch.manual_seed(seed_of(self.seed, self.current_epoch, batch_idx, rank))
+        reseed(seed_of(self.seed, self.current_epoch, batch_idx, rank), self.device)
         self.clock = self._now()
         if self.global_step == 0:
             pair = self._checked(batch)

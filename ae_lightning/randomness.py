@@ -26,6 +26,17 @@ def generator_of(*key: int, device: torch.device | str = "cpu") -> Generator:
     return Generator(device).manual_seed(seed_of(*key))
 
 
+def reseed(seed: int, device: torch.device) -> None:
+    """Seed the default generators that work on `device` draws from: the CPU's and its own.
+
+    torch.manual_seed seeds those of every kind of device, and formats the call stack for each
+    kind that is absent, which takes longer than a small model's forward pass.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
+
+
 def row_seeds(seed: int, index: Tensor) -> list[int]:
     """One 32-bit seed per example, each a function of (seed, index[b]) alone."""
     return ((seed_of(seed) + index.cpu()) % 2**32).tolist()  # type: ignore[no-any-return]
