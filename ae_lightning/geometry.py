@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import vjp, vmap
 
-from ae_lightning.nn import UnitVariance
+from ae_lightning.nn import Activation, UnitVariance
 from ae_lightning.parts import UsageError
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ def fixed_statistics(f: Map) -> Iterator[None]:
     """Hold the batch statistics inside `f`, a module or a module's method, constant in x."""
     owner = f if isinstance(f, nn.Module) else getattr(f, "__self__", None)
     modules = owner.modules() if isinstance(owner, nn.Module) else ()
-    layers = [m for m in modules if isinstance(m, UnitVariance)]
-    for layer in layers:
+    before = {m: m.fixed for m in modules if isinstance(m, UnitVariance)}
+    for layer in before:
         layer.fixed = True
     try:
         yield
     finally:
-        for layer in layers:
-            layer.fixed = False
+        for layer, fixed in before.items():
+            layer.fixed = fixed
 
 
 def basis(shape: Sequence[int], like: Tensor) -> Tensor:
@@ -62,12 +62,12 @@ def jacobian(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
              [0., 4.]]])
     """
     with fixed_statistics(f):
-        y, pullback = vjp(f, x)
+        y, pullback = vjp(f, x)[:2]
         if x[0].numel() >= y[0].numel():
             rows = vmap(lambda u: pullback(u)[0], chunk_size=chunk)(basis(y.shape[1:], y))
             return rows.movedim(0, 1).reshape(*y.shape, *x.shape[1:])  # type: ignore[no-any-return]
         # uᵀJ is linear in u, and its own transpose is Jv.
-        _, push = vjp(lambda u: pullback(u)[0], torch.zeros_like(y))
+        push = vjp(lambda u: pullback(u)[0], torch.zeros_like(y))[1]
         columns = vmap(lambda v: push(v)[0], chunk_size=chunk)(basis(x.shape[1:], x))
         return columns.movedim(0, -1).reshape(*y.shape, *x.shape[1:])  # type: ignore[no-any-return]
 
@@ -79,7 +79,7 @@ def vector_jacobian(f: Map, x: Tensor, u: Tensor) -> Tensor:
     tensor([[[2., 4.]]])
     """
     with fixed_statistics(f):
-        _, pullback = vjp(f, x)
+        pullback = vjp(f, x)[1]
         return vmap(lambda v: pullback(v)[0])(u)  # type: ignore[no-any-return]
 
 
@@ -92,19 +92,38 @@ def squared_jacobian(model: AutoEncoder, x: Tensor, features: Tensor | None = No
     Args:
         features: the encoder's output at this very x, where it is known already.
     """
-    activation, K = model.posterior.activation, model.latent
-    if activation is None or activation.elementwise:
-        rows = model.encoder.squared_gradients(x, K)
-        if rows is not None:
-            if activation is None:
-                return rows.sum(1)
-            u = model.encoder(x) if features is None else features
-            with fixed_statistics(activation):
-                _, pullback = torch.func.vjp(activation, u)
-                slope = pullback(torch.ones_like(u))[0]
-            return (slope.square() * rows).sum(1)
+    activation, encoder = model.posterior.activation, model.encoder
+    if encoder.explicit and (activation is None or activation.elementwise):
+        features = encoder(x) if features is None else features
+        rows = encoder.squared_gradients(x, features, model.latent)  # (B, K)
+        if activation is not None:
+            slope = _pull_back(activation, features, torch.ones_like(features)[None])[0]
+            rows = slope.square() * rows
+        return rows.sum(1)
     J = jacobian(model.code, x, chunk=max(1, ROWS // len(x)))
     return J.square().flatten(1).sum(1)
+
+
+def code_projections(
+    model: AutoEncoder, x: Tensor, u: Tensor, features: Tensor | None = None
+) -> Tensor:
+    """uᵀ ∂f/∂x of the code f, as `vector_jacobian`: (n, B, K) -> (n, B, D).
+
+    Args:
+        features: as in `squared_jacobian`; an MLP encoder then spares its forward pass.
+    """
+    activation, encoder = model.posterior.activation, model.encoder
+    if not encoder.explicit:
+        return vector_jacobian(model.code, x, u).flatten(2)
+    features = encoder(x) if features is None else features
+    v = u if activation is None else _pull_back(activation, features, u)
+    return encoder.pull_back(x, features, v)
+
+
+def _pull_back(activation: Activation, features: Tensor, u: Tensor) -> Tensor:
+    with fixed_statistics(activation):
+        pullback = vjp(activation, features)[1]
+    return vmap(lambda v: pullback(v)[0])(u)  # type: ignore[no-any-return]
 
 
 def squared_reconstruction_jacobian(model: AutoEncoder, x: Tensor) -> Tensor:

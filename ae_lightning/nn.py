@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.utils.parametrize import register_parametrization
 
 from ae_lightning.distributed import gather
@@ -46,9 +47,22 @@ class Network(Part, ABC):
     def centre(self, inputs: Tensor | None, outputs: Tensor | None) -> None:
         """Take inputs from their mean (*S), and start with the output at its mean."""
 
-    def squared_gradients(self, x: Tensor, rows: int) -> Tensor | None:
-        """‖∂u_j/∂x‖² of the first `rows` outputs u_j (B, rows), where that is cheap, else None."""
-        return None
+    @property
+    def explicit(self) -> bool:
+        """Whether `squared_gradients` and `pull_back` are there, as cheaper than autograd's."""
+        return False
+
+    def squared_gradients(self, x: Tensor, features: Tensor, rows: int) -> Tensor:
+        """‖∂u_j/∂x‖² of the first `rows` outputs u_j: (B, rows).
+
+        Args:
+            features: this network's output at x, which may know more of how it came about.
+        """
+        raise NotImplementedError
+
+    def pull_back(self, x: Tensor, features: Tensor, v: Tensor) -> Tensor:
+        """vᵀ ∂u/∂x for n vectors v on the first K outputs u: (n, B, K) -> (n, B, D)."""
+        raise NotImplementedError
 
     def atoms(self) -> Tensor:
         """The first weight matrix (H, K), whose columns a code combines."""
@@ -110,12 +124,15 @@ class MLP(Network):
             register_parametrization(self.layers[0], "weight", UnitColumns())
 
     def forward(self, x: Tensor) -> Tensor:
-        h = x.flatten(1) - self.mean
-        for i, layer in enumerate(self.layers):
-            h = layer(h)
-            if i < len(self.widths):
-                h = F.dropout(self.activation(h), self.dropout, self.training)
-        return h.unflatten(1, self.outputs)
+        hidden, h = [], x.flatten(1) - self.mean
+        for layer in self.layers[:-1]:
+            hidden.append(layer(h))
+            h = F.dropout(self.activation(hidden[-1]), self.dropout, self.training)
+        features: Tensor = self.layers[-1](h).unflatten(1, self.outputs)
+        if torch.is_grad_enabled():
+            # The graph holds them anyway, and a Jacobian's penalty need not compute them again.
+            features.hidden = hidden  # type: ignore[attr-defined]
+        return features
 
     @torch.no_grad()
     def centre(self, inputs: Tensor | None, outputs: Tensor | None) -> None:
@@ -127,26 +144,38 @@ class MLP(Network):
     def atoms(self) -> Tensor:
         return self.layers[0].weight  # type: ignore[no-any-return]
 
-    def squared_gradients(self, x: Tensor, rows: int) -> Tensor | None:
-        r"""Push W_L D_{L−1} … D_1 back to the first layer; ‖A W₁‖² by the Gram matrix W₁W₁ᵀ."""
-        *hidden, last = self.layers
-        A = last.weight.flatten(1)[:rows]  # (rows, H)
-        if not hidden:
-            return A.square().sum(1).expand(len(x), rows)
-        slopes, h = [], x.flatten(1) - self.mean
-        for layer in hidden:
-            u = layer(h)
-            h, slope = self._activate(u)
-            slopes.append(slope)
-        A = A * slopes[-1][:, None]  # (B, rows, H)
-        for layer, slope in zip(hidden[:0:-1], slopes[-2::-1], strict=True):
-            A = (A @ layer.weight) * slope[:, None]
-        return RowNorms.apply(A, hidden[0].weight)  # type: ignore[no-any-return]
+    @property
+    def explicit(self) -> bool:
+        return not (self.training and self.dropout)
 
-    def _activate(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """a(u) and a'(u), both differentiable."""
-        h, pullback = torch.func.vjp(self.activation, u)
-        return h, pullback(torch.ones_like(u))[0]
+    def squared_gradients(self, x: Tensor, features: Tensor, rows: int) -> Tensor:
+        r"""Push W_L D_{L−1} … D_1 back to the first layer; ‖A W₁‖² by the Gram matrix W₁W₁ᵀ."""
+        A = self.layers[-1].weight.flatten(1)[:rows]  # (rows, H)
+        if len(self.layers) == 1:
+            return A.square().sum(1).expand(len(x), rows)
+        *slopes, last = self._slopes(x, features)
+        A = A * last[:, None]  # (B, rows, H)
+        for layer, slope in zip(self.layers[-2:0:-1], reversed(slopes), strict=True):
+            A = (A @ layer.weight) * slope[:, None]
+        return RowNorms.apply(A, self.layers[0].weight)  # type: ignore[no-any-return]
+
+    def pull_back(self, x: Tensor, features: Tensor, v: Tensor) -> Tensor:
+        v = v @ self.layers[-1].weight[: v.shape[-1]]
+        slopes = reversed(self._slopes(x, features))
+        for layer, slope in zip(self.layers[-2::-1], slopes, strict=True):
+            v = (v * slope) @ layer.weight
+        return v
+
+    def _slopes(self, x: Tensor, features: Tensor) -> list[Tensor]:
+        """a'(u) at every hidden layer's u, differentiable."""
+        if not hasattr(features, "hidden"):
+            with torch.enable_grad():
+                features = self(x)
+        slopes = []
+        for u in features.hidden:  # type: ignore[attr-defined]
+            pullback = torch.func.vjp(self.activation, u)[1]
+            slopes.append(pullback(torch.ones_like(u))[0])
+        return slopes
 
 
 class RowNorms(torch.autograd.Function):
@@ -154,11 +183,13 @@ class RowNorms(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, A: Tensor, W: Tensor) -> Tensor:
+        W = W.to(A.dtype)  # which autocast may have lowered
         AG = A @ (W @ W.T)
         ctx.save_for_backward(A, W, AG)
         return (AG * A).sum(-1)
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
         A, W, AG = ctx.saved_tensors
         gA = g[..., None] * A
@@ -371,7 +402,7 @@ class UnitVariance(Activation):
     def forward(self, u: Tensor) -> Tensor:
         if self.training and self.fixed and self.batch is not None:
             mean, variance = self.batch
-        elif self.training:
+        elif self.training and not self.fixed:
             batch = gather(u)
             mean, variance = self.batch = batch.mean(0), batch.var(0, unbiased=False)
             with torch.no_grad():

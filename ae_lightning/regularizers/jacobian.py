@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ae_lightning.geometry import (
     basis,
+    code_projections,
     squared_jacobian,
     squared_reconstruction_jacobian,
     vector_jacobian,
@@ -77,11 +78,11 @@ class Contractive(Regularizer):
         warn_of_free_scale(self, model)
 
     def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+        features = out.features if out.x_tilde is out.x else None
         if self.projections is None or not model.training:
-            features = out.features if out.x_tilde is out.x else None
             return squared_jacobian(model, out.x, features)
         u = torch.randn_like(out.z[0].expand(self.projections, -1, -1))  # (n, B, K)
-        return vector_jacobian(model.code, out.x, u).square().flatten(2).sum(2).mean(0)
+        return code_projections(model, out.x, u, features).square().sum(2).mean(0)
 
 
 class ReconstructionContractive(Regularizer):
