@@ -1,1 +1,64 @@
-"""Autoencoders as one objective: Lightning modules, regularizers, corrupted pairs and pictures."""
+"""Autoencoders as one objective: Lightning modules, regularizers, corrupted pairs and pictures.
+
+The public names load on first use, so that the command line's front starts without torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ae_lightning.autoencoder import AutoEncoder
+    from ae_lightning.errors import UsageError
+    from ae_lightning.parts import Part
+    from ae_lightning.regularizers import Regularizer, Schedule
+    from ae_lightning.systems import (
+        ContractiveAutoEncoder,
+        DenoisingAutoEncoder,
+        ImportanceWeightedAutoEncoder,
+        LinearAutoEncoder,
+        SparseAutoEncoder,
+        StochasticAutoEncoder,
+        UndercompleteAutoEncoder,
+        VariationalAutoEncoder,
+    )
+    from ae_lightning.types import ForwardPass, Pair
+
+__all__ = [
+    "AutoEncoder",
+    "ContractiveAutoEncoder",
+    "DenoisingAutoEncoder",
+    "ForwardPass",
+    "ImportanceWeightedAutoEncoder",
+    "LinearAutoEncoder",
+    "Pair",
+    "Part",
+    "Regularizer",
+    "Schedule",
+    "SparseAutoEncoder",
+    "StochasticAutoEncoder",
+    "UndercompleteAutoEncoder",
+    "UsageError",
+    "VariationalAutoEncoder",
+]
+
+HOMES = {
+    "AutoEncoder": "autoencoder",
+    "ForwardPass": "types",
+    "Pair": "types",
+    "Part": "parts",
+    "Regularizer": "regularizers",
+    "Schedule": "regularizers",
+    "UsageError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(f"{__name__}.{HOMES.get(name, 'systems')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,1 +1,115 @@
-"""."""
+"""The shipped configs, and how configs are put together.
+
+Configs merge from left to right, key by key, so that each adds to those before it; where a
+`class_path` changes, the arguments of the former class are dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ae_lightning.errors import UsageError, nearest
+
+Tree = dict[str, Any]
+
+
+class Loader(yaml.SafeLoader):
+    """YAML in which 1e-3 is a number, as it is in Python."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"),
+    list("-+0123456789"),
+)
+
+
+def shipped() -> dict[str, Path]:
+    """The shipped configs' files by name."""
+    return {file.stem: file for file in sorted(Path(__file__).parent.glob("*.yaml"))}
+
+
+def headline(file: Path) -> tuple[str, str]:
+    """What kind of config a shipped file is, and what it is for: its first line, a comment."""
+    with file.open() as lines:
+        kind, _, text = next(lines).removeprefix("# ").strip().partition(": ")
+    return kind, text
+
+
+def read(name: str) -> Tree:
+    """Read a config: a file of that path, else a shipped one of that name.
+
+    Raises:
+        UsageError: where there is neither, or it is no YAML of names and values.
+    """
+    file = Path(name)
+    if not file.is_file():
+        if name not in (known := shipped()):
+            raise UsageError(
+                f"there is no config {name}, as a file or shipped: {nearest(name, known)}"
+            )
+        file = known[name]
+    try:
+        tree = yaml.load(file.read_text(), Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the config {name} cannot be read: {error}.") from None
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise UsageError(f"the config {name}{place} is no YAML: {problem or error}.") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        kind = type(tree).__name__
+        raise UsageError(f"the config {name} is a {kind}: expected names with values, as in a: 1.")
+    return tree
+
+
+def compose(trees: Iterable[Tree]) -> Tree:
+    """Merge configs from left to right.
+
+    >>> compose([{"a": {"x": 1}}, {"a": {"y": 2}}])
+    {'a': {'x': 1, 'y': 2}}
+    """
+    whole: Tree = {}
+    for tree in trees:
+        whole = merge(whole, tree)
+    return whole
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """Return `base` with the values of `over`, mapping by mapping.
+
+    >>> merge({"class_path": "A", "init_args": {"x": 1}}, {"class_path": "B"})
+    {'class_path': 'B'}
+    """
+    former, latter = base.get("class_path"), over.get("class_path")
+    if former and latter and not same_class(former, latter):
+        return dict(over)
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
+            value = merge(base[key], value)
+        merged[key] = value
+    return merged
+
+
+def same_class(one: str, other: str) -> bool:
+    """Whether two paths name the same class, by whichever module."""
+    if one == other:
+        return True
+    if one.rpartition(".")[2] != other.rpartition(".")[2]:
+        return False
+    if "." not in one or "." not in other:
+        return True
+    from ae_lightning.parts import locate
+
+    try:
+        return locate(one) is locate(other)
+    except (ImportError, UsageError):
+        return False

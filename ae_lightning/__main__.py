@@ -1,0 +1,8 @@
+"""`python -m ae_lightning` is `ae-lightning`."""
+
+import sys
+
+from ae_lightning.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

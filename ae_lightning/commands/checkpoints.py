@@ -1,0 +1,47 @@
+"""What a checkpoint holds: plain values and tensors, from which model and data are made again."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ae_lightning import runs
+from ae_lightning.configs import Tree
+from ae_lightning.errors import UsageError
+
+MODEL, DATA = "hyper_parameters", "datamodule_hyper_parameters"
+
+
+def read_checkpoint(file: Path) -> dict[str, Any]:
+    """Read a checkpoint, unpickling nothing; its tensors stay on the disk until they are used.
+
+    Raises:
+        UsageError: where the file is missing, damaged, or no checkpoint of an autoencoder.
+    """
+    if not file.is_file():
+        raise UsageError(f"there is no checkpoint {file}.")
+    if wrong := runs.damage(file):
+        raise UsageError(f"{file} is no checkpoint, or a damaged one: {wrong}.")
+    try:
+        checkpoint: dict[str, Any] = torch.load(file, "cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError:
+        raise UsageError(
+            f"{file} holds more than plain values and tensors, and is not opened."
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError):
+        raise UsageError(f"{file} is no checkpoint.") from None
+    record = checkpoint.get(MODEL) if isinstance(checkpoint, dict) else None
+    if not isinstance(record, dict) or "class_path" not in record or "state_dict" not in checkpoint:
+        raise UsageError(f"{file} is no checkpoint of an autoencoder of this package.")
+    return checkpoint
+
+
+def recorded(checkpoint: dict[str, Any]) -> Tree:
+    """Return the config of the model and, where it is recorded, of the data of a checkpoint."""
+    tree = {"model": checkpoint[MODEL]}
+    if data := checkpoint.get(DATA):
+        tree["data"] = data
+    return tree

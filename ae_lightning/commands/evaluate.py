@@ -1,0 +1,98 @@
+"""Validate, test and predict with a checkpoint, which holds all that these need."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.cli import LightningArgumentParser
+
+from ae_lightning import configs, runs
+from ae_lightning.commands.base import CommandLine
+from ae_lightning.commands.checkpoints import read_checkpoint, recorded
+from ae_lightning.commands.fit import unlinked
+from ae_lightning.errors import UsageError
+
+PREDICTIONS = "predictions.npz"
+
+
+class Evaluate(CommandLine):
+    """Run one of the three on the model and data that a checkpoint records.
+
+    Raises:
+        UsageError: where there is no such checkpoint, or the options do not fit it.
+    """
+
+    def __init__(self, command: str, own: Namespace, flags: list[str]) -> None:
+        if (own.run is None) == (own.ckpt_path is None):
+            names = [f.partition("=")[0] for f in flags if f.startswith("--")]
+            wrong = [n for n in names if get_close_matches(n, ["--ckpt_path", "--run"])]
+            hint = f"; {wrong[0]} is no option" if wrong else ""
+            raise UsageError(f"{command} needs one of --ckpt_path FILE and --run DIR{hint}.")
+        self.checkpoint: Path = own.ckpt_path or runs.best_checkpoint(own.run)
+        self.recorded = recorded(read_checkpoint(self.checkpoint))
+        base = {key: unlinked(key, record) for key, record in self.recorded.items()}
+        base["seed_everything"] = self.recorded["model"]["init_args"]["seed"]
+        trees = [base, *(configs.read(name) for name in own.config)]
+        super().__init__(command, configs.compose(trees), flags, own)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        super().add_arguments_to_parser(parser)
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help="The checkpoint.")
+
+    def before_instantiate_classes(self) -> None:
+        if self.settings.trainer.logger is None:
+            self.settings.trainer.logger = False
+        self.settings.trainer.enable_checkpointing = False
+
+    def after_instantiate_classes(self) -> None:
+        shape = self.recorded["model"]["init_args"]["shape"]
+        if list(self.model.shape) != list(shape):
+            raise UsageError(
+                f"{self.checkpoint} is of a model for data of shape {tuple(shape)}, and these are "
+                f"of shape {self.model.shape}."
+            )
+
+    def validate(self, **arguments: Any) -> None:
+        """Print the figures of the validation set."""
+        self._report(self._run(self.trainer.validate, verbose=False, **arguments)[0])
+
+    def test(self, **arguments: Any) -> None:
+        """Print the figures of the test set."""
+        self._report(self._run(self.trainer.test, verbose=False, **arguments)[0])
+
+    def predict(self, **arguments: Any) -> None:
+        """Write predictions.npz into the run's directory."""
+        if self.trainer.world_size > 1:
+            raise UsageError("predict runs in one process: set --trainer.devices 1.")
+        batches = self._run(self.trainer.predict, **arguments)
+        arrays = {name: torch.cat([b[name] for b in batches]).cpu() for name in batches[0]}
+        order = arrays["index"].argsort()
+        file = runs.folder_of(self.checkpoint) / PREDICTIONS
+        ordered: dict[str, Any] = {name: array[order].numpy() for name, array in arrays.items()}
+        np.savez(file, **ordered)
+        shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in arrays.items())
+        print(f"{file}: {shapes}")
+
+    def _run(self, method: Any, **arguments: Any) -> Any:
+        try:
+            return method(**arguments, ckpt_path=str(self.checkpoint))
+        except RuntimeError as error:
+            if "loading state_dict" in str(error):
+                first = str(error).strip().splitlines()[1].strip().rstrip(".")
+                raise UsageError(
+                    f"{self.checkpoint} does not fit the model as it is configured: {first}."
+                ) from error
+            raise
+
+    def _report(self, figures: dict[str, float]) -> None:
+        if not self.trainer.is_global_zero:
+            return
+        print(f"{self.checkpoint}")
+        for name, value in figures.items():
+            if "/rate_" not in name:
+                print(f"  {name:20} {value:.6g}")

@@ -1,0 +1,190 @@
+"""Train a system on a data set, in a run directory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from ae_lightning import configs, runs
+from ae_lightning.callbacks import Reconstructions
+from ae_lightning.commands.base import LINKS, CommandLine, listed
+from ae_lightning.commands.summary import summary
+from ae_lightning.commands.tracking import wandb_arguments
+from ae_lightning.errors import UsageError
+from ae_lightning.recording import Checkpoints, MetricsFile
+
+LOG_INTERVAL = 50
+
+
+class LogInterval(Callback):
+    """Log every so many steps, or once an epoch where an epoch has fewer."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+        limit = trainer.limit_train_batches
+        batches = limit if isinstance(limit, int) else int(batches * (limit or 1))
+        trainer.log_every_n_steps = max(1, min(LOG_INTERVAL, batches))  # type: ignore[attr-defined]
+
+
+class Fit(CommandLine):
+    """Train, from the start or from a run's newest state.
+
+    Raises:
+        UsageError: where the options are wrong, or the run directory is not as they say.
+    """
+
+    def __init__(self, own: Namespace, flags: list[str]) -> None:
+        trees = [configs.read(name) for name in own.config]
+        self.run: Path | None = own.run
+        self.state: Path | None = None
+        self.claim: runs.Claim | None = None
+        if own.resume:
+            self._find_state()
+            trees.insert(0, configs.read(str(own.run / runs.CONFIG)))
+        try:
+            super().__init__("fit", configs.compose(trees), flags, own)
+        except BaseException:
+            if self.claim is not None and not self._has_trained():
+                self.claim.withdraw()
+            raise
+
+    def _find_state(self) -> None:
+        if self.run is None:
+            newest = max(Path("runs").glob(f"*/{runs.CONFIG}"), key=os.path.getmtime, default=None)
+            hint = f", such as --run {newest.parent}" if newest else " DIR"
+            raise UsageError(f"--resume goes on with a run: name it by --run{hint}.")
+        self.state, passed = runs.newest_state(runs.demand(self.run))
+        for sentence in passed:
+            self.say(sentence)
+        self.say(f"{self.run} goes on from {self.state.name if self.state else 'its start'}")
+
+    def _has_trained(self) -> bool:
+        trainer = getattr(self, "trainer", None)
+        return trainer is not None and trainer.global_step > 0
+
+    # ------------------------------------------------------------- the run directory
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        super().add_arguments_to_parser(parser)
+        parser.add_class_arguments(Checkpoints, "checkpoints")
+        parser.add_argument("--resume", type=bool, default=False, help="Go on with the run.")
+
+    def before_instantiate_classes(self) -> None:
+        trainer = self.settings.trainer
+        if trainer.fast_dev_run or trainer.barebones:
+            self.run = None
+            return
+        if not self.own.resume:
+            self._settle_run()
+        assert self.run is not None
+        trainer.default_root_dir = str(self.run)
+        for logger in listed(trainer.logger):
+            if getattr(logger, "class_path", "").endswith(".WandbLogger"):
+                arguments, note = wandb_arguments(self.run)
+                for name, value in arguments.items():
+                    logger.init_args[name] = value
+                self.say(note)
+
+    def _settle_run(self) -> None:
+        """Rank zero chooses the directory, and hands it on to the processes that it starts."""
+        if not runs.first_process() and runs.HANDED_ON in os.environ:
+            self.run = Path(os.environ[runs.HANDED_ON])
+        elif self.run is None and runs.launched_apart():
+            raise UsageError("several processes need one directory: name it by --run DIR.")
+        elif runs.first_process():
+            name = "-".join(short_name(self.settings[key].class_path) for key in ("model", "data"))
+            self.claim = runs.Claim.numbered(name) if self.run is None else runs.Claim(self.run)
+            self.run = self.claim.run
+            os.environ[runs.HANDED_ON] = str(self.run)
+
+    def instantiate_trainer(self, **ours: Any) -> Trainer:
+        if self.run is None:
+            return super().instantiate_trainer(**ours)
+        trainer = self._get(self.config_init, "trainer")
+        callbacks: list[Callback] = []
+        if trainer.log_every_n_steps is None:
+            callbacks.append(LogInterval())
+        if not any(isinstance(c, Reconstructions) for c in listed(trainer.callbacks)):
+            callbacks.append(Reconstructions())
+        if trainer.enable_checkpointing is not False:
+            callbacks.append(self._get(self.config_init, "checkpoints"))
+        if trainer.logger is not False:
+            resumed_at = runs.step_of(self.state) if self.state else 0
+            given = [] if trainer.logger is True else listed(trainer.logger)
+            ours["logger"] = [MetricsFile(self.run, resumed_at), *given]
+        return super().instantiate_trainer(callbacks=callbacks, **ours)
+
+    def save_config(self) -> None:
+        """Write config.yaml: what `fit` needs to do the same again."""
+        assert self.run is not None
+        settings = self.settings
+        trainer = {k: v for k, v in settings.trainer.as_dict().items() if v is not None}
+        del trainer["default_root_dir"]
+        tree = {
+            "seed_everything": settings.seed_everything,
+            "trainer": plain(trainer),
+            "checkpoints": settings.checkpoints.as_dict(),
+            "model": unlinked("model", self.model.record),
+            "data": unlinked("data", self.datamodule.record),
+        }
+        partial = self.run / f".{runs.CONFIG}.partial"
+        partial.write_text(yaml.safe_dump(tree, sort_keys=False))
+        os.replace(partial, self.run / runs.CONFIG)
+
+    # ------------------------------------------------------------------- training
+
+    def fit(self, **arguments: Any) -> None:
+        size = sum(p.numel() for p in self.model.parameters())
+        where = f", in {self.run}" if self.run else ""
+        names = type(self.model).__name__, type(self.datamodule).__name__
+        self.say(f"{names[0]} ({size:,} parameters) on {names[1]}{where}")
+        if self.run is not None and runs.first_process():
+            self.save_config()
+        try:
+            self.trainer.fit(**arguments, ckpt_path=self.state)
+        except SIGTERMException:
+            sys.exit(143)
+        except SystemExit:
+            if self.trainer.interrupted:
+                self.say(f"interrupted; to go on: ae-lightning fit --run {self.run} --resume")
+                sys.exit(130)
+            raise
+        if self.run is not None and self.trainer.is_global_zero:
+            if self.state and self.trainer.global_step == runs.step_of(self.state):
+                self.say("the run was complete: raise --trainer.max_epochs to train on")
+            if runs.states(self.run):
+                summary(self.run)
+
+
+def short_name(class_path: str) -> str:
+    """The name of the shipped config whose class this is, or the class's own in lower case."""
+    for name, file in configs.shipped().items():
+        for section in ("model", "data"):
+            node = configs.read(str(file)).get(section, {})
+            if "class_path" in node and configs.same_class(node["class_path"], class_path):
+                return name
+    return class_path.rpartition(".")[2].lower()
+
+
+def unlinked(target: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record without what follows from elsewhere: the config that it was made of."""
+    arguments = {k: v for k, v in record["init_args"].items() if k not in LINKS[target]}
+    return {"class_path": record["class_path"], "init_args": arguments}
+
+
+def plain(value: Any) -> Any:
+    """Settings as plain values, and as text where they are none."""
+    if isinstance(value, Mapping):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)

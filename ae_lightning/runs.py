@@ -1,0 +1,158 @@
+"""A run is a directory: config.yaml, checkpoints/, metrics.csv and pictures/.
+
+checkpoints/ holds best.ckpt, and the two newest states to resume from, named by their step.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from ae_lightning.errors import UsageError
+
+CONFIG: Final = "config.yaml"
+CHECKPOINTS: Final = "checkpoints"
+BEST: Final = "best.ckpt"
+METRICS: Final = "metrics.csv"
+
+HANDED_ON: Final = "AE_LIGHTNING_RUN"  # tells the processes that rank zero starts its directory
+
+
+class Claim:
+    """A new run's directory, left as it was found where the run fails to start.
+
+    Raises:
+        UsageError: where it holds a run already, or cannot be made.
+    """
+
+    def __init__(self, run: Path) -> None:
+        if holds_run(run):
+            raise UsageError(
+                f"{run} holds a run: add --resume to go on with it, or name another by --run."
+            )
+        self.run, self.made = run, [p for p in (run, *run.parents) if not p.exists()]
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+            self.found = set(run.iterdir())
+        except OSError as error:
+            raise UsageError(f"no run can be kept in {run}: {error.strerror}.") from None
+
+    @classmethod
+    def numbered(cls, name: str, root: Path = Path("runs")) -> Claim:
+        """Claim the first free `root/name-n`, n = 1, 2, …, where others may do so at once."""
+        for n in count(1):
+            run = root / f"{name}-{n}"
+            if not run.exists():
+                claim = cls(run)
+                try:
+                    (run / CHECKPOINTS).mkdir()  # of two that come here, one gets it
+                except FileExistsError:
+                    continue
+                return claim
+        raise AssertionError
+
+    def withdraw(self) -> None:
+        """Remove what was made here, and the folders that were made for it."""
+        for path in set(self.run.iterdir()) - self.found:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for folder in self.made:
+            with suppress(OSError):  # another run lies in it by now
+                folder.rmdir()
+
+
+def holds_run(run: Path) -> bool:
+    """Whether a run was started here."""
+    return (run / CONFIG).exists() or (run / CHECKPOINTS).is_dir()
+
+
+def demand(run: Path) -> Path:
+    """Return a run's directory.
+
+    Raises:
+        UsageError: where there is no run in it.
+    """
+    if not holds_run(run):
+        raise UsageError(f"{run} holds no run: {CONFIG} and {CHECKPOINTS} are not there.")
+    return run
+
+
+def state_name(step: int) -> str:
+    """The file name of the state after this many optimizer steps.
+
+    >>> state_name(1200)
+    'step-00001200.ckpt'
+    """
+    return f"step-{step:08d}.ckpt"
+
+
+def states(run: Path) -> list[Path]:
+    """The states to resume from, newest first."""
+    return sorted((run / CHECKPOINTS).glob("step-*.ckpt"), reverse=True)
+
+
+def step_of(state: Path) -> int:
+    """How many optimizer steps a state was saved after.
+
+    >>> step_of(Path("step-00001200.ckpt"))
+    1200
+    """
+    return int(state.stem.removeprefix("step-"))
+
+
+def damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint file, or None: it must be a zip file whose sums are right."""
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            member = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        return str(error) or type(error).__name__
+    return None if member is None else f"{member} in it is damaged"
+
+
+def newest_state(run: Path) -> tuple[Path | None, list[str]]:
+    """Find the newest state that opens, and say what was passed over on the way to it."""
+    passed = []
+    for state in states(run):
+        wrong = damage(state)
+        if wrong is None:
+            return state, passed
+        passed.append(f"{state} is passed over: {wrong}.")
+    return None, passed
+
+
+def best_checkpoint(run: Path) -> Path:
+    """The best checkpoint of a run, or its newest where no validation has chosen one.
+
+    Raises:
+        UsageError: where the directory holds no checkpoint.
+    """
+    best = demand(run) / CHECKPOINTS / BEST
+    if best.exists():
+        return best
+    if found := states(run):
+        return found[0]
+    raise UsageError(f"{run} holds no checkpoint yet.")
+
+
+def folder_of(checkpoint: Path) -> Path:
+    """The run that a checkpoint lies in, or the checkpoint's own folder where it lies in none."""
+    folder = checkpoint.parent
+    return folder.parent if folder.name == CHECKPOINTS else folder
+
+
+def first_process(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is the process of rank zero, as its launcher says, before training starts."""
+    ranks = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
+    return all(int(environment.get(name, 0)) == 0 for name in ranks)
+
+
+def launched_apart(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a launcher started several processes, so that none of them can tell the others."""
+    several = any(int(environment.get(name, 1)) > 1 for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    return several or not first_process(environment)
