@@ -61,6 +61,10 @@ class AutoEncoder(Recorded, LightningModule):
     needs_corruption: ClassVar[bool] = False  # clean pairs are refused
     bound_terms: ClassVar[tuple[str, ...]] = ("distortion",)
 
+    regularizers: Any  # nn.ModuleDict of Regularizer
+    evaluations: Any  # nn.ModuleDict of Evaluation, by stage
+    started: Tensor  # whether a first batch has been seen
+
     def __init__(
         self,
         shape: Sequence[int],
@@ -209,6 +213,7 @@ class AutoEncoder(Recorded, LightningModule):
         return Clock(self.global_step, self.current_epoch, self._total_steps)
 
     def on_fit_start(self) -> None:
+        self._log_every_n_steps = max(1, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
         if self.device.type == "cpu":
             keep_freed_memory()
         self.clock = self._now()
@@ -253,7 +258,7 @@ class AutoEncoder(Recorded, LightningModule):
         out = self.propagate(batch)
         terms = self.objective(out)
         # A call of self.log costs as much as a twentieth of a small model's step.
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+        if (self.global_step + 1) % self._log_every_n_steps == 0:
             self._log_terms(terms, out)
         return terms["loss"]
 

@@ -99,6 +99,10 @@ class MLP(Network):
     torch.Size([2, 3])
     """
 
+    layers: Any  # nn.ModuleList of nn.Linear
+    activation: Any
+    mean: Tensor  # of the inputs (D,)
+
     def __init__(
         self,
         widths: Sequence[int] = (512, 256),
@@ -152,7 +156,7 @@ class MLP(Network):
         r"""Push W_L D_{L−1} … D_1 back to the first layer; ‖A W₁‖² by the Gram matrix W₁W₁ᵀ."""
         A = self.layers[-1].weight.flatten(1)[:rows]  # (rows, H)
         if len(self.layers) == 1:
-            return A.square().sum(1).expand(len(x), rows)
+            return A.square().sum(1).expand(len(x), rows)  # type: ignore[no-any-return]
         *slopes, last = self._slopes(x, features)
         A = A * last[:, None]  # (B, rows, H)
         for layer, slope in zip(self.layers[-2:0:-1], reversed(slopes), strict=True):
@@ -189,7 +193,7 @@ class RowNorms(torch.autograd.Function):
         return (AG * A).sum(-1)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
         A, W, AG = ctx.saved_tensors
         gA = g[..., None] * A
@@ -199,6 +203,8 @@ class RowNorms(torch.autograd.Function):
 
 class TiedMLP(Network):
     """Decode by the encoder's weights transposed, layer by layer; only the biases are its own."""
+
+    biases: Any  # nn.ParameterList
 
     def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
         if not isinstance(mirror, MLP):
@@ -222,7 +228,7 @@ class TiedMLP(Network):
         h = z
         for i, (layer, bias) in enumerate(zip(reversed(mirror.layers), self.biases, strict=True)):
             h = F.linear(mirror.activation(h) if i else h, layer.weight.T, bias)
-        return h.unflatten(1, self.outputs)
+        return h.unflatten(1, self.outputs)  # type: ignore[no-any-return]
 
     def atoms(self) -> Tensor:
         return self.__dict__["mirror"].layers[-1].weight.mT  # type: ignore[no-any-return]
@@ -259,6 +265,8 @@ class ConvEncoder(Network):
         activation: an activation of torch.nn, by name.
     """
 
+    layers: Any  # nn.Sequential
+
     def __init__(
         self, channels: Sequence[int] = (16, 32), hidden: int = 256, activation: str = "SiLU"
     ) -> None:
@@ -289,6 +297,8 @@ class ConvDecoder(Network):
         hidden: the width of the fully connected layer after the code.
         activation: an activation of torch.nn, by name.
     """
+
+    layers: Any  # nn.Sequential
 
     def __init__(
         self, channels: Sequence[int] = (32, 16), hidden: int = 256, activation: str = "SiLU"
@@ -392,6 +402,8 @@ class UnitVariance(Activation):
 
     normalised = True
     momentum, eps = 0.05, 1e-6
+    mean: Tensor  # over the data (K,)
+    variance: Tensor  # (K,)
 
     def build(self, latent: int) -> None:
         self.fixed = False

@@ -59,8 +59,9 @@ class LinearAutoEncoder(AutoEncoder):
 
     def principal_subspace(self) -> Tensor:
         """Return an orthonormal basis (D, K) of what the decoder spans."""
-        W = self.decoder.layers[0].weight.detach()  # (D, K)
-        return torch.linalg.svd(W, full_matrices=False).U
+        W = self.decoder.atoms().detach()  # (D, K)
+        U: Tensor = torch.linalg.svd(W, full_matrices=False).U
+        return U
 
 
 @final
