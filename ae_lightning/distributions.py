@@ -16,7 +16,7 @@ from torch.distributions import (
 )
 
 from ae_lightning.parts import UsageError
-from ae_lightning.randomness import row_seeds
+from ae_lightning.randomness import uniform_by_index
 
 
 class Dirac(Distribution):
@@ -67,19 +67,14 @@ def sample_by_index(q: Distribution, n: int, seed: int, index: Tensor) -> Tensor
     base: Any = q.base_dist if isinstance(q, Independent) else q
     if isinstance(base, Dirac):
         return base.rsample((n,))
-    device = q.mean.device
     if type(base) in LOCATION_SCALE and base.batch_shape[:1] == index.shape:
-        # Drawn on the CPU in single precision whatever the model's, so that all see the same.
-        shape = base.loc.shape[1:]
-        zero = torch.zeros(shape, dtype=torch.float32, device="cpu")
-        unit = type(base)(zero, torch.ones_like(zero), validate_args=False)
-        epsilon = []
-        with torch.random.fork_rng(devices=[]):
-            for s in row_seeds(seed, index):
-                torch.default_generator.manual_seed(s)
-                epsilon.append(unit.sample((n,)))  # (n, K)
-        z: Tensor = base.loc + base.scale * torch.stack(epsilon, dim=1).to(base.loc)
-        return z
+        # Drawn on the CPU in double precision whatever the model's, so that all see the same.
+        u = uniform_by_index(seed, index.cpu(), n * base.loc[0].numel())
+        zero = u.new_zeros(())
+        epsilon = type(base)(zero, zero + 1, validate_args=False).icdf(u)  # (B, n·K)
+        epsilon = epsilon.view(len(index), n, *base.loc.shape[1:]).transpose(0, 1)
+        return base.loc + base.scale * epsilon.to(base.loc)  # type: ignore[no-any-return]
+    device = q.mean.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         return q.rsample((n,))

@@ -90,6 +90,7 @@ class Bernoulli(Independent):  # type: ignore[type-arg]
         super().__init__(base, event_dims, validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
+        # No matrix product: autocast would run it, and its result, in half precision.
         dims = len(self.event_shape)
         logits = self.base_dist.logits.flatten(-dims)
         log_p: Tensor = (value.flatten(-dims) * logits).sum(-1) - SumSoftplus.apply(logits)
@@ -225,17 +226,16 @@ class Categorical(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        levels = levels_of(self.logits, self.top + 1)
-        mean: Tensor = torch.tensordot(self.logits.softmax(self.axis), levels, ([self.axis], [0]))
-        return mean
+        levels = levels_of(self.logits, self.top + 1).view(-1, *[1] * len(self.event_shape))
+        return (self.logits.softmax(self.axis) * levels).sum(self.axis)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The log probability of the levels nearest to `value` in [0, 1]."""
-        k = (value * self.top).round().long()
-        k, _ = torch.broadcast_tensors(k.unsqueeze(self.axis), self.logits.narrow(self.axis, 0, 1))
+        k = (value * self.top).round().long().unsqueeze(self.axis)
+        k = k + torch.zeros_like(self.logits.narrow(self.axis, 0, 1), dtype=torch.long)
         logits = self.logits.expand(*k.shape[: self.axis], *self.logits.shape[self.axis :])
         elements: Tensor = LogSoftmaxAt.apply(logits, k, self.axis)
-        return elements.flatten(self.axis).sum(-1)
+        return elements.flatten(self.axis + 1).sum(-1)
 
     @torch.no_grad()
     def sample(self, sample_shape: Size | list[int] | tuple[int, ...] = ()) -> Tensor:
@@ -250,7 +250,7 @@ def levels_of(like: Tensor, levels: int) -> Tensor:
 
 
 class LogSoftmaxAt(torch.autograd.Function):
-    """log softmax(l)[k] along an axis: of the logits' size, only they and their gradient are held."""
+    """log softmax(l)[k] on an axis; of the logits' size, it holds only them and their gradient."""
 
     @staticmethod
     def forward(ctx: Any, l: Tensor, k: Tensor, axis: int) -> Tensor:

@@ -40,3 +40,41 @@ def reseed(seed: int, device: torch.device) -> None:
 def row_seeds(seed: int, index: Tensor) -> list[int]:
     """One 32-bit seed per example, each a function of (seed, index[b]) alone."""
     return ((seed_of(seed) + index.cpu()) % 2**32).tolist()  # type: ignore[no-any-return]
+
+
+def uniform_by_index(seed: int, index: Tensor, n: int) -> Tensor:
+    """Draw uniforms in (0, 1), in float64 (B, n), row b a function of (seed, index[b]) alone.
+
+    Row b is the stream of a SplitMix64 generator: the same on every device and in any batch.
+
+    References:
+        | Fast Splittable Pseudorandom Number Generators (Steele, Lea and Flood, 2014)
+
+    >>> u = uniform_by_index(0, torch.tensor([5, 7]), 3)
+    >>> torch.equal(u[1:], uniform_by_index(0, torch.tensor([7]), 3)), u.shape
+    (True, torch.Size([2, 3]))
+    """
+    key = _mix(index * _GOLDEN + seed_of(seed))
+    steps = torch.arange(1, n + 1, device=index.device) * _GOLDEN
+    u: Tensor = _shifted(_mix(key[:, None] + steps), 11).double()  # 53 bits: all float64 holds
+    return (u + 0.5) * 2.0**-53
+
+
+def _signed(constant: int) -> int:
+    """A 64-bit constant as int64 holds it; its products wrap as unsigned ones do."""
+    return constant - 2**64 if constant >= 2**63 else constant
+
+
+_GOLDEN = _signed(0x9E3779B97F4A7C15)
+_ROUNDS = ((30, _signed(0xBF58476D1CE4E5B9)), (27, _signed(0x94D049BB133111EB)))
+
+
+def _shifted(z: Tensor, bits: int) -> Tensor:
+    """Shift to the right, filling with zeros."""
+    return (z >> bits) & (2 ** (64 - bits) - 1)
+
+
+def _mix(z: Tensor) -> Tensor:
+    for bits, factor in _ROUNDS:
+        z = (z ^ _shifted(z, bits)) * factor
+    return z ^ _shifted(z, 31)
