@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.likelihoods import Bernoulli, Gaussian, Likelihood
+from ae_lightning.likelihoods import Gaussian, Likelihood
 from ae_lightning.nn import MLP, Activation, Network, Rectifier, Sigmoid, TiedMLP
 from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
@@ -236,12 +236,13 @@ class StochasticAutoEncoder(AutoEncoder):
 class VariationalAutoEncoder(AutoEncoder):
     r"""Hold q(z|x) to the prior: the loss is the negative evidence lower bound, D + R.
 
-    Bernoulli on grey values is the field's custom, and no density: for a bound on log p(x) of
-    grey images take ContinuousBernoulli, or binarise them.
+    The likelihood is Gaussian with one learned σ, which balances the two on data of any range.
+    Take Bernoulli for binary data; on grey values it is the field's custom, and no density.
 
     References:
         | Auto-Encoding Variational Bayes (Kingma and Welling, 2014)
         | Stochastic Backpropagation (Rezende et al., 2014)
+        | Simple and Effective VAE Training with Calibrated Decoders (Rybkin et al., 2021)
     """
 
     def __init__(
@@ -260,7 +261,7 @@ class VariationalAutoEncoder(AutoEncoder):
             encoder=encoder or MLP(),
             posterior=DiagonalGaussian(),
             decoder=decoder or MLP(widths=(256, 512)),
-            likelihood=likelihood or Bernoulli(),
+            likelihood=likelihood or Gaussian(sigma=0.3, learned=True),
             regularizers={"rate": Rate(), **(regularizers or {})},
             **others,
         )
@@ -297,7 +298,7 @@ class ImportanceWeightedAutoEncoder(AutoEncoder):
             encoder=encoder or MLP(),
             posterior=DiagonalGaussian(),
             decoder=decoder or MLP(widths=(256, 512)),
-            likelihood=likelihood or Bernoulli(),
+            likelihood=likelihood or Gaussian(sigma=0.3, learned=True),
             regularizers=regularizers,
             samples=samples,
             **others,

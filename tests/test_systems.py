@@ -52,7 +52,7 @@ HAND_MADE = {
         encoder=MLP(),
         posterior=DiagonalGaussian(),
         decoder=MLP([256, 512]),
-        likelihood=Bernoulli(),
+        likelihood=Gaussian(0.3, learned=True),
         regularizers={"rate": Rate()},
     ),
 }
