@@ -185,11 +185,13 @@ def score(model: AutoEncoder, x_tilde: Tensor, sigma: float) -> Tensor:
         sigma: the standard deviation of the Gaussian corruption the model was trained with.
 
     Raises:
-        UsageError: where σ is not positive.
+        UsageError: where σ is not positive, or x̃ not continuous.
 
     References:
         | A Connection Between Score Matching and Denoising Autoencoders (Vincent, 2011)
     """
-    if sigma <= 0:
+    if not sigma > 0:
         raise UsageError(f"sigma is {sigma}: a score needs Gaussian corruption with sigma > 0.")
+    if not x_tilde.is_floating_point():
+        raise UsageError(f"x_tilde is {x_tilde.dtype}: a mass function has no score; use floats.")
     return (model.reconstruct(x_tilde) - x_tilde) / sigma**2

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.utils.parametrize import register_parametrization
 
 from ae_lightning.distributed import gather
@@ -193,9 +192,10 @@ class RowNorms(torch.autograd.Function):
         return (AG * A).sum(-1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
         A, W, AG = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a derivative of this one is wanted: no constant will do
+            AG = A @ (W @ W.T)
         gA = g[..., None] * A
         dW = 2 * (gA.flatten(0, 1).T @ A.flatten(0, 1)) @ W
         return 2 * g[..., None] * AG, dW

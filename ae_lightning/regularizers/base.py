@@ -42,8 +42,9 @@ class Regularizer(Part, ABC):
 
     def __init__(self, weight: float | Schedule = 1.0) -> None:
         super().__init__()
-        if not isinstance(weight, Schedule) and not math.isfinite(weight):
-            raise UsageError(f"weight is {weight}: expected a finite number or a schedule.")
+        finite = isinstance(weight, int | float) and math.isfinite(weight)
+        if not (finite or isinstance(weight, Schedule)):
+            raise UsageError(f"weight is {weight!r}: expected a finite number or a schedule.")
         self.weight = weight
 
     def weight_at(self, clock: Clock) -> float:

@@ -21,10 +21,14 @@ class Schedule(Recorded, ABC):
     """A number that changes from `start` to `end` over a span, and stays there.
 
     Args:
-        start, end: the values at the span's two ends.
+        start: the value at the span's beginning.
+        end: the value at its end.
         steps: the span in optimizer steps.
         epochs: the span in epochs, the value changing once an epoch. With neither, the span
             is the whole training.
+
+    Raises:
+        UsageError: where a value is not finite, or the span is none.
     """
 
     def __init__(
@@ -34,10 +38,13 @@ class Schedule(Recorded, ABC):
         steps: int | None = None,
         epochs: int | None = None,
     ) -> None:
+        if not (math.isfinite(start) and math.isfinite(end)):
+            raise UsageError(f"a schedule from {start} to {end}: expected finite numbers.")
         if steps is not None and epochs is not None:
             raise UsageError(f"a schedule spans steps ({steps}) or epochs ({epochs}), not both.")
-        if min(steps or 1, epochs or 1) < 1 or 0 in (steps, epochs):
-            raise UsageError("a schedule spans at least one step or epoch.")
+        for name, span in {"steps": steps, "epochs": epochs}.items():
+            if span is not None and span < 1:
+                raise UsageError(f"{name} is {span}: a schedule spans at least 1.")
         self.start, self.end, self.steps, self.epochs = start, end, steps, epochs
 
     def __call__(self, clock: Clock) -> float:
@@ -83,7 +90,8 @@ class Cyclic(Schedule):
         rise: the part of a cycle that the rise takes.
 
     References:
-        | Cyclical Annealing Schedule (Fu et al., 2019)
+        | Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing (Fu et al.,
+          2019)
 
     >>> [Cyclic(0, 1, steps=8, cycles=2)(Clock(step=s)) for s in range(9)]
     [0.0, 0.5, 1.0, 1.0, 0.0, 0.5, 1.0, 1.0, 1.0]
@@ -99,10 +107,13 @@ class Cyclic(Schedule):
         rise: float = 0.5,
     ) -> None:
         super().__init__(start, end, steps, epochs)
+        if cycles < 1 or not 0 < rise <= 1:
+            raise UsageError(f"cycles is {cycles}, rise {rise}: expected 1 or more, and (0, 1].")
         self.cycles, self.rise = cycles, rise
 
     def value(self, progress: float) -> float:
-        phase = 1.0 if progress == 1 else progress * self.cycles % 1
+        # Rounded, so that a cycle's first step is not taken for the last one's end.
+        phase = 1.0 if progress == 1 else round(progress * self.cycles, 9) % 1
         return self.start + (self.end - self.start) * min(1.0, phase / self.rise)
 
 
@@ -113,7 +124,11 @@ class OneCycle(Schedule):
         rise: the part of the span that the rise takes.
 
     References:
-        | Super-Convergence (Smith and Topin, 2018)
+        | Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates
+          (Smith and Topin, 2018)
+
+    >>> [round(OneCycle(0.1, 0, steps=10, rise=0.5)(Clock(step=s)), 2) for s in (0, 5, 10)]
+    [0.1, 1.0, 0.0]
     """
 
     def __init__(
@@ -125,6 +140,8 @@ class OneCycle(Schedule):
         rise: float = 0.3,
     ) -> None:
         super().__init__(start, end, steps, epochs)
+        if not 0 < rise < 1:
+            raise UsageError(f"rise is {rise}: expected a part of the span in (0, 1).")
         self.rise = rise
 
     def value(self, progress: float) -> float:
