@@ -71,7 +71,8 @@ _ROUNDS = ((30, _signed(0xBF58476D1CE4E5B9)), (27, _signed(0x94D049BB133111EB)))
 
 def _shifted(z: Tensor, bits: int) -> Tensor:
     """Shift to the right, filling with zeros."""
-    return (z >> bits) & (2 ** (64 - bits) - 1)
+    shifted: Tensor = (z >> bits) & (2 ** (64 - bits) - 1)
+    return shifted
 
 
 def _mix(z: Tensor) -> Tensor:
