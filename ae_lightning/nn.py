@@ -124,7 +124,17 @@ class MLP(Network):
         self.register_buffer("mean", torch.zeros(sizes[0]))
         self.layers = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
         if self.unit_columns:
+            self._mirror_atoms(mirror)
             register_parametrization(self.layers[0], "weight", UnitColumns())
+
+    @torch.no_grad()
+    def _mirror_atoms(self, mirror: Network | None) -> None:
+        """Start a dictionary as an affine encoder's transpose: under TopK more units die else."""
+        first = self.layers[0]
+        if isinstance(mirror, MLP) and not mirror.widths:
+            W = mirror.layers[0].weight
+            if W.T.shape == first.weight.shape:
+                first.weight.copy_(W.T)
 
     def forward(self, x: Tensor) -> Tensor:
         hidden, h = [], x.flatten(1) - self.mean

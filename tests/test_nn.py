@@ -78,6 +78,12 @@ def test_unit_columns_stay_at_unit_norm_through_training() -> None:
     assert torch.allclose(g.layers[0].weight.norm(dim=0), torch.ones(5))
 
 
+def test_a_dictionary_starts_as_the_transpose_of_an_affine_encoder() -> None:
+    model = AutoEncoder((7,), 5, MLP([]), Dirac(TopK(2)), MLP([], unit_columns=True), Gaussian())
+    W = model.encoder.layers[0].weight
+    assert torch.allclose(model.decoder.atoms(), (W / W.norm(dim=1, keepdim=True)).T)
+
+
 def test_code_activations() -> None:
     u = torch.randn(50, 6, dtype=torch.float64)
     assert Sigmoid()(u).equal(u.sigmoid())
