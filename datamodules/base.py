@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Final
+from weakref import WeakSet
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -15,7 +16,7 @@ from ae_lightning.parts import Recorded, UsageError, nearest
 from ae_lightning.randomness import generator_of, seed_of
 from ae_lightning.types import Pair
 
-from .loading import Batch, Draw, EvaluationDraws, Examples, Loader, TrainingDraws
+from .loading import Batch, Batches, Draw, Draws, EvaluationDraws, Examples, Loader, TrainingDraws
 
 # Keep the draws for one key apart from each other, and from the model's.
 CORRUPTION: Final = 1
@@ -62,6 +63,7 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         self.seed, self.split_seed = seed, split_seed
         self.preparation: Corruption = Clean()  # makes the clean x of the stored values
         self.sets: dict[str, Examples] = {}
+        self._open: WeakSet[Batches] = WeakSet()
         self.save_hyperparameters(self.record, logger=False)
 
     @property
@@ -124,9 +126,8 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
     # ------------------------------------------------------------------- loaders
 
     def train_dataloader(self) -> Loader:
-        examples = self._near("train")
-        draws = TrainingDraws(len(examples), self.batch_size, self.seed, self._position)
-        return Loader(examples, draws, self._finish)
+        n = len(self._near("train"))
+        return self._loader("train", TrainingDraws(n, self.batch_size, self.seed, self._position))
 
     def val_dataloader(self) -> Loader:
         return self._evaluation_loader("val")
@@ -138,8 +139,20 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         return self._evaluation_loader("test")
 
     def _evaluation_loader(self, split: str) -> Loader:
-        examples = self._near(split)
-        return Loader(examples, EvaluationDraws(len(examples), self.batch_size), self._finish)
+        n = len(self._near(split))
+        return self._loader(split, EvaluationDraws(n, self.batch_size))
+
+    def _loader(self, split: str, draws: Draws) -> Loader:
+        batches = self.sets[split].batches(draws)
+        self._open.add(batches)
+        return Loader(batches, draws, self._finish)
+
+    def teardown(self, stage: str) -> None:
+        for batches in self._open:
+            batches.release()
+
+    def on_exception(self, exception: BaseException) -> None:
+        self.teardown("fit")
 
     @property
     def _device(self) -> torch.device:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -61,6 +61,13 @@ def read_image(path: Path, resize: int | None = None, greyscale: bool = False) -
         upright = ImageOps.fit(upright, (resize, resize), Image.Resampling.BICUBIC)
     pixels = torch.from_numpy(np.array(upright))
     return pixels[None] if greyscale else pixels.permute(2, 0, 1)
+
+
+def memory() -> float:
+    """This machine's memory, in bytes, where it can be asked for; else infinity."""
+    if not hasattr(os, "sysconf"):
+        return math.inf
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
 class Files(Examples, Dataset[Batch]):
@@ -121,9 +128,7 @@ class Files(Examples, Dataset[Batch]):
 
         n = len(self)
         size = n * math.prod(self.shape)
-        if hasattr(os, "sysconf") and size > os.sysconf("SC_PAGE_SIZE") * os.sysconf(
-            "SC_PHYS_PAGES"
-        ):
+        if size > memory():
             raise UsageError(
                 f"{n} images of shape {self.shape} need {size / 2**30:.0f} GiB, more than this "
                 "machine has: set in_memory to false."
@@ -136,31 +141,43 @@ class Files(Examples, Dataset[Batch]):
         x = torch.empty(n, *self.shape, dtype=torch.uint8)
         for batch in track(batches, "Reading images", len(draws), transient=True, disable=quiet):
             x[batch.index] = batch.x
+        batches.release()
         return Arrays(x, self.y)
 
-    def batches(self, draws: Draws) -> Iterable[Batch]:
+    def batches(self, draws: Draws) -> Worked:
         return Worked(self, draws)
 
 
 class Worked:
-    """Batches that worker processes read ahead."""
+    """Batches that worker processes read ahead; the workers live until `release`."""
 
     def __init__(self, files: Files, draws: Draws) -> None:
-        # Each item of `draws` is a whole batch, so the loader is told not to batch. It is hidden
-        # from the trainer, which would exchange its sampler for one that shuffles by itself.
-        self.loader = DataLoader(
-            files,
-            batch_size=None,
-            sampler=draws,
-            num_workers=files.workers,
-            persistent_workers=files.workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            generator=Generator(),
-        )
+        self.files, self.draws = files, draws
+        self.loader: DataLoader[Batch] | None = None
 
     def __iter__(self) -> Iterator[Batch]:
+        if self.loader is None:
+            # Each item of `draws` is a whole batch, so the loader is told not to batch. It is
+            # hidden from the trainer, which would exchange its sampler for one that shuffles.
+            self.loader = DataLoader(
+                self.files,
+                batch_size=None,
+                sampler=self.draws,
+                num_workers=self.files.workers,
+                persistent_workers=self.files.workers > 0,
+                pin_memory=torch.cuda.is_available(),
+                generator=Generator(),
+            )
         try:
             yield from self.loader
         except UsageError as error:
+            self.release()
             # A worker's error arrives with its traceback in front of its one sentence.
             raise UsageError(str(error).strip().rpartition("UsageError: ")[2]) from error
+
+    def release(self) -> None:
+        """End the workers. Garbage collection may close their queues before it tells them."""
+        end = getattr(getattr(self.loader, "_iterator", None), "_shutdown_workers", None)
+        if end is not None:
+            end()
+        self.loader = None

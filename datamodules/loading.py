@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -53,6 +53,14 @@ class Draws(Protocol):
     def __iter__(self) -> Iterator[Draw]: ...
 
 
+class Batches(Protocol):
+    """An epoch's batches, each time anew."""
+
+    def __iter__(self) -> Iterator[Batch]: ...
+    def release(self) -> None:
+        """End what works for them in the background."""
+
+
 class Examples(ABC):
     """The examples of one split, wherever they lie."""
 
@@ -70,12 +78,12 @@ class Examples(ABC):
         """Return the same examples, on the device where that is worth it."""
         return self
 
-    def batches(self, draws: Draws) -> Iterable[Batch]:
+    def batches(self, draws: Draws) -> Batches:
         """Return the draws' batches, fetched in order each time they are iterated over."""
         return Fetched(self, draws)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fetched:
     """Batches fetched one by one, when each is wanted."""
 
@@ -84,6 +92,9 @@ class Fetched:
 
     def __iter__(self) -> Iterator[Batch]:
         return map(self.examples.__getitem__, self.draws)
+
+    def release(self) -> None:
+        """Hold nothing that needs to end."""
 
 
 class Arrays(Examples):
@@ -178,8 +189,8 @@ class Loader:
     It holds no state: the draws read their position from the trainer.
     """
 
-    def __init__(self, examples: Examples, draws: Draws, finish: Callable[[Batch], Pair]) -> None:
-        self.batches, self.draws, self.finish = examples.batches(draws), draws, finish
+    def __init__(self, batches: Batches, draws: Draws, finish: Callable[[Batch], Pair]) -> None:
+        self.batches, self.draws, self.finish = batches, draws, finish
 
     def __len__(self) -> int:
         return len(self.draws)

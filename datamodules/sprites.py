@@ -22,7 +22,7 @@ SPRITES: Final = 6  # keeps these draws apart from others for the same seed
 FACTORS: Final = {
     "x": (-0.4, 0.4),  # of the centre, in half sides, rightwards
     "y": (-0.4, 0.4),  # downwards
-    "scale": (0.25, 0.5),  # the shape's radius, in half sides
+    "scale": (0.3, 0.6),  # the shape's radius, in half sides
     "rotation": (0.0, 2 * math.pi),  # radians
 }
 SHAPES: Final = ("square", "ellipse", "triangle")
