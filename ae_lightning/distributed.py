@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -24,6 +26,21 @@ def gather(x: Tensor) -> Tensor:
     """
     if rank_and_world()[1] == 1:
         return x
-    from torch.distributed.nn.functional import all_gather
+    return Gather.apply(x)  # type: ignore[no-any-return]
 
-    return torch.stack(all_gather(x), dim=1).flatten(0, 1)
+
+class Gather(torch.autograd.Function):
+    """`gather` over several processes; torch's own misreads gradients whose axes are permuted."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        shards = [x.new_empty(x.shape) for _ in range(rank_and_world()[1])]
+        dist.all_gather(shards, x.contiguous())
+        return torch.stack(shards, dim=1).flatten(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        rank, world = rank_and_world()
+        g = g.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(g)
+        return g[rank::world]

@@ -24,7 +24,8 @@ class DecoderNorm(Regularizer):
     holds_scale = True
 
     def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
-        own_and_tied = {*model.decoder.parameters(), *model.decoder.tied()}
+        # A dict and not a set, whose order would change the last bit from run to run.
+        own_and_tied = dict.fromkeys([*model.decoder.parameters(), *model.decoder.tied()])
         return torch.stack([theta.square().sum() for theta in own_and_tied]).sum()
 
 
