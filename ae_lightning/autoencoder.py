@@ -222,7 +222,8 @@ class AutoEncoder(Recorded, LightningModule):
         if stage == "fit":
             total = self.trainer.estimated_stepping_batches
             self._total_steps = int(total) if total < float("inf") else 0
-            schedules = [self.lr_schedule, *(r.weight for r in self.regularizers.values())]
+            penalties = [s for r in self.regularizers.values() for s in r.schedules]
+            schedules = [self.lr_schedule, *penalties]
             if not self._total_steps and any(
                 isinstance(s, Schedule) and s.steps is None and s.epochs is None for s in schedules
             ):

@@ -138,11 +138,16 @@ def squared_reconstruction_jacobian(model: AutoEncoder, x: Tensor) -> Tensor:
         z = model.code(x)
     J_f = jacobian(model.code, x, chunk).flatten(2)  # (B, K, D)
     J_g = jacobian(lambda z: model.decode(z).mean, z, chunk).flatten(1, -2)  # (B, D, K)
-    return ((J_g.mT @ J_g) * (J_f @ J_f.mT)).flatten(1).sum(1)
+    gram: Tensor = (J_g.mT @ J_g) * (J_f @ J_f.mT)  # (B, K, K)
+    return gram.flatten(1).sum(1)
 
 
 def spectrum(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
-    """The singular values of ∂f/∂x in falling order: (B, min(K, D)); `chunk` as in `jacobian`."""
+    """The singular values of ∂f/∂x in falling order: (B, min(K, D)); `chunk` as in `jacobian`.
+
+    >>> spectrum(lambda x: x * torch.tensor([1.0, 3.0]), torch.zeros(1, 2))
+    tensor([[3., 1.]])
+    """
     return torch.linalg.svdvals(jacobian(f, x, chunk).flatten(2))
 
 
@@ -158,6 +163,9 @@ def tangents(
 
     Returns:
         vectors (B, k, *S), of unit norm and in falling order, and singular values (B, min(K, D)).
+
+    >>> tangents(lambda x: x * torch.tensor([1.0, 3.0]), torch.zeros(1, 2), k=1)[0].abs()
+    tensor([[[0., 1.]]])
     """
     J = jacobian(f, x, chunk).flatten(2)  # (B, K, D)
     _, values, V = torch.linalg.svd(J, full_matrices=False)
@@ -171,6 +179,9 @@ def decoder_tangents(
 
     Of a decoder, these span the tangent space of the manifold it has learned, at g(z). `chunk` as
     in `jacobian`.
+
+    >>> decoder_tangents(lambda z: z * torch.tensor([0.0, 3.0]), torch.ones(1, 1))[0].abs()
+    tensor([[[0., 1.]]])
     """
     J = jacobian(g, z, chunk)  # (B, *S, K)
     shape = J.shape[1:-1]
@@ -189,6 +200,10 @@ def score(model: AutoEncoder, x_tilde: Tensor, sigma: float) -> Tensor:
 
     References:
         | A Connection Between Score Matching and Denoising Autoencoders (Vincent, 2011)
+
+    >>> from ae_lightning.systems import DenoisingAutoEncoder
+    >>> score(DenoisingAutoEncoder((1, 8, 8)), torch.zeros(2, 1, 8, 8), sigma=0.1).shape
+    torch.Size([2, 1, 8, 8])
     """
     if not sigma > 0:
         raise UsageError(f"sigma is {sigma}: a score needs Gaussian corruption with sigma > 0.")

@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from lightning.pytorch import Trainer
 from torch import Tensor
 from torch import distributions as td
@@ -230,6 +231,19 @@ def test_a_plug_in_is_rebuilt_from_its_record_and_copied(name) -> None:
     out = model.propagate(pair)
     assert again(model, out).equal(regularizer(model, out))
     assert copy.deepcopy(model).objective(out)["loss"].equal(model.objective(out)["loss"])
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_a_plug_in_is_made_from_yaml(name) -> None:
+    schedule = Linear(0, 2, steps=4)
+    record = PLUGINS[name](schedule).record
+    parser = ArgumentParser()
+    parser.add_argument("--regularizers", type=dict[str, Regularizer])
+    given = parser.parse_object({"regularizers": {name: record}})
+    [regularizer] = parser.instantiate_classes(given).regularizers.values()
+    assert regularizer.record == record
+    assert regularizer.weight_at(Clock(step=1)) == 0.5
+    assert len(regularizer.schedules) == 1
 
 
 # --------------------------------------------------------- priors as penalties

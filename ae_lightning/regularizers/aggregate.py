@@ -54,7 +54,11 @@ class InverseMultiquadratic(Kernel):
 
 
 class GaussianKernel(Kernel):
-    """k = exp(−t)."""
+    """k = exp(−t).
+
+    >>> GaussianKernel()(torch.tensor([[0.0]]), torch.tensor([[0.0], [2.0]]))
+    tensor([[1.0000, 0.1353]])
+    """
 
     def of(self, t: Tensor) -> Tensor:
         return (-t).exp()
@@ -75,6 +79,10 @@ class MMD(Regularizer):
         | A Kernel Two-Sample Test (Gretton et al., 2012)
         | Wasserstein Auto-Encoders (Tolstikhin et al., 2018)
         | InfoVAE: Information Maximizing Variational Autoencoders (Zhao et al., 2017)
+
+    >>> from ae_lightning.systems import UndercompleteAutoEncoder
+    >>> UndercompleteAutoEncoder((1, 8, 8), regularizers={"mmd": MMD(10.0)}).weights()
+    {'mmd': 10.0}
     """
 
     holds_scale = True

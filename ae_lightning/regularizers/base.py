@@ -35,6 +35,12 @@ class Regularizer(Part, ABC):
 
     Raises:
         UsageError: where the weight is no finite number, or the penalty neither (B,) nor ().
+
+    >>> class Smallness(Regularizer):
+    ...     def forward(self, model, out):
+    ...         return out.q.mean.square().sum(1)
+    >>> Smallness(0.5).weight_at(Clock())
+    0.5
     """
 
     penalises_jacobian: ClassVar[bool] = False  # evaluation then reports the exact Jacobian norm
@@ -50,6 +56,11 @@ class Regularizer(Part, ABC):
     def weight_at(self, clock: Clock) -> float:
         """The weight at this time."""
         return value_at(self.weight, clock)
+
+    @property
+    def schedules(self) -> list[Schedule]:
+        """All that changes here with training: the weight's schedule, and those of a subclass."""
+        return [value for value in vars(self).values() if isinstance(value, Schedule)]
 
     def check(self, model: AutoEncoder) -> None:
         """Raise UsageError where the model lacks what this penalty needs; warn where it is moot."""

@@ -56,6 +56,10 @@ class L1(Regularizer):
     References:
         | Emergence of Simple-Cell Receptive Field Properties by Learning a Sparse Code for
           Natural Images (Olshausen and Field, 1996)
+
+    >>> from ae_lightning.systems import SparseAutoEncoder
+    >>> SparseAutoEncoder((1, 8, 8), regularizers={"l1": L1(0.3)}).weights()
+    {'l1': 0.3}
     """
 
     def __init__(self, weight: float | Schedule = 1.0, scale: float = 1.0) -> None:
@@ -84,6 +88,10 @@ class StudentT(Regularizer):
     References:
         | Emergence of Simple-Cell Receptive Field Properties by Learning a Sparse Code for
           Natural Images (Olshausen and Field, 1996)
+
+    >>> from ae_lightning.systems import SparseAutoEncoder
+    >>> SparseAutoEncoder((1, 8, 8), regularizers={"student": StudentT(0.1, df=2)}).weights()
+    {'student': 0.1}
     """
 
     def __init__(self, weight: float | Schedule = 1.0, df: float = 1.0, scale: float = 1.0) -> None:
@@ -107,6 +115,12 @@ class L2(Regularizer):
 
     References:
         | From Variational to Deterministic Autoencoders (Ghosh et al., 2020)
+
+    >>> from ae_lightning.regularizers import DecoderNorm
+    >>> from ae_lightning.systems import UndercompleteAutoEncoder
+    >>> penalties = {"l2": L2(0.01), "decoder": DecoderNorm(1e-4)}
+    >>> UndercompleteAutoEncoder((1, 8, 8), regularizers=penalties).weights()
+    {'l2': 0.01, 'decoder': 0.0001}
     """
 
     def check(self, model: AutoEncoder) -> None:
@@ -128,6 +142,11 @@ class SparsityKL(Regularizer):
 
     References:
         | Sparse Deep Belief Net Model for Visual Area V2 (Lee, Ekanadham and Ng, 2008)
+
+    >>> from ae_lightning.systems import SparseAutoEncoder
+    >>> penalties = {"rho": SparsityKL(3.0)}
+    >>> SparseAutoEncoder((1, 8, 8), activation=Sigmoid(), regularizers=penalties).weights()
+    {'rho': 3.0}
     """
 
     def __init__(self, weight: float | Schedule = 1.0, target: float = 0.05) -> None:

@@ -63,6 +63,11 @@ class Contractive(Regularizer):
         | Contractive Auto-Encoders: Explicit Invariance During Feature Extraction (Rifai et al.,
           2011)
         | A Stochastic Estimator of the Trace of the Influence Matrix (Hutchinson, 1990)
+
+    >>> from ae_lightning.systems import ContractiveAutoEncoder
+    >>> penalties = {"contractive": Contractive(0.1, projections=1)}
+    >>> ContractiveAutoEncoder((1, 8, 8), regularizers=penalties).weights()
+    {'contractive': 0.1}
     """
 
     penalises_jacobian = True
@@ -99,6 +104,11 @@ class ReconstructionContractive(Regularizer):
     References:
         | What Regularized Auto-Encoders Learn from the Data-Generating Distribution (Alain and
           Bengio, 2014)
+
+    >>> from ae_lightning.systems import UndercompleteAutoEncoder
+    >>> penalties = {"flat": ReconstructionContractive(0.01)}
+    >>> UndercompleteAutoEncoder((1, 8, 8), regularizers=penalties).weights()
+    {'flat': 0.01}
     """
 
     def __init__(self, weight: float | Schedule = 1.0, projections: int | None = 1) -> None:
@@ -135,6 +145,11 @@ class ContractiveHessian(Regularizer):
 
     References:
         | Higher Order Contractive Auto-Encoder (Rifai et al., 2011)
+
+    >>> from ae_lightning.systems import ContractiveAutoEncoder
+    >>> penalties = {"contractive": ContractiveHessian(0.1)}
+    >>> ContractiveAutoEncoder((1, 8, 8), regularizers=penalties).weights()
+    {'contractive': 0.1}
     """
 
     penalises_jacobian = True

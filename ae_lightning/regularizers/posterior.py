@@ -47,6 +47,11 @@ class Rate(Regularizer):
         | beta-VAE (Higgins et al., 2017)
         | Improving Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016)
         | Understanding disentangling in β-VAE (Burgess et al., 2018)
+
+    >>> from ae_lightning.systems import VariationalAutoEncoder
+    >>> penalties = {"rate": Rate(4.0, free_bits=0.1)}
+    >>> VariationalAutoEncoder((1, 8, 8), regularizers=penalties).weights()
+    {'rate': 4.0}
     """
 
     holds_scale = True
@@ -100,6 +105,10 @@ class TotalCorrelation(Regularizer):
 
     References:
         | Isolating Sources of Disentanglement in Variational Autoencoders (Chen et al., 2018)
+
+    >>> from ae_lightning.systems import VariationalAutoEncoder
+    >>> VariationalAutoEncoder((1, 8, 8), regularizers={"tc": TotalCorrelation(5.0)}).weights()
+    {'rate': 1.0, 'tc': 5.0}
     """
 
     def __init__(self, weight: float | Schedule = 1.0, dataset_size: int | None = None) -> None:

@@ -19,6 +19,10 @@ class DecoderNorm(Regularizer):
 
     References:
         | From Variational to Deterministic Autoencoders (Ghosh et al., 2020)
+
+    >>> from ae_lightning.systems import UndercompleteAutoEncoder
+    >>> UndercompleteAutoEncoder((1, 8, 8), regularizers={"decoder": DecoderNorm(1e-4)}).weights()
+    {'decoder': 0.0001}
     """
 
     holds_scale = True
@@ -39,6 +43,10 @@ class Orthogonality(Regularizer):
     References:
         | Can We Gain More from Orthogonality Regularizations in Training Deep CNNs? (Bansal et
           al., 2018)
+
+    >>> from ae_lightning.systems import LinearAutoEncoder
+    >>> LinearAutoEncoder((1, 8, 8), regularizers={"orthogonality": Orthogonality(0.1)}).weights()
+    {'orthogonality': 0.1}
     """
 
     holds_scale = True
@@ -48,4 +56,5 @@ class Orthogonality(Regularizer):
 
     def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
         W = model.decoder.atoms()  # (H, K)
-        return (W.mT @ W - torch.eye(W.shape[1]).to(W)).square().sum()
+        eye = torch.eye(W.shape[1], dtype=W.dtype, device=W.device)
+        return (W.mT @ W - eye).square().sum()
