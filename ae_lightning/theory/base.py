@@ -1,58 +1,114 @@
-"""What every claim is: a statement, an experiment that can fail, and a wrong version that must."""
+"""What every claim is: a statement, an experiment that can fail, and wrong versions that must."""
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
+
+import torch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+class Skip(Exception):
+    """The experiment cannot be carried out here, for the reason given."""
+
+
 @dataclass(frozen=True)
 class Check:
-    """A measured figure held against its bound."""
+    """A measured figure held against its bound, beside the figures of wrong versions.
 
-    what: str  # what was measured, with its unit
+    Args:
+        what: what was measured, with its unit.
+        value: the figure.
+        at_most, at_least: its bounds.
+        wrong: the figures of plausible wrong versions, each of which must miss the bound.
+
+    >>> Check("angle, degrees", 0.02, at_most=0.1, wrong={"absolute error": 9.4}).proved
+    True
+    """
+
+    what: str
     value: float
-    at_most: float | None = None
-    at_least: float | None = None
+    at_most: float = float("inf")
+    at_least: float = -float("inf")
+    wrong: Mapping[str, float] = field(default_factory=dict)
+
+    def allows(self, value: float) -> bool:
+        """Whether a figure lies within the bounds; NaN never does."""
+        return self.at_least <= value <= self.at_most
 
     @property
     def holds(self) -> bool:
-        """Whether the value lies within its bounds; NaN never does."""
-        low = -float("inf") if self.at_least is None else self.at_least
-        high = float("inf") if self.at_most is None else self.at_most
-        return low <= self.value <= high
+        """Whether the measured figure lies within the bounds."""
+        return self.allows(self.value)
+
+    @property
+    def proved(self) -> bool:
+        """Whether it holds, and every wrong version fails."""
+        return self.holds and not any(self.allows(figure) for figure in self.wrong.values())
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment found: checks that must hold, counter-checks of which each must fail."""
+    """What an experiment found, and pictures of it."""
 
-    checks: list[Check]
-    counter: list[Check]
-    figure: Figure
+    checks: Sequence[Check]
+    panels: Sequence[Figure]
 
     @property
     def proved(self) -> bool:
-        """Every check holds and every counter-check fails."""
-        return all(c.holds for c in self.checks) and not any(c.holds for c in self.counter)
+        """Whether every check is proved, and some wrong version could have passed one."""
+        return all(c.proved for c in self.checks) and any(c.wrong for c in self.checks)
 
 
 class Claim(ABC):
     """One claim of the notes, stated right."""
 
-    name: ClassVar[str]  # as on the command line
     title: ClassVar[str]
     statement: ClassVar[str]  # one sentence
     formula: ClassVar[str]  # in matplotlib's math text
     source: ClassVar[str]  # authors, year, title
-    correction: ClassVar[str] = ""  # where the notes were loose or wrong
+    correction: ClassVar[str] = ""  # where the notes are loose or wrong
     wrong_version: ClassVar[str]  # the counter-case in a sentence
-    caption: ClassVar[str]  # how to read the picture
+    caption: ClassVar[str]  # how to read the pictures
 
     @abstractmethod
     def run(self, seed: int) -> Outcome:
-        """Carry out the experiment and its counter-case."""
+        """Carry out the experiment and its counter-case; torch's random state is seeded.
+
+        Raises:
+            Skip: where it needs what is not there, such as real images.
+        """
+
+    @property
+    def name(self) -> str:
+        """The name on the command line, which is that of the file."""
+        return type(self).__module__.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """An experiment carried out: its outcome or why it was skipped, and the seconds it took."""
+
+    claim: Claim
+    outcome: Outcome | None
+    skipped: str
+    seconds: float
+
+
+def prove(claim: Claim, seed: int = 0) -> Proof:
+    """Carry out a claim's experiment, leaving torch's random state as it was."""
+    start = time.perf_counter()
+    outcome, skipped = None, ""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            outcome = claim.run(seed)
+        except Skip as reason:
+            skipped = str(reason)
+    return Proof(claim, outcome, skipped, time.perf_counter() - start)
