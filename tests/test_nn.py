@@ -5,13 +5,15 @@ import torch
 from torch import nn
 
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.geometry import fixed_statistics
+from ae_lightning.geometry import fixed_statistics, score
 from ae_lightning.likelihoods import Gaussian
 from ae_lightning.nn import (
     MLP,
     ConvDecoder,
     ConvEncoder,
+    Identity,
     Rectifier,
+    Residual,
     Sigmoid,
     TiedMLP,
     TopK,
@@ -142,3 +144,31 @@ def test_convolutions_take_any_number_of_layers() -> None:
     f = ConvEncoder(channels=[4, 8, 16], hidden=10)
     f.build((3, 32, 32), (2,))
     assert sum(isinstance(m, nn.Conv2d) for m in f.modules()) == 3
+
+
+def test_a_residual_network_adds_its_change_to_its_input() -> None:
+    r = Residual(MLP([8]), scale=0.25)
+    r.build((2, 3), (6,))
+    x = torch.rand(4, 2, 3)
+    assert r(x).equal(x.flatten(1) + 0.25 * r.network(x))
+
+
+def test_a_residual_denoiser_after_an_identity_estimates_the_score_by_its_network() -> None:
+    s = Residual(MLP([8]), scale=0.5**2)
+    model = AutoEncoder((2,), 2, Identity(), Dirac(), s, Gaussian(0.5), value_range=None).double()
+    x = torch.randn(5, 2).double()
+    torch.testing.assert_close(score(model, x, 0.5), s.network(x), rtol=1e-12, atol=1e-12)
+
+
+def test_a_centred_residual_starts_near_its_input_wherever_the_data_lies() -> None:
+    r = Residual(MLP([8]), scale=0.01)
+    r.build((2,), (2,))
+    mean = torch.full((2,), 100.0)
+    r.centre(None, mean)
+    assert (r(torch.zeros(1, 2))).abs().max() < 1
+
+
+@pytest.mark.parametrize("network", [Identity(), Residual(MLP([8]))])
+def test_what_keeps_a_size_refuses_to_change_it(network) -> None:
+    with pytest.raises(UsageError, match="set latent to the data's size"):
+        network.build((3,), (2,))
