@@ -252,6 +252,23 @@ def test_the_elbo_has_weight_one_whatever_the_weight_trained_with():
     assert abs(values["loss"] - values["distortion"] - 4 * values["rate"]) < 1e-10
 
 
+def test_the_rate_is_the_divergence_whatever_a_penalty_of_that_name_makes_of_it():
+    model = VariationalAutoEncoder(
+        SHAPE, 3, encoder=MLP([9]), decoder=MLP([9]), regularizers={"rate": Rate(free_bits=5.0)}
+    ).double()
+    values = evaluated(model.eval(), pairs(), [50]).compute()
+    assert abs(values["rate"] - sum(values[f"rate_{k}"] for k in range(3))) < 1e-10
+    assert values["rate"] < 15
+    assert abs(values["loss"] - values["distortion"] - 15) < 1e-10
+
+
+def test_a_unit_is_dead_only_where_it_is_on_every_shard():
+    metrics = [Evaluation(3, ("loss",)) for _ in range(2)]
+    for metric, largest in zip(metrics, ([0.0008, 0.0, 0.5], [0.0008, 0.0011, 0.0]), strict=True):
+        metric.largest, metric.counts = torch.tensor(largest), metric.counts + 1
+    assert merged(metrics).compute()["dead_units"] == 1
+
+
 def test_psnr_is_that_of_the_mean_error_not_the_mean_of_psnrs():
     assert psnr(torch.tensor(0.01)) == 20
     assert psnr(torch.tensor(0.04), (-1.0, 1.0)) == 20
@@ -350,11 +367,12 @@ def test_the_elbo_is_below_log_p_by_the_divergence_from_the_true_posterior():
     assert gap.max() < -1e-3
 
 
-def test_with_the_true_posterior_one_sample_is_log_p_without_variance():
+@pytest.mark.parametrize(("samples", "rows"), [(1, 100), (7, 100), (50, 20), (60, 20)])
+def test_with_the_true_posterior_any_samples_are_log_p_without_variance(samples, rows):
     pca = ProbabilisticPCA()
     x = pca.marginal.sample((20,))
     for seed in range(3):
-        estimate = log_likelihood(pca.model, x, samples=1, seed=seed)
+        estimate = log_likelihood(pca.model, x, samples, seed=seed, rows=rows)
         assert (estimate - pca.marginal.log_prob(x)).abs().max() < 1e-10
 
 
@@ -421,6 +439,13 @@ def test_an_example_has_the_same_estimate_in_any_batch():
         assert (part - whole[order]).abs().max() < 1e-12
         assert whole.shape == (9,)
     assert not torch.equal(whole, log_likelihood(model, x, 50, seed=1, index=index))
+
+
+def test_every_chunk_has_samples_of_its_own():
+    model, x = small(), torch.rand(9, 5, dtype=torch.float64)
+    once = log_likelihood(model, x, samples=20, rows=20)
+    twice = log_likelihood(model, x, samples=40, rows=20)
+    assert (once - twice).abs().min() > 1e-6
 
 
 def test_its_mean_at_one_sample_is_the_elbo():
