@@ -22,7 +22,7 @@ from ae_lightning.parts import UsageError
 from ae_lightning.types import Pair
 
 from .history import History, read_history
-from .style import house_style, image_of
+from .style import house_style, image_of, save_png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,7 +67,8 @@ def picture(draw: Draw) -> Draw:
         with observing(model), house_style():
             figure = draw(model, *args, **kwargs)
             # One pass of the layout leaves axes of equal scale, and what is around them, too large.
-            figure.draw_without_rendering()
+            if figure.get_layout_engine() is not None:
+                figure.draw_without_rendering()
             return figure
 
     return cast(Draw, drawn)
@@ -87,8 +88,8 @@ class PictureCallback(Callback, ABC):
     - `suits`, where there are models or data it makes no sense for;
     - `animate` and `measure`, where there is a film or a figure to go with it.
 
-    Within these, `self.data` is the datamodule (None where there is none), and `self.history` holds
-    the metrics logged so far (empty where no metrics.csv is written).
+    Within these, `self.data` is the datamodule (None where there is none), and `self.history` the
+    metrics logged so far: empty where no metrics.csv is written, None before training.
 
     Args:
         every_n_epochs: how often to draw, in epochs; with 0, and no `every_n_steps`, at the end of
@@ -116,7 +117,7 @@ class PictureCallback(Callback, ABC):
         self.every_n_epochs, self.every_n_steps = every_n_epochs, every_n_steps
         self.items, self.seed = items, seed
         self.data: Any = None
-        self.history: History = {}
+        self.history: History | None = None
         self._pair: Pair | None = None
         self._step = -1
         self._failed = False
@@ -147,9 +148,9 @@ class PictureCallback(Callback, ABC):
         Raises:
             UsageError: where the picture does not suit them.
         """
+        self.data, self.history = data, history or {}
         if (reason := self.suits(model, data)) is not None:
             raise UsageError(reason)
-        self.data, self.history = data, history or {}
         if self._pair is None:
             self._pair = choose(data, self.items, self.seed)
         pair = self._pair.to(model.device)
@@ -157,7 +158,7 @@ class PictureCallback(Callback, ABC):
             figure = self.draw(model, pair)
             if stem is not None:
                 stem.parent.mkdir(parents=True, exist_ok=True)
-                figure.savefig(stem.with_suffix(".png"))
+                save_png(figure, stem.with_suffix(".png"))
                 if (frames := self.animate(model, pair)) is not None:
                     write_gif(frames, stem.with_suffix(".gif"))
         return figure

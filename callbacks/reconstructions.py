@@ -1,63 +1,75 @@
-"""Reconstructions: clean, corrupted, reconstructed, and the error that is left."""
+"""Reconstructions: clean, corrupted, reconstructed, the error, and what the prior generates."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import Tensor
+import torch
 
 from ae_lightning.types import Pair
 
 from .base import PictureCallback, picture
-from .style import COLOURS, label_axes, new_figure, plane, project, show_strip
+from .points import show_points
+from .signed import signed_colours
+from .style import COLOURS, finite, grid_figure, is_image, limits_of, new_figure, plane
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FULL_COLOUR = 0.5  # of the data's range: the error drawn in the fullest colour, at every step
+
 
 @picture
 def reconstructions(model: Any, pair: Pair) -> Figure:
-    """Draw x, x̃, r(x̃) and, for a stochastic posterior, the means of p(x|z) at prior samples.
+    """Draw x, x̃, r(x̃), the error r(x̃) − x and, for a stochastic posterior, samples of the prior.
 
-    Images are drawn in rows; points, as scatters in the plane of their two leading directions.
+    Images are drawn in rows; vectors, as scatters in the plane of their two leading directions.
+    The samples are means of p(x|z).
 
     Args:
         model: an AutoEncoder.
         pair: the examples, x and x̃ (B, *S) on the model's device.
     """
+    r = model.reconstruct(pair.x_tilde)
+    mse = float(finite((r - pair.x).square().mean(), "the reconstruction"))
     rows = {"clean": pair.x}
     if not pair.x_tilde.equal(pair.x):
         rows["corrupted"] = pair.x_tilde
-    rows["reconstructed"] = model.reconstruct(pair.x_tilde)
-    if model.posterior.stochastic:
-        rows["prior samples"] = model.sample(len(pair.x))
-    return _strips(rows) if pair.x.dim() == 4 else _scatters(rows)
+    rows["reconstructed"] = r
+    samples = {"samples": model.sample(len(pair.x))} if model.posterior.stochastic else {}
+    if not is_image(model.shape):
+        return _scatters(rows | samples, mse)
+    low, high = limits_of(model, pair.x)
+    rows = {name: (images - low) / (high - low) for name, images in rows.items()}
+    error = (r - pair.x) / (high - low)
+    # Several channels are drawn by their mean error: colours of errors cannot be read.
+    rows["error"] = signed_colours(error.mean(1, keepdim=True), FULL_COLOUR)
+    rows |= {name: (images - low) / (high - low) for name, images in samples.items()}
+    colours = [row.cpu().expand(-1, 3, -1, -1) for row in rows.values()]
+    title = f"Reconstructions: mean squared error {mse:.4f} a pixel"
+    return grid_figure(torch.stack(colours), title, rows=list(rows))
 
 
-def _strips(rows: dict[str, Tensor]) -> Figure:
-    count, _, height, width = next(iter(rows.values())).shape
-    wide = 7.0
-    figure = new_figure(wide + 0.9, (wide / count * height / width + 0.04) * len(rows) + 0.15)
-    for axes, (label, images) in zip(figure.subplots(len(rows)), rows.items(), strict=True):
-        show_strip(axes, images, label)
-    return figure
-
-
-def _scatters(rows: dict[str, Tensor]) -> Figure:
-    figure = new_figure(2.6 * len(rows), 2.8)
-    onto = plane(rows["clean"].flatten(1).cpu())
+def _scatters(rows: dict[str, torch.Tensor], mse: float) -> Figure:
+    figure = new_figure(2.6 * len(rows), 3.0, f"Reconstructions: mean squared error {mse:.4g}")
     grid = figure.subplots(1, len(rows), sharex=True, sharey=True)
+    onto = plane(rows["clean"].flatten(1))
     for axes, (label, points), colour in zip(grid, rows.items(), COLOURS, strict=False):
-        axes.scatter(*project(points.flatten(1), onto).T, s=4, color=colour, linewidths=0)
+        show_points(axes, points, onto, color=colour)
         axes.set_title(label)
-        label_axes(axes, ("x₁", "x₂") if points[0].numel() == 2 else ("first", "second direction"))
     return figure
 
 
 class Reconstructions(PictureCallback):
     """Draw `reconstructions` of fixed validation pairs."""
 
-    name = "reconstructions"
+    name: ClassVar[str] = "reconstructions"
+    caption: ClassVar[str] = (
+        "Validation examples, what the model was given of them, and what it makes of that. In the "
+        "row of errors red is too bright, blue too dark, in full colour from half the range of "
+        "values on. A good denoiser restores strokes; a poor one blurs. Samples are means of "
+        "p(x|z) at draws of the prior."
+    )
 
     def draw(self, model: Any, pair: Pair) -> Figure:
         return reconstructions(model, pair)

@@ -1,0 +1,142 @@
+"""The codes of examples, in a plane, coloured by label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.distributions import Distribution, Independent
+
+from ae_lightning.parts import UsageError
+from ae_lightning.types import Pair
+
+from .base import PictureCallback, picture
+from .style import COLOURS, INK, LABELS, SEQUENTIAL, finite, new_figure, plane
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_LABELS = 20  # more kinds of whole numbers are drawn as a scale
+
+
+@picture
+def codes(model: Any, x: Tensor, y: Tensor, umap: bool = False) -> Figure:
+    """Scatter the codes of x, coloured by label: the code itself at K = 2, else a projection.
+
+    Args:
+        model: an AutoEncoder.
+        x: the examples (B, *S), on the model's device.
+        y: their labels (B,): whole numbers for kinds, others for a scale.
+        umap: project by UMAP rather than on the two leading principal directions.
+
+    Raises:
+        UsageError: where umap is wanted, and umap-learn not installed.
+
+    References:
+        | UMAP: Uniform Manifold Approximation and Projection (McInnes et al., 2018)
+    """
+    code = finite(model.code(x), "the code")
+    points, how, names = in_plane(code, umap)
+    figure = new_figure(5.4, 4.4)
+    axes = figure.subplots()
+    stochastic = model.posterior.stochastic
+    if stochastic and model.latent == 2 and not umap and isinstance(model.prior(), Independent):
+        _show_prior(axes, model.prior())
+        how = "dashed, two standard deviations of the prior"
+    kinds = y.unique()
+    whole = not y.is_floating_point() or bool((y == y.round()).all())
+    if len(kinds) == 1:
+        axes.scatter(*points.T, s=5, color=COLOURS[0], linewidths=0)
+    elif whole and len(kinds) <= MOST_LABELS:
+        _show_kinds(axes, points, y.cpu(), kinds.long().tolist())
+    else:
+        shown = axes.scatter(*points.T, s=5, c=y.cpu().numpy(), cmap=SEQUENTIAL, linewidths=0)
+        figure.colorbar(shown, label="label")
+    axes.set_title(f"Codes of {len(x):,} examples: {how}")
+    axes.set(xlabel=names[0], ylabel=names[1])
+    axes.set_aspect("equal", adjustable="datalim")
+    if umap:
+        axes.set(xticks=[], yticks=[])  # UMAP's axes have no unit
+    return figure
+
+
+def in_plane(code: Tensor, umap: bool) -> tuple[NDArray[np.float32], str, tuple[str, str]]:
+    """Coordinates (B, 2) of codes (B, K), how they were come by, and the axes' names."""
+    if umap:
+        try:
+            from umap import UMAP
+        except ImportError:
+            raise UsageError("umap needs the package umap-learn: pip install umap-learn") from None
+        points = np.asarray(UMAP(random_state=0, n_jobs=1).fit_transform(code.numpy()))
+        return points, "UMAP", ("first coordinate", "second coordinate")
+    K = code.shape[1]
+    if K == 1:
+        beside = torch.linspace(0, 1, len(code))[:, None]
+        return torch.cat([code, beside], dim=1).numpy(), "the code", ("z0", "place in the sample")
+    if K == 2:
+        return code.numpy(), "the code itself", ("z0", "z1")
+    mean, V = plane(code)
+    points = (code - mean) @ V.T
+    shares = points.var(0) / code.var(0).sum().clamp(min=1e-12)
+    first, second = (
+        f"{place} principal direction ({float(share):.0%} of the variance)"
+        for place, share in zip(("first", "second"), shares, strict=True)
+    )
+    return points.numpy(), "principal directions", (first, second)
+
+
+def _show_kinds(axes: Axes, points: NDArray[np.float32], y: Tensor, kinds: list[int]) -> None:
+    """Colour by kind, and write each kind in its middle, where no other is written already."""
+    from matplotlib.patheffects import withStroke
+
+    halo, written = [withStroke(linewidth=3, foreground="white")], np.empty((0, 2))
+    apart = 0.05 * np.ptp(points, axis=0).max()
+    for i, kind in enumerate(kinds):
+        of_kind = points[(y == kind).numpy()]
+        axes.scatter(*of_kind.T, s=5, color=LABELS[i % len(LABELS)], linewidths=0, label=str(kind))
+        middle = np.median(of_kind, axis=0)
+        if (np.linalg.norm(written - middle, axis=1) > apart).all():
+            written = np.vstack([written, middle])
+            how = {"ha": "center", "va": "center", "path_effects": halo, "fontweight": "bold"}
+            axes.text(*middle, str(kind), fontsize=12, zorder=3, **how)
+    axes.legend(
+        title="label", loc="center left", bbox_to_anchor=(1, 0.5), markerscale=3, handletextpad=0
+    )
+
+
+def _show_prior(axes: Axes, prior: Distribution) -> None:
+    """Draw the ellipse of two standard deviations."""
+    from matplotlib.patches import Ellipse
+
+    centre, sd = finite(prior.mean, "the prior").numpy(), finite(prior.stddev, "the prior").numpy()
+    axes.add_patch(Ellipse(centre, *(4 * sd), fill=False, edgecolor=INK, linestyle="--"))
+
+
+class Codes(PictureCallback):
+    """Draw `codes` of validation examples.
+
+    Args:
+        every_n_epochs: how often to draw, in epochs.
+        items: how many examples.
+        umap: project by UMAP, where umap-learn is installed; it takes some seconds.
+        common: the other arguments of `PictureCallback`: seed, every_n_steps.
+    """
+
+    name: ClassVar[str] = "codes"
+    caption: ClassVar[str] = (
+        "Validation examples by their codes; each label is written in the middle of its examples. "
+        "Labels took no part in training: groups that come apart are the model's own finding."
+    )
+
+    def __init__(
+        self, every_n_epochs: int = 0, items: int = 1500, umap: bool = False, **common: Any
+    ) -> None:
+        super().__init__(every_n_epochs, items, **common)
+        self.umap = umap
+
+    def draw(self, model: Any, pair: Pair) -> Figure:
+        return codes(model, pair.x, pair.y, self.umap)

@@ -1,0 +1,168 @@
+"""Curves of everything that was logged: what adds up to the loss, and what it was judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ae_lightning.parts import UsageError
+from ae_lightning.types import Pair
+
+from .base import PictureCallback
+from .history import History
+from .sparsity import not_sparse
+from .style import COLOURS, FAINT, house_style, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# What validation reports beside the loss and its terms, with units; in this order.
+FIGURES = {
+    "elbo": "ELBO (nats)",
+    "rate": "rate (nats)",
+    "active_units": "active units",
+    "dead_units": "dead units",
+    "l0": "L0 (active units an example)",
+    "mse": "mean squared error (a value)",
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "jacobian": "‖∂f/∂x‖² (exact)",
+}
+COLUMNS = 3
+NOTHING = "curves need a metrics.csv with what training logged, and there is none."
+Points = list[tuple[int, float]]
+
+
+def terms_of(history: History) -> list[str]:
+    """The names of the loss and of what adds up to it, the penalties last."""
+    logged = [n.removeprefix("train/") for n in history if n.startswith("train/")]
+    terms = [n for n in logged if not n.endswith("_weight")]
+    first = [n for n in ("loss", "bound", "distortion") if n in terms]
+    return first + sorted(set(terms) - set(first))
+
+
+def weighted(points: Points, weight: Points | float) -> Points:
+    """A term times its weight, at the steps where both are known."""
+    if isinstance(weight, float | int):
+        return [(step, weight * value) for step, value in points]
+    at = dict(weight)
+    return [(step, at[step] * value) for step, value in points if step in at]
+
+
+def curves(
+    history: History,
+    weights: Mapping[str, float] | None = None,
+    figures: Iterable[str] = FIGURES,
+) -> Figure:
+    """Draw every raw and weighted term of the loss, every changing weight, and what is reported.
+
+    Args:
+        history: the metrics by name: (step, value).
+        weights: the penalties' weights by name, where they are constant.
+        figures: what to draw of what validation reports beside the terms, as far as it is there.
+
+    Raises:
+        UsageError: where no training was logged.
+    """
+    terms, constant = terms_of(history), dict(weights or {})
+    if "loss" not in terms:
+        raise UsageError(NOTHING)
+    scheduled = [t for t in terms if f"train/{t}_weight" in history]
+    reported = [f for f in figures if f"val/{f}" in history and f not in terms]
+    rows = -(-(len(terms) + bool(scheduled) + len(reported)) // COLUMNS)
+    with house_style():
+        figure, panels = _panels(rows)
+        for term in terms:
+            weight = history.get(f"train/{term}_weight", constant.get(term, 1.0))
+            _show_term(next(panels), history, term, weight)
+        if scheduled:
+            axes = next(panels)
+            for term, colour in zip(scheduled, COLOURS, strict=False):
+                _show(axes, history[f"train/{term}_weight"], color=colour, label=term)
+            axes.set(title="weights", ylim=(0, None))
+            axes.legend()
+        for name in reported:
+            axes = next(panels)
+            _show(axes, history[f"val/{name}"], color=COLOURS[1], marker="o", markersize=3)
+            axes.set_title(FIGURES.get(name, name))
+            if "units" in name:
+                axes.set_ylim(0, None)
+        last = max(history["train/loss"][-1][0], *(history[f"val/{f}"][-1][0] for f in reported), 1)
+        for axes in figure.axes:
+            axes.set_xlim(0, 1.03 * last)
+        for axes in panels:
+            axes.set_visible(False)
+        _add_key(figure, bool(scheduled) or any(w != 1.0 for w in constant.values()))
+    return figure
+
+
+def _panels(rows: int) -> tuple[Figure, Iterator[Axes]]:
+    """A figure of three panels a row, laid out by hand: a layout engine takes a second for it."""
+    high = 1.9 * rows + 0.75
+    figure = new_figure(7.6, high)
+    figure.set_layout_engine("none")
+    room = {"left": 0.075, "right": 0.985, "wspace": 0.3, "hspace": 0.5}
+    room |= {"top": 1 - 0.6 / high, "bottom": 0.5 / high}
+    axes = figure.subplots(rows, COLUMNS, squeeze=False, gridspec_kw=room)
+    figure.text(0.5, 0.12 / high, "optimizer step", ha="center", fontsize=9)
+    return figure, iter(axes.flat)
+
+
+def _show_term(axes: Axes, history: History, term: str, weight: Points | float) -> None:
+    raw, val = history[f"train/{term}"], history.get(f"val/{term}", [])
+    _show(axes, raw, color=COLOURS[0], linewidth=0.9)
+    _show(axes, val, color=COLOURS[1], marker="o", markersize=3)
+    if weight != 1.0:
+        _show(axes, weighted(raw, weight), color=FAINT, linestyle="--")
+    axes.set_title(f"{term} (nats)" if term in ("loss", "bound", "distortion", "rate") else term)
+    # What training starts from would flatten all that comes after.
+    later = [v for s, v in [*raw, *val] if s >= 0.1 * raw[-1][0]] or [v for _, v in raw]
+    if weight != 1.0:
+        later += [v for s, v in weighted(raw, weight) if s >= 0.1 * raw[-1][0]]
+    low, high = min(later), max(later)
+    room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
+    axes.set_ylim(low - room, high + room)
+
+
+def _show(axes: Axes, points: Points, **how: Any) -> None:
+    if points:
+        axes.plot(*np.array(points).T, **how)
+
+
+def _add_key(figure: Figure, with_weights: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    lines = {
+        "training": Line2D([], [], color=COLOURS[0]),
+        "validation": Line2D([], [], color=COLOURS[1], marker="o", markersize=3),
+        "training, times its weight": Line2D([], [], color=FAINT, linestyle="--"),
+    }
+    shown = list(lines) if with_weights else list(lines)[:2]
+    handles = [lines[name] for name in shown]
+    figure.legend(handles, shown, loc="upper right", ncols=len(shown))
+
+
+class Curves(PictureCallback):
+    """Draw `curves` of all that metrics.csv holds."""
+
+    name: ClassVar[str] = "curves"
+    caption: ClassVar[str] = (
+        "The loss and every term that adds up to it, raw and times its weight, and what validation "
+        "reports beside. The first tenth of training may lie above a panel. Validation that rises "
+        "while training falls is overfitting; a rate that falls to 0 is a collapsed posterior."
+    )
+
+    def __init__(self, every_n_epochs: int = 0, **common: Any) -> None:
+        super().__init__(every_n_epochs, **{"items": 1, **common})
+
+    def suits(self, model: Any, data: Any) -> str | None:
+        if self.history is not None and "train/loss" not in self.history:
+            return NOTHING
+        return None
+
+    def draw(self, model: Any, pair: Pair) -> Figure:
+        figures = [f for f in FIGURES if f not in ("l0", "dead_units") or not not_sparse(model)]
+        return curves(self.history or {}, model.weights(), figures)

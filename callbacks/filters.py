@@ -1,0 +1,133 @@
+"""Filters: the weights next to the data, as images."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ae_lightning.parts import UsageError
+from ae_lightning.types import Pair
+
+from .base import PictureCallback, picture
+from .signed import extent, signed_colours
+from .style import LETTER, finite, is_image, pixel_figure, place, show_image, tile, whole_scale
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST, COLUMNS = 36, 6  # filters of a network, and how many stand side by side
+LEVELS = 16  # of colour, to either side of 0
+
+
+def encoder_filters(model: Any) -> Tensor | None:
+    """The rows of the encoder's first layer as images (N, C, H, W), or None if it has no such."""
+    layers = [m for m in model.encoder.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    return as_images(layers[0].weight, model.shape) if layers else None
+
+
+def decoder_filters(model: Any) -> Tensor | None:
+    """The columns of the decoder's last layer as images (N, C, H, W), or None if it has no such.
+
+    A tied decoder has no weights of its own.
+    """
+    kinds = nn.Linear | nn.ConvTranspose2d | nn.Conv2d
+    layers = [m for m in model.decoder.modules() if isinstance(m, kinds)]
+    if not layers:
+        return None
+    weight = layers[-1].weight
+    if isinstance(layers[-1], nn.ConvTranspose2d):  # (in, C, h, w) already
+        return as_images(weight, model.shape)
+    return as_images(weight.transpose(0, 1), model.shape)
+
+
+def as_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor | None:
+    """Weights (N, D), or (N, C, h, w), as images of the data's channels, or None."""
+    if weight.dim() == 2 and weight.shape[1] == math.prod(shape):
+        return weight.unflatten(1, shape)  # type: ignore[no-any-return]
+    if weight.dim() == 4 and weight.shape[1] == shape[0]:
+        return weight
+    return None
+
+
+@picture
+def filters(model: Any) -> Figure:
+    """Draw what the encoder's first layer looks for, and what the decoder's last layer paints.
+
+    These are the first layer's rows and the last layer's columns (or kernels), the largest first,
+    all on one scale for each.
+
+    Args:
+        model: an AutoEncoder of images.
+
+    Raises:
+        UsageError: where neither layer's weights have the form of images.
+
+    References:
+        | Emergence of Simple-Cell Receptive Field Properties (Olshausen and Field, 1996)
+    """
+    if (reason := without_filters(model)) is not None:
+        raise UsageError(reason)
+    found = {"encoder": encoder_filters(model), "decoder": decoder_filters(model)}
+    shown = {name: w for name, w in found.items() if w is not None}
+    panels, titles = [], []
+    for name, w in shown.items():
+        largest = finite(w, f"the {name}'s weights").flatten(1).norm(dim=1)
+        order = largest.argsort(descending=True, stable=True)[:MOST]
+        limit = extent(w)
+        # So few colours that the noise of idle weights does not cost bytes.
+        levels = (w.detach().float().cpu()[order] / limit * LEVELS).round() / LEVELS
+        colours = signed_colours(levels, 1.0)
+        empty = colours.new_ones(-len(colours) % COLUMNS, *colours.shape[1:])
+        panels.append(tile(torch.cat([colours, empty]).unflatten(0, (-1, COLUMNS))))
+        titles.append(f"{name}: {len(order)} of {len(w)} filters, ±{limit:.2g}")
+    return _side_by_side(panels, titles)
+
+
+def _side_by_side(panels: list[NDArray[np.float32]], titles: list[str]) -> Figure:
+    gap = 20
+    scales = [whole_scale(p.shape[1], 340) for p in panels]
+    sizes = [
+        (round(p.shape[1] * k), round(p.shape[0] * k)) for p, k in zip(panels, scales, strict=True)
+    ]
+    widths = [
+        max(width, 1.15 * LETTER * len(t)) for (width, _), t in zip(sizes, titles, strict=True)
+    ]
+    figure = pixel_figure(sum(widths) + gap * (len(panels) + 1), max(h for _, h in sizes) + 50)
+    left = float(gap)
+    for panel, title, (width, height), taken in zip(panels, titles, sizes, widths, strict=True):
+        axes = place(figure, left, 30, width, height)
+        show_image(axes, panel, sharp=True)
+        axes.set_title(title, fontsize=9)
+        left += taken + gap
+    return figure
+
+
+def without_filters(model: Any) -> str | None:
+    """Why this model has no filters to look at, or None."""
+    if not is_image(model.shape):
+        return f"filters are drawn as images, and the data is of shape {tuple(model.shape)}."
+    if encoder_filters(model) is None and decoder_filters(model) is None:
+        return "filters need a first or last layer whose weights are images, and there is none."
+    return None
+
+
+class Filters(PictureCallback):
+    """Draw `filters`."""
+
+    name: ClassVar[str] = "filters"
+    caption: ClassVar[str] = (
+        "Weights next to the data, the largest first, red above and blue below zero: on the left "
+        "what the encoder's units look for, on the right what the decoder's paint. Strokes, edges "
+        "and spots mean that parts were found; speckle, that a unit has learned little."
+    )
+
+    def suits(self, model: Any, data: Any) -> str | None:
+        return without_filters(model)
+
+    def draw(self, model: Any, pair: Pair) -> Figure:
+        return filters(model)

@@ -1,0 +1,116 @@
+"""The rate of every dimension, as training went on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ae_lightning.distributions import kl_per_dimension as rates_of
+from ae_lightning.parts import UsageError
+from ae_lightning.types import Pair
+
+from .base import PictureCallback, picture
+from .history import History
+from .style import COLOURS, finite, house_style, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_DIMENSIONS, MOST_TIMES = 32, 8
+EARLY_TO_LATE = "viridis_r"
+ACTIVE = 0.01  # nats, below which a dimension says nothing
+
+
+def kl_bars(rates: Tensor, steps: Tensor) -> Figure:
+    """Draw the rate of every dimension at some times, as bars from early to late.
+
+    The dimension with the largest rate now comes first.
+
+    Args:
+        rates: KL of every dimension at every time (T, K), in nats.
+        steps: the optimizer steps at these times (T,).
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    T, K = rates.shape
+    rates = finite(rates, "the rates")
+    times = torch.linspace(0, T - 1, min(T, MOST_TIMES)).round().long().unique()
+    order = rates[-1].argsort(descending=True, stable=True)[:MOST_DIMENSIONS]
+    active = int((rates[-1] > ACTIVE).sum())
+    with house_style():
+        figure = new_figure(max(5.0, min(7.5, 1.5 + 0.35 * len(order))), 3.4)
+        axes = figure.subplots()
+        first, last = int(steps[times[0]]), int(steps[times[-1]])
+        scale = ScalarMappable(Normalize(first, max(last, first + 1)), EARLY_TO_LATE)
+        width = 0.86 / len(times)
+        for i, t in enumerate(times):
+            left = np.arange(len(order)) - 0.43 + width * (i + 0.5)
+            colour = scale.to_rgba(int(steps[t])) if len(times) > 1 else COLOURS[0]
+            axes.bar(left, rates[t, order].numpy(), width, color=colour)
+        axes.set_xticks(range(len(order)), [f"z{k}" for k in order])
+        axes.tick_params(axis="x", length=0, rotation=90 if len(order) > 16 else 0)
+        axes.set(ylabel="KL (nats)", xlabel="dimension of the code")
+        axes.set_title(
+            f"Rate by dimension: {float(rates[-1].sum()):.1f} nats, {active} of {K} active"
+        )
+        if len(times) > 1:
+            figure.colorbar(scale, ax=axes, label="optimizer step", aspect=30)
+    return figure
+
+
+@picture
+def kl_per_dimension(model: Any, x: Tensor, history: History | None = None) -> Figure:
+    """Draw `kl_bars` of the rates logged as val/rate_k or, where there are none, of those at x.
+
+    Args:
+        model: an AutoEncoder whose posterior and prior are products over dimensions.
+        x: the examples (B, *S), on the model's device.
+        history: the metrics logged so far.
+
+    Raises:
+        UsageError: where the rate has no parts.
+    """
+    names = [f"val/rate_{k}" for k in range(model.latent)]
+    if history and all(name in history for name in names):
+        steps = torch.tensor([step for step, _ in history[names[0]]])
+        values = [[value for _, value in history[name]] for name in names]
+        return kl_bars(torch.tensor(values).T, steps)
+    if (reason := without_parts(model)) is not None:
+        raise UsageError(reason)
+    rates = rates_of(model.encode(x), model.prior())
+    assert rates is not None
+    return kl_bars(rates.mean(0, keepdim=True), torch.zeros(1))
+
+
+def without_parts(model: Any) -> str | None:
+    """Why this model's rate is no sum over dimensions, or None."""
+    if not model.posterior.stochastic:
+        return "kl_per_dimension needs a stochastic posterior: a point mass has no rate."
+    q = model.posterior(torch.zeros(1, model.posterior.features(model.latent)).to(model.device))
+    if rates_of(q, model.prior()) is None:
+        name = type(model.prior).__name__
+        return f"kl_per_dimension needs a prior that is a product over dimensions: {name} is none."
+    return None
+
+
+class KLPerDimension(PictureCallback):
+    """Draw `kl_per_dimension` over all validations of the run."""
+
+    name: ClassVar[str] = "kl_per_dimension"
+    caption: ClassVar[str] = (
+        "How many nats each dimension of the code says about its input, from the first validation "
+        "to the last. A dimension at 0 is not used; all at 0 is a collapsed posterior."
+    )
+
+    def __init__(self, every_n_epochs: int = 0, items: int = 500, **common: Any) -> None:
+        super().__init__(every_n_epochs, items, **common)
+
+    def suits(self, model: Any, data: Any) -> str | None:
+        return without_parts(model)
+
+    def draw(self, model: Any, pair: Pair) -> Figure:
+        return kl_per_dimension(model, pair.x, self.history)
