@@ -49,8 +49,8 @@ class CIFAR10(Downloaded):
         for file, checksum in zip(self.files, self._checksums().values(), strict=True):
             if not check_md5(file, checksum):
                 raise UsageError(
-                    f"{file} is damaged: its checksum is not CIFAR-10's; delete it, and the set "
-                    "is downloaded again."
+                    f"{file} is damaged: its checksum is not CIFAR-10's; delete {file.parent}, "
+                    "and the set is fetched again."
                 )
 
     def dataset(self, train: bool = False, download: bool = False) -> VisionDataset:

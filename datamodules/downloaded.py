@@ -114,12 +114,13 @@ def check_idx(path: Path, item: tuple[int, ...]) -> int:
         head = file.read(8 + 4 * len(item))
     axes = [int.from_bytes(head[i : i + 4], "big") for i in range(4, len(head), 4)]
     if head[:3] != b"\0\0\x08" or head[3:4] != bytes([len(axes)]) or tuple(axes[1:]) != item:
-        raise UsageError(f"{path} is not an IDX file of bytes of shape (N, *{item}): replace it.")
+        shape = ", ".join(map(str, ("N", *item)))
+        raise UsageError(f"{path} is not an IDX file of bytes of shape ({shape}): replace it.")
     expected, size = len(head) + math.prod(axes), path.stat().st_size
     if size != expected:
         raise UsageError(
             f"{path} is {'truncated' if size < expected else 'damaged'}: it has {size} bytes, and "
-            f"its header says {expected}; delete it, and it is downloaded again."
+            f"its header says {expected}; delete it, and it is fetched again."
         )
     return axes[0]
 

@@ -54,7 +54,8 @@ class Toy(Recorded, ABC):
         """
         v = self._variance(sigma)
         constant = math.log(len(self.means)) + self.dimension / 2 * math.log(2 * math.pi * v)
-        return torch.cat([a.logsumexp(1) for a in self._exponents(x, v)]) - constant
+        sums = torch.cat([a.logsumexp(1) for a in self._exponents(x, v)])
+        return (sums - x.double().square().sum(1) / (2 * v) - constant).to(x.dtype)
 
     def score(self, x: Tensor, sigma: float = 0.0) -> Tensor:
         """Return ∇ log p_σ(x): (B, D) -> (B, D).
@@ -63,8 +64,9 @@ class Toy(Recorded, ABC):
             UsageError: as `log_prob` does.
         """
         v = self._variance(sigma)
-        means = self.means.to(x)
-        return (torch.cat([a.softmax(1) @ means for a in self._exponents(x, v)]) - x) / v
+        means = self.means.to(x.device)
+        expected = torch.cat([a.softmax(1) @ means for a in self._exponents(x, v)])
+        return ((expected - x) / v).to(x.dtype)
 
     def _variance(self, sigma: float) -> float:
         v = self.width**2 + sigma**2
@@ -77,11 +79,12 @@ class Toy(Recorded, ABC):
         return v
 
     def _exponents(self, x: Tensor, v: float) -> Iterator[Tensor]:
-        """−‖x − μ_m‖²/2v, for a few x at a time: (b, M)."""
-        means = self.means.to(x)
-        few = max(1, AT_ONCE // means.numel())
+        """−‖x − μ_m‖²/2v + ‖x‖²/2v for a few x at a time, in float64: (b, M)."""
+        means = self.means.to(x.device)
+        offset = means.square().sum(1) / 2
+        few = max(1, AT_ONCE // len(means))
         for b in range(0, len(x), few):
-            yield -(x[b : b + few, None] - means).square().sum(2) / (2 * v)
+            yield (x[b : b + few].double() @ means.T - offset) / v
 
 
 @final

@@ -1,0 +1,361 @@
+"""What every DataModule keeps: fixed splits; order and noise that are functions of their keys."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+
+import ae_lightning.datamodules
+import lightning.pytorch as L
+import numpy as np
+import pytest
+import torch
+from ae_lightning.datamodules import (
+    Digits,
+    ImageFolder,
+    Manifold,
+    NumpyFile,
+    PairDataModule,
+    Sprites,
+    SwissRoll,
+    loading,
+)
+from ae_lightning.datamodules.loading import EvaluationDraws, TrainingDraws
+from test_data_files import write_images
+from torch import nn
+
+from ae_lightning import datamodules
+from ae_lightning.corruptions import Clean, GaussianNoise, Masking
+from ae_lightning.parts import UsageError, rebuild
+from ae_lightning.types import Pair
+
+Make = Callable[..., PairDataModule]
+
+
+@pytest.fixture(params=["Digits", "Manifold", "Sprites", "NumpyFile", "ImageFolder", "workers"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """Make a data module of each kind, of some 40 to 1,800 examples."""
+    if request.param == "Digits":
+        return Digits
+    if request.param == "Manifold":
+        return lambda **o: Manifold(SwissRoll(), size=100, **o)
+    if request.param == "Sprites":
+        return lambda **o: Sprites(size=60, **o)
+    if request.param == "NumpyFile":
+        x = np.random.default_rng(0).integers(0, 256, (100, 1, 6, 6), dtype=np.uint8)
+        np.save(tmp_path / "a.npy", x)
+        return lambda **o: NumpyFile(str(tmp_path / "a.npy"), **o)
+    folder = write_images(tmp_path, {"a": 25, "b": 25})
+    here = request.param == "ImageFolder"
+    return lambda **o: ImageFolder(folder, in_memory=here, num_workers=1, **o)
+
+
+def everything(data: PairDataModule, split: str) -> Pair:
+    data.setup()
+    return data.pairs(split, range(len(data.sets[split])))
+
+
+def joined(pairs: list[Pair]) -> Pair:
+    return Pair(*(torch.cat(parts) for parts in zip(*pairs, strict=True)))
+
+
+def rows(x: torch.Tensor) -> set[tuple[float, ...]]:
+    return {tuple(row) for row in x.flatten(1).tolist()}
+
+
+class TestEvery:
+    def test_shape_and_range_are_known_before_loading_and_right(self, make: Make):
+        data = make()
+        shape, value_range = data.shape, data.value_range
+        assert not data.sets
+        for split in ("train", "val", "test"):
+            x = everything(data, split).x
+            assert (x.shape[1:], x.dtype) == (shape, torch.float32)
+            if value_range is not None:
+                assert value_range[0] <= x.min() <= x.max() <= value_range[1]
+
+    def test_splits_are_disjoint(self, make: Make):
+        data = make()
+        train, val, test = (rows(everything(data, s).x) for s in ("train", "val", "test"))
+        assert min(len(train), len(val), len(test)) > 0
+        assert not (train & val) | (train & test) | (val & test)
+
+    def test_splits_depend_on_the_split_seed_alone(self, make: Make):
+        one, same, other = make(), make(seed=9, batch_size=7), make(split_seed=9)
+        for split in ("train", "val"):
+            x = everything(one, split).x
+            assert torch.equal(x, everything(same, split).x)
+            assert not torch.equal(x, everything(other, split).x)
+
+    def test_the_size_of_the_validation_set_is_given(self, make: Make):
+        assert len(everything(make(val_size=6), "val").x) == 6
+
+    def test_evaluation_is_the_same_pairs_at_any_batch_size(self, make: Make):
+        for split in ("val", "test"):
+            pairs = [make(batch_size=b, corruption=GaussianNoise()) for b in (3, 1000)]
+            one, other = (joined(list(getattr(d, f"{split}_dataloader")())) for d in pairs)
+            fixed = everything(pairs[0], split)
+            for a, b, c in zip(one, other, fixed, strict=True):
+                assert torch.equal(a, b)
+                assert torch.equal(a, c)
+            assert one.index.tolist() == list(range(len(one.x)))
+
+    def test_evaluation_noise_depends_on_the_split_seed_alone(self, make: Make):
+        noise = GaussianNoise()
+
+        def drawn(**options: int) -> torch.Tensor:
+            pair = make(corruption=noise, **options).pairs("val", [0])
+            return pair.x_tilde - pair.x
+
+        assert torch.equal(drawn(), drawn(seed=5))
+        assert not torch.allclose(drawn(), drawn(split_seed=5))
+
+    def test_training_is_a_function_of_the_seed(self, make: Make):
+        def epoch(**options: int) -> Pair:
+            data = make(batch_size=8, corruption=GaussianNoise(), **options)
+            return joined(list(data.train_dataloader()))
+
+        one, same, other = epoch(), epoch(), epoch(seed=1)
+        assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
+        assert not torch.equal(one.index, other.index)
+
+    def test_an_epoch_draws_each_example_once_but_for_the_last_few(self, make: Make):
+        data = make(batch_size=8)
+        pairs = list(data.train_dataloader())
+        assert len(pairs) == len(data.train_dataloader()) == len(data.sets["train"]) // 8
+        drawn = joined(pairs).index
+        assert len(set(drawn.tolist())) == len(drawn) == 8 * len(pairs)
+        fixed = data.pairs("train", drawn.tolist())
+        assert torch.equal(joined(pairs).x, fixed.x)
+        assert torch.equal(joined(pairs).y, fixed.y)
+
+    def test_clean_pairs_are_one_tensor(self, make: Make):
+        data = make()
+        for pair in (next(iter(data.train_dataloader())), data.pairs("val", [0])):
+            assert pair.x_tilde is pair.x
+
+    def test_is_rebuilt_from_its_record(self, make: Make):
+        data = make(corruption=Masking(0.4), batch_size=5, split_seed=3)
+        again = rebuild(data.hparams)
+        assert again.record == data.record
+        for one, other in zip(data.pairs("test", [1, 0]), again.pairs("test", [1, 0]), strict=True):
+            assert torch.equal(one, other)
+
+    def test_prediction_is_on_the_test_set(self, make: Make):
+        data = make()
+        assert torch.equal(joined(list(data.predict_dataloader())).x, everything(data, "test").x)
+
+
+class Watch(L.LightningModule):
+    """Keep every pair that training and validation see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+        self.trained: list[list[Pair]] = []
+        self.validated: list[list[Pair]] = []
+
+    def on_train_epoch_start(self) -> None:
+        self.trained.append([])
+
+    def on_validation_epoch_start(self) -> None:
+        self.validated.append([])
+
+    def training_step(self, pair: Pair, batch_idx: int) -> torch.Tensor:
+        self.trained[-1].append(pair)
+        return self.layer(pair.x_tilde.mean().view(1, 1)).sum()
+
+    def validation_step(self, pair: Pair, batch_idx: int) -> None:
+        self.validated[-1].append(pair)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+def watched(data: PairDataModule, **options: object) -> Watch:
+    module = Watch()
+    trainer = L.Trainer(
+        max_epochs=3,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **options,
+    )
+    trainer.fit(module, datamodule=data)
+    return module
+
+
+def test_training_noise_and_order_are_fresh_in_each_epoch_and_evaluation_noise_is_fixed():
+    module = watched(Digits(corruption=GaussianNoise(0.3)))
+    epochs = [joined(pairs) for pairs in module.trained]
+    noise = []
+    for epoch in epochs:
+        in_order = epoch.index.argsort()
+        assert (epoch.index[in_order][1:] > epoch.index[in_order][:-1]).all()
+        noise.append((epoch.x_tilde - epoch.x)[epoch.index == epochs[0].index[0]])
+    assert not torch.equal(epochs[0].index, epochs[1].index)
+    drawn = [n for n in noise if len(n)]
+    assert len(drawn) >= 2  # the example may be among the last few of an epoch
+    assert not torch.allclose(drawn[0], drawn[1])
+    one, other, _ = (joined(pairs) for pairs in module.validated)
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_model_in_double_precision_is_given_doubles():
+    module = watched(Digits(), precision="64-true")
+    pair = module.trained[0][0]
+    assert pair.x.dtype == torch.float64
+    assert pair.x_tilde is pair.x
+
+
+@pytest.mark.parametrize("corruption", [None, Clean()])
+def test_a_clean_pair_stays_one_tensor_through_the_trainer(corruption):
+    pair = watched(Digits(corruption=corruption)).trained[0][0]
+    assert pair.x_tilde is pair.x
+
+
+def test_a_checkpoint_rebuilds_its_data(tmp_path):
+    data = Digits(corruption=Masking(0.2), batch_size=50)
+    trainer = L.Trainer(max_steps=1, accelerator="cpu", logger=False, enable_progress_bar=False)
+    trainer.fit(Watch(), datamodule=data)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    assert rebuild(checkpoint["datamodule_hyper_parameters"]).record == data.record
+
+
+# ------------------------------------------------------------------------- many processes
+
+
+@pytest.fixture
+def on_rank(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """Let this process be one of several."""
+
+    def be(rank: int, world: int) -> None:
+        monkeypatch.setattr(loading, "rank_and_world", lambda: (rank, world))
+
+    return be
+
+
+def begin() -> tuple[int, int]:
+    return 0, 0
+
+
+@pytest.mark.parametrize("n", [3, 16, 17, 40, 101])
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 4, 16])
+def test_shards_make_up_the_global_batches(n, world, batch_size, on_rank):
+    on_rank(0, 1)
+    whole = list(TrainingDraws(n, min(batch_size * world, n - n % world), 0, begin))
+    shards = []
+    for rank in range(world):
+        on_rank(rank, world)
+        draws = TrainingDraws(n, batch_size, 0, begin)
+        shards.append(list(draws))
+        assert len(shards[-1]) == len(draws) == len(whole) > 0
+        assert len({len(draw.rows) for draw in shards[-1]}) == 1
+    for batch, expected in enumerate(whole):
+        rows = torch.stack([shard[batch].rows for shard in shards], dim=1).flatten()
+        assert torch.equal(rows, expected.rows)
+        assert len({shard[batch].key for shard in shards}) == world
+
+
+@pytest.mark.parametrize("n", [3, 16, 17, 40, 101])
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 4, 16])
+def test_evaluation_counts_each_example_once_in_equally_many_batches(n, world, batch_size, on_rank):
+    seen, counts = [], set()
+    for rank in range(world):
+        on_rank(rank, world)
+        draws = EvaluationDraws(n, batch_size)
+        batches = list(draws)
+        assert len(batches) == len(draws)
+        counts.add(len(batches))
+        sizes = [len(draw.rows) for draw in batches]
+        assert 1 <= min(sizes) <= max(sizes) <= max(batch_size, 1 if n % world == 0 else 2)
+        seen += torch.cat([draw.rows for draw in batches]).tolist()
+    assert len(counts) == 1
+    assert sorted(seen) == list(range(n))
+
+
+def test_evaluation_pairs_are_the_same_on_any_number_of_processes(on_rank):
+    data = Digits(corruption=GaussianNoise(), batch_size=50)
+    whole = everything(data, "test")
+    on_rank(1, 3)
+    shard = joined(list(data.test_dataloader()))
+    for one, all_of_them in zip(shard, whole, strict=True):
+        assert torch.equal(one, all_of_them[1::3])
+
+
+def test_too_few_examples_for_the_processes(on_rank):
+    on_rank(0, 4)
+    for draws in (TrainingDraws(3, 8, 0, begin), EvaluationDraws(3, 8)):
+        with pytest.raises(UsageError, match=r"^3 .*examples cannot be shared by 4 processes"):
+            len(draws)
+
+
+# ----------------------------------------------------------------------------- what is wrong
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Digits(batch_size=0), "batch_size is 0: expected at least 1."),
+        (lambda: Digits(val_size=0), "val_size is 0: expected at least 1."),
+        (lambda: Digits(seed=-1), "seed is -1: expected at least 0."),
+        (lambda: Digits(split_seed=-1), "split_seed is -1: expected at least 0."),
+        (
+            lambda: Digits(val_size=1500).setup(),
+            "val_size is 1500, and there are 1500 training examples for it.",
+        ),
+        (
+            lambda: Digits().pairs("valid", [0]),
+            "there is no split 'valid': did you mean val?",
+        ),
+        (lambda: Digits().pairs("test", [0, 297]), "test has the places 0 to 296, not [0, 297]."),
+        (lambda: Digits().pairs("test", [-1]), "test has the places 0 to 296, not [-1]."),
+    ],
+)
+def test_errors_name_the_value_and_what_was_expected(make, sentence):
+    with pytest.raises(UsageError) as caught:
+        make()
+    assert str(caught.value) == sentence
+
+
+# ------------------------------------------------------------------------------- imports
+
+HEAVY = {"torchvision", "sklearn", "PIL", "rich", "matplotlib", "wandb"}
+WITHIN = {"types", "corruptions", "randomness", "distributed", "parts", "errors"}
+
+
+def imports_of(file: Path) -> list[tuple[str, bool]]:
+    """Every module that a file imports, and whether it does so when it is imported itself."""
+    tree = ast.parse(file.read_text())
+    found = []
+    for node in ast.walk(tree):
+        top = node in tree.body
+        if isinstance(node, ast.Import):
+            found += [(alias.name, top) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.append((node.module or "", top))
+    return found
+
+
+FILES = sorted(Path(datamodules.__file__).parent.glob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_heavy_packages_are_imported_where_they_are_used(file):
+    for module, at_the_top in imports_of(file):
+        package, _, rest = module.partition(".")
+        assert not (at_the_top and package in HEAVY), f"{file.name} imports {module}"
+        if package == "ae_lightning":
+            assert rest in WITHIN, f"{file.name} imports {module}"
+
+
+def test_all_that_is_named_is_there():
+    assert all(hasattr(ae_lightning.datamodules, name) for name in datamodules.__all__)
+    assert sorted(datamodules.__all__) == sorted(set(datamodules.__all__))
