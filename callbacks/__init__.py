@@ -10,6 +10,7 @@ from .latent_manifold import LatentManifold, latent_manifold
 from .latent_traversal import LatentTraversal, latent_traversal
 from .prior_samples import PriorSamples, prior_samples
 from .reconstructions import Reconstructions, reconstructions
+from .report import Report, all_suitable, write_report
 from .sparsity import ActivationHistogram, L0Error, activation_histogram, l0_error
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     "PictureCallback",
     "PriorSamples",
     "Reconstructions",
+    "Report",
     "activation_histogram",
+    "all_suitable",
     "codes",
     "curves",
     "filters",
@@ -39,4 +42,5 @@ __all__ = [
     "picture",
     "prior_samples",
     "reconstructions",
+    "write_report",
 ]
