@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -42,12 +43,41 @@ def psnr(mse: Tensor, value_range: Range = (0.0, 1.0)) -> Tensor:
 
 
 def ssim(x: Tensor, y: Tensor, value_range: Range = (0.0, 1.0)) -> Tensor:
-    """Structural similarity of images (B, C, H, W) of at least 11 × 11 pixels, by pairs: (B,)."""
-    from torchmetrics.functional.image import structural_similarity_index_measure
+    r"""Structural similarity of images (B, C, H, W) of at least 11 × 11 pixels, by pairs: (B,).
 
+    .. math:: \frac{(2 μ_x μ_y + c_1)(2 σ_{xy} + c_2)}{(μ_x^2 + μ_y^2 + c_1)(σ_x^2 + σ_y^2 + c_2)}
+
+    under a Gaussian window of 11 pixels (σ = 1.5) about every pixel, the image being reflected at
+    its edges, and averaged. This is torchmetrics' at a fraction of the time, since the window is a
+    product of a row and a column.
+
+    References:
+        | Image quality assessment (Wang, Bovik, Sheikh and Simoncelli, 2004)
+
+    >>> x = torch.rand(2, 1, 16, 16)
+    >>> ssim(x, x)
+    tensor([1., 1.])
+    """
     extent = value_range[1] - value_range[0]
-    values = structural_similarity_index_measure(x, y, reduction="none", data_range=extent)
-    return values.reshape(len(x))  # type: ignore[union-attr]
+    c1, c2 = (0.01 * extent) ** 2, (0.03 * extent) ** 2
+    # Not in half precision: σ² is a difference of near equals.
+    with torch.autocast(x.device.type, enabled=False):
+        moments = torch.stack([x, y, x * x, y * y, x * y])
+        columns = (moments @ _windows(x.shape[3], x)).mT  # (5, B, C, W, H)
+        mx, my, xx, yy, xy = (columns @ _windows(x.shape[2], x)).unbind()
+    vx, vy, vxy = (xx - mx * mx).clamp(min=0), (yy - my * my).clamp(min=0), xy - mx * my
+    values = (2 * mx * my + c1) * (2 * vxy + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))
+    return values.flatten(1).mean(1)
+
+
+def _windows(side: int, like: Tensor) -> Tensor:
+    """The Gaussian windows of a line of pixels, as columns: (side, side)."""
+    half = SSIM_SIDE // 2
+    pixels = torch.eye(side, dtype=like.dtype, device=like.device)
+    reflected = F.pad(pixels[None], (half, half), mode="reflect")[0]
+    distance = torch.arange(-half, half + 1, dtype=like.dtype, device=like.device)
+    window = (-(distance**2) / (2 * 1.5**2)).softmax(0)
+    return reflected.unfold(1, SSIM_SIDE, 1) @ window
 
 
 def bits_per_dimension(nll: Tensor, D: int) -> Tensor:

@@ -21,6 +21,7 @@ from ae_lightning.metrics import (
     log_likelihood,
     merge_moments,
     psnr,
+    ssim,
 )
 from ae_lightning.nn import MLP
 from ae_lightning.parts import UsageError
@@ -275,6 +276,19 @@ def test_psnr_is_that_of_the_mean_error_not_the_mean_of_psnrs():
     model, pair = model_of("vae"), pairs()
     values = evaluated(model, pair, [1] * 50).compute()
     assert abs(values["psnr"] - psnr(values["mse"])) < 1e-10
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 28, 28), (4, 3, 32, 40), (4, 1, 11, 11)], ids=str)
+@pytest.mark.parametrize("value_range", [(0, 1), (-1, 1)], ids=str)
+def test_ssim_is_torchmetrics_own(shape, value_range):
+    x = torch.rand(shape, dtype=torch.float64)
+    for y in (x + 0.1 * torch.randn_like(x), torch.rand_like(x), torch.zeros_like(x), x):
+        extent = float(value_range[1] - value_range[0])
+        theirs = structural_similarity_index_measure(x, y, reduction="none", data_range=extent)
+        assert (ssim(x, y, value_range) - theirs).abs().max() < 1e-10
+        with torch.autocast("cpu", torch.bfloat16):
+            single = ssim(x.float(), y.float(), value_range)
+        assert (single - theirs).abs().max() < 1e-4
 
 
 def test_small_images_have_no_ssim():
