@@ -9,6 +9,7 @@ from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from inspect import getfullargspec
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ TRAINER: Final = {
 PLAIN: Final = {
     "configs": "list the shipped configs",
     "summary": "what a run has reached, and where its files lie",
+    "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
 }
 
 OPTIONS: Final = """options of fit, validate, test and predict:
@@ -135,6 +137,11 @@ def call(function: Callable[..., None], args: list[str]) -> None:
 
     parser = Parser(prog=f"ae-lightning {function.__name__}", description=function.__doc__)
     parser.add_argument("--debug", action="store_true")
-    names = parser.add_function_arguments(function, as_positional=True)
+    parser.add_function_arguments(function, as_positional=True)
+    signature = getfullargspec(function)
+    if signature.varargs:
+        parser.add_argument(signature.varargs, nargs="*", type=str, default=[])
     given = parser.instantiate_classes(parser.parse_args(args))
-    function(**{name: given[name] for name in names})
+    several = given[signature.varargs] if signature.varargs else ()
+    named = {name: given[name] for name in signature.kwonlyargs}
+    function(*(given[name] for name in signature.args), *several, **named)

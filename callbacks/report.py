@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -166,7 +166,7 @@ def write_report(
     page = PAGE.substitute(
         title=html.escape(title),
         when=f"after {step:,} steps" if step else "",
-        cards=_cards(history),
+        cards=_cards(history, sparse="l0_error" in newest),
         pictures="\n".join(_figure(run, name, at) for name, at in newest.items()),
         metrics=_metrics(history),
         config=_details("Config", f"<pre>{html.escape(config)}</pre>" if config else ""),
@@ -207,23 +207,24 @@ def _image(path: Path, label: str) -> str:
         width, height = image.size
     kind, data = path.suffix[1:], base64.b64encode(path.read_bytes()).decode()
     # Letters stay legible down to this width; a narrower screen scrolls the picture alone.
-    least = min(width, max(340, round(0.62 * width)))
+    least = min(width, max(340, round(0.52 * width)))
     return (
         f'<img src="data:image/{kind};base64,{data}" alt="{html.escape(label)}" width="{width}" '
         f'height="{height}" style="min-width:{least}px">'
     )
 
 
-def _cards(history: Mapping[str, list[tuple[int, float]]]) -> str:
+def _cards(history: History, sparse: bool) -> str:
     cards = []
     for name, (label, digits, unit) in FIGURES.items():
-        if points := history.get(f"val/{name}"):
+        points = history.get(f"val/{name}")
+        if points and (sparse or name != "l0"):
             value = format(points[-1][1], digits).replace("-", "−")
             cards.append(f"<div><dt>{label}</dt><dd>{value} <small>{unit}</small></dd></div>")
     return f'<dl class="cards">{"".join(cards)}</dl>' if cards else ""
 
 
-def _metrics(history: Mapping[str, list[tuple[int, float]]]) -> str:
+def _metrics(history: History) -> str:
     rows = "".join(
         f"<tr><td>{html.escape(name)}</td><td>{points[-1][1]:.6g}</td><td>{points[-1][0]:,}</td></tr>"
         for name, points in sorted(history.items())

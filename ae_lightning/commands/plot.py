@@ -40,6 +40,10 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
     history = read_history(run)
     out = run / "plots" if out is None else out
     step = int(state.get("global_step", 0))
+    for picture in pictures:
+        picture.history = history
+        if (reason := picture.suits(model, source)) is not None:
+            raise UsageError(reason)
     for picture in pictures or all_suitable(model, source, history):
         stem = out / FOLDER / picture.name / str(step)
         picture.picture(model, source, history, stem)
