@@ -13,7 +13,7 @@ from torch import distributions as td
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.likelihoods import Categorical, Gaussian
+from ae_lightning.likelihoods import Bernoulli, Categorical, Gaussian
 from ae_lightning.metrics import (
     ACTIVE_VARIANCE,
     Evaluation,
@@ -38,7 +38,13 @@ from ae_lightning.types import Pair
 SHAPE = (1, 12, 12)
 MODELS = {
     "vae": lambda: VariationalAutoEncoder(
-        SHAPE, 3, encoder=MLP([9]), decoder=MLP([9]), samples=2, regularizers={"rate": Rate(4.0)}
+        SHAPE,
+        3,
+        encoder=MLP([9]),
+        decoder=MLP([9]),
+        likelihood=Bernoulli(),
+        samples=2,
+        regularizers={"rate": Rate(4.0)},
     ),
     "mixture": lambda: VariationalAutoEncoder(
         SHAPE, 3, encoder=MLP([9]), decoder=MLP([9]), prior=GaussianMixture(2)
@@ -482,7 +488,7 @@ def test_weights_that_underflow_are_added_in_float64():
 
 def test_half_precision_shifts_it_by_hundredths_of_a_nat():
     torch.manual_seed(0)
-    model = VariationalAutoEncoder((1, 28, 28), 16).eval()
+    model = VariationalAutoEncoder((1, 28, 28), 16, likelihood=Bernoulli()).eval()
     model.start(x := (torch.rand(8, 1, 28, 28) > 0.8).float())
     exact = log_likelihood(model, x, samples=500)
     half = log_likelihood(model, x, samples=500, precision=torch.bfloat16)
