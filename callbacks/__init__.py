@@ -2,6 +2,7 @@
 
 from .base import PictureCallback, observing, picture
 from .codes import Codes, codes
+from .contraction import ContractionCurve, contraction_curve
 from .curves import Curves, curves
 from .filters import Filters, filters
 from .interpolation import Interpolation, interpolation
@@ -11,14 +12,19 @@ from .latent_traversal import LatentTraversal, latent_traversal
 from .prior_samples import PriorSamples, prior_samples
 from .reconstructions import Reconstructions, reconstructions
 from .report import Report, all_suitable, write_report
+from .score_field import ScoreField, score_field
 from .sparsity import ActivationHistogram, L0Error, activation_histogram, l0_error
+from .spectrum import JacobianSpectrum, jacobian_spectrum
+from .tangents import TangentDirections, tangent_directions
 
 __all__ = [
     "ActivationHistogram",
     "Codes",
+    "ContractionCurve",
     "Curves",
     "Filters",
     "Interpolation",
+    "JacobianSpectrum",
     "KLPerDimension",
     "L0Error",
     "LatentManifold",
@@ -27,12 +33,16 @@ __all__ = [
     "PriorSamples",
     "Reconstructions",
     "Report",
+    "ScoreField",
+    "TangentDirections",
     "activation_histogram",
     "all_suitable",
     "codes",
+    "contraction_curve",
     "curves",
     "filters",
     "interpolation",
+    "jacobian_spectrum",
     "kl_bars",
     "kl_per_dimension",
     "l0_error",
@@ -42,5 +52,7 @@ __all__ = [
     "picture",
     "prior_samples",
     "reconstructions",
+    "score_field",
+    "tangent_directions",
     "write_report",
 ]

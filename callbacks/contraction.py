@@ -1,0 +1,119 @@
+"""How much the code contracts distances, against the distance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ae_lightning.types import Pair
+
+from .base import PictureCallback, picture
+from .spectrum import FLOOR, log_scale, show_quartiles
+from .style import COLOURS, WIDTH, finite, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def contraction_ratios(model: Any, x: Tensor, directions: Tensor, radii: Tensor) -> Tensor:
+    r"""‖f(x + r u) − f(x)‖ / r for unit directions u of every example: (B, n, radii).
+
+    Args:
+        x: the examples (B, *S).
+        directions: unit vectors (B, n, *S).
+        radii: the distances r.
+    """
+    n = directions.shape[1]
+    code = model.code(x)[:, None]  # (B, 1, K)
+    ratios = []
+    for r in radii.tolist():
+        moved = (x[:, None] + r * directions).flatten(0, 1)
+        ratios.append((model.code(moved).unflatten(0, (-1, n)) - code).norm(dim=2) / r)
+    return torch.stack(ratios, dim=2)
+
+
+@picture
+def contraction_curve(model: Any, x: Tensor, radii: Tensor | None = None, n: int = 8) -> Figure:
+    r"""Draw ‖Δh‖/‖Δx‖ against ‖Δx‖: median and quartiles over examples and directions.
+
+    In random directions, of which nearly all lead off the data, and towards other examples. A
+    contractive code keeps the first low near the data; how it rises with the radius, and stays
+    below the second, says how local the contraction is, and that it spares the data.
+
+    Args:
+        model: an AutoEncoder.
+        x: the examples (B, *S), on the model's device; at least two.
+        radii: the distances; from 1/100 to twice the median distance of two examples, if None.
+        n: how many directions of each kind an example is moved in.
+
+    References:
+        | Contractive Auto-Encoders (Rifai et al., 2011), figure 2
+    """
+    flat, B = x.flatten(1), len(x)
+    towards = torch.stack([flat.roll(-i, 0) - flat for i in range(1, min(n + 1, B))], dim=1)
+    typical = float(towards.norm(dim=2).median())
+    if radii is None:
+        radii = typical * torch.logspace(-2, 0.3, 16)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(B, n, flat.shape[1], generator=generator).to(flat)
+    figure = new_figure(WIDTH, 3.7)
+    axes = figure.subplots()
+    curves = {}
+    for directions, label in ((noise, "random directions"), (towards, "towards other examples")):
+        units = normalize(directions, dim=2).unflatten(2, x.shape[1:])
+        found = contraction_ratios(model, x, units, radii).flatten(0, 1)
+        curves[label] = finite(found, "the ratio of distances")
+    high = max(float(ratios.max()) for ratios in curves.values())
+    low = max(
+        FLOOR * high, min(float(ratios.quantile(0.25, 0).min()) for ratios in curves.values())
+    )
+    for (label, ratios), colour in zip(curves.items(), COLOURS, strict=False):
+        show_quartiles(axes, radii.cpu(), ratios.clamp(min=low), label, colour)
+    axes.axvline(typical, color="0.6", linestyle=":", label="distance of two examples")
+    axes.set(
+        xlabel="radius ‖Δx‖ (input units)",
+        ylabel="‖Δh‖ / ‖Δx‖ (code per input unit)",
+        title="Contraction of the code by distance: median, and quartiles",
+    )
+    axes.loglog()
+    log_scale(axes.xaxis, float(radii[0]), float(radii[-1]))
+    log_scale(axes.yaxis, low, high)
+    axes.grid(alpha=0.25)
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+class ContractionCurve(PictureCallback):
+    """Draw `contraction_curve` at fixed validation examples.
+
+    Args:
+        every_n_epochs, items, seed, every_n_steps: as in `PictureCallback`.
+        n: how many directions of each kind an example is moved in.
+    """
+
+    name: ClassVar[str] = "contraction_curve"
+    caption: ClassVar[str] = (
+        "How much of a move of the input reaches the code. A contractive code moves little for "
+        "small steps in random directions, which leave the data, and more towards other examples; "
+        "how the curve rises with the radius says how local the contraction is."
+    )
+
+    def __init__(
+        self,
+        every_n_epochs: int = 0,
+        items: int = 16,
+        seed: int = 0,
+        every_n_steps: int = 0,
+        n: int = 8,
+    ) -> None:
+        super().__init__(every_n_epochs, items, seed, every_n_steps)
+        self.n = n
+
+    def suits(self, model: Any, data: Any) -> str | None:
+        return "a contraction curve needs at least two examples." if self.items < 2 else None
+
+    def draw(self, model: Any, pair: Pair) -> Figure:
+        return contraction_curve(model, pair.x, n=self.n)

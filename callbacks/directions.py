@@ -1,0 +1,148 @@
+"""The directions of the data: those that a model has learned, of nearest neighbours, and true."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ae_lightning.geometry import decoder_tangents, jacobian, tangents
+
+CHUNK = 32  # rows or columns of one example's Jacobian in memory at once
+RANK = 1e-3  # of the largest: a true tangent shorter than this is none, as a disc's rotation
+
+Tangents = Callable[[Any, Tensor, int], tuple[Tensor, Tensor]]
+
+
+# --------------------------------------------------------------------- what is learned
+
+
+def of_encoder(model: Any, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k leading right singular vectors (B, k, *S) of ∂f/∂x, and all singular values (B, n).
+
+    These are what the code is sensitive to.
+    """
+    return _one_by_one(lambda one: tangents(model.code, one, k, CHUNK), x)
+
+
+def of_decoder(model: Any, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k leading left singular vectors (B, k, *S) of ∂g/∂z at f(x), and all singular values.
+
+    These span the learned manifold's tangent space.
+    """
+
+    def g(z: Tensor) -> Tensor:
+        return model.decode(z).mean  # type: ignore[no-any-return]
+
+    return _one_by_one(lambda one: decoder_tangents(g, model.code(one), k, CHUNK), x)
+
+
+def of_reconstruction(model: Any, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    r"""The k leading left singular vectors (B, k, *S) of ∂r/∂x, and all singular values (B, n).
+
+    Of the optimal denoiser under Gaussian noise, ∂r/∂x = Cov[x|x̃]/σ²: they are the directions in
+    which the data lie. Unlike those of the encoder, they depend on no choice of the code's axes.
+
+    References:
+        | What Regularized Auto-Encoders Learn from the Data-Generating Distribution (Alain and
+          Bengio, 2014)
+    """
+
+    def product(one: Tensor) -> tuple[Tensor, Tensor]:
+        if model.latent >= one[0].numel():
+            J = jacobian(model.reconstruct, one, CHUNK).view(1, one.numel(), one.numel())
+            U, values, _ = torch.linalg.svd(J)
+        else:
+            J_f = jacobian(model.code, one, CHUNK).flatten(2)  # (1, K, D)
+            J_g = jacobian(lambda z: model.decode(z).mean, model.code(one), CHUNK).flatten(1, -2)
+            Q, R = torch.linalg.qr(J_g)  # (1, D, K), (1, K, K)
+            U, values, _ = torch.linalg.svd(R @ J_f, full_matrices=False)
+            U = Q @ U
+        return U.mT[:, :k].unflatten(2, one.shape[1:]), values
+
+    return _one_by_one(product, x)
+
+
+def _one_by_one(f: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Stack f of every example, so that one Jacobian is in memory at once."""
+    vectors, values = zip(*map(f, x.split(1)), strict=True)
+    return upright(torch.cat(vectors)), torch.cat(values)
+
+
+def upright(vectors: Tensor) -> Tensor:
+    """Choose each vector's sign (B, k, *S), which is arbitrary: its largest element is positive."""
+    flat = vectors.flatten(2)
+    largest = flat.gather(2, flat.abs().argmax(2, keepdim=True))
+    return (flat * largest.sign()).view_as(vectors)
+
+
+def telling(model: Any) -> Tangents:
+    """Which of the three tells the manifold that this model learns.
+
+    The encoder where its Jacobian is penalised, the reconstruction where it denoises, else the
+    decoder where the code is smaller than the data, and the encoder where nothing is.
+    """
+    if any(penalty.penalises_jacobian for penalty in model.regularizers.values()):
+        return of_encoder
+    if model.needs_corruption:
+        return of_reconstruction
+    return of_decoder if model.latent < math.prod(model.shape) else of_encoder
+
+
+def unconstrained(model: Any) -> bool:
+    """Whether nothing makes the code prefer some directions: larger than the data, no penalty."""
+    held = model.regularizers or model.posterior.stochastic or model.posterior.activation
+    return model.latent > math.prod(model.shape) and not held and not model.needs_corruption
+
+
+# ----------------------------------------------------------------------- what is compared
+
+
+def nearest(x: Tensor, among: Tensor, n: int) -> Tensor:
+    """The n examples nearest to each x (B, *S) among (N, *S), but for x itself: (B, n, *S)."""
+    centre = among.flatten(1).mean(0)
+    apart = torch.cdist(x.flatten(1) - centre, among.flatten(1) - centre)
+    order = apart.topk(min(n + 1, len(among)), largest=False).indices  # (B, n + 1)
+    # By the values, since the distance of x to itself is 0 but for rounding.
+    itself = (among[order] == x[:, None]).flatten(2).all(2)
+    first = order.gather(1, itself.int().argsort(dim=1, stable=True))
+    return among[first[:, :-1]]
+
+
+def local_pca(near: Tensor, k: int) -> Tensor:
+    """The k leading principal directions (B, k, *S) of neighbours (B, n, *S)."""
+    flat = near.flatten(2)
+    V = torch.linalg.svd(flat - flat.mean(1, keepdim=True), full_matrices=False).Vh[:, :k]
+    return upright(V.unflatten(2, near.shape[2:]))
+
+
+def principal_angles(learned: Tensor, true: Tensor) -> Tensor:
+    """The principal angles between learned and true tangent spaces, in degrees, rising: (B, d).
+
+    Where a true space has fewer than d dimensions, the last of its angles are not a number; a
+    dimension for which there is no learned vector is missed by 90°.
+
+    Args:
+        learned: orthonormal vectors, leading ones first (B, k, *S); as many are taken as the true
+            space has dimensions.
+        true: vectors that span the true space (B, d, *S), independent or not.
+    """
+    found = torch.full(true.shape[:2], torch.nan, dtype=torch.float64)
+    pairs = zip(learned.detach().double().flatten(2), true.double().flatten(2), strict=True)
+    for b, (V, T) in enumerate(pairs):
+        _, lengths, rows = torch.linalg.svd(T, full_matrices=False)
+        rows = rows[lengths > RANK * lengths.max()]
+        V = V[: len(rows)]
+        found[b, : len(rows)] = 90
+        # Sines, unlike cosines, are exact at small angles.
+        sines = torch.linalg.svdvals(V - V @ rows.T @ rows)
+        found[b, : len(V)] = sines.clamp(max=1).asin().rad2deg().flip(0)
+    return found
+
+
+def largest(learned: Tensor, true: Tensor) -> Tensor:
+    """The largest principal angle of each, in degrees (B,): 0 where the spaces are the same."""
+    return principal_angles(learned, true).nan_to_num(-1).amax(1)

@@ -1,0 +1,207 @@
+r"""The score that a denoising autoencoder has learned, (r(x̃) − x̃)/σ² ≈ ∇ log p_σ(x̃)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from ae_lightning.corruptions import GaussianNoise
+from ae_lightning.geometry import score
+from ae_lightning.types import Pair
+
+from .base import PictureCallback, picture
+from .field import (
+    field,
+    kernel_log_density,
+    plane_of_three,
+    reach,
+    show_arrows,
+    show_cells,
+    show_corners,
+    show_density,
+)
+from .signed import extent, show_signed, signed_scale
+from .style import COLOURS, is_image, label_axes, limits_of, new_figure, plane, show_strip
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ARROWS, CELLS = 20, 60  # along a side of the field
+IMAGES = 6
+
+
+class SmoothedDensity(Protocol):
+    """A density that knows what Gaussian noise of standard deviation σ makes of it, p_σ."""
+
+    def log_prob(self, x: Tensor, sigma: float) -> Tensor:
+        """log p_σ(x): (B, *S) -> (B,)."""
+
+    def score(self, x: Tensor, sigma: float) -> Tensor:
+        """∇ log p_σ(x): (B, *S) -> (B, *S)."""
+
+
+@picture
+def score_field(
+    model: Any, pair: Pair, sigma: float, density: SmoothedDensity | None = None
+) -> Figure:
+    r"""Draw the learned score (r(x̃) − x̃)/σ², an estimate of ∇ log p_σ(x̃).
+
+    Of vectors, it is drawn as arrows over the contours of log p_σ, in the plane of the data's two
+    leading directions; where the density is known, with the analytic score and the error beside
+    it. Of images, it is drawn in the plane of three of them, and as x, x̃, the score and
+    x̃ + σ² · score. Places that the corruption does not reach from the data are left blank: there
+    the model extrapolates.
+
+    Args:
+        model: an AutoEncoder.
+        pair: the examples, x and x̃ = x + σε (B, *S), on the model's device.
+        sigma: σ, the standard deviation of the Gaussian corruption that the model was trained with.
+        density: knows log p_σ and ∇ log p_σ; without it, the contours are those of the examples x,
+            each smoothed by N(0, σ²I).
+
+    References:
+        | A Connection Between Score Matching and Denoising Autoencoders (Vincent, 2011)
+        | What Regularized Auto-Encoders Learn from the Data-Generating Distribution (Alain and
+          Bengio, 2014)
+    """
+    if is_image(pair.x.shape[1:]):
+        return _of_images(model, pair, sigma)
+    return _of_vectors(model, pair, sigma, density)
+
+
+def score_error(
+    model: Any, x_tilde: Tensor, sigma: float, density: SmoothedDensity
+) -> tuple[float, float]:
+    """√(E‖ŝ − s‖² / E‖s‖²) and the mean cosine between ŝ and s, at draws x̃ (B, *S) of p_σ."""
+    learned = score(model, x_tilde, sigma).flatten(1)
+    true = density.score(x_tilde, sigma).flatten(1).to(learned)
+    error = ((learned - true).square().sum() / true.square().sum()).sqrt()
+    return float(error), float(torch.cosine_similarity(learned, true, dim=1).mean())
+
+
+def _of_vectors(model: Any, pair: Pair, sigma: float, density: SmoothedDensity | None) -> Figure:
+    flat = pair.x.flatten(1)
+    onto = plane(flat)
+    span = (flat.float().cpu() - onto[0]) @ onto[1].T
+    # Noise of the length that D-dimensional noise has does not lie within a plane.
+    coarse, fine = (field(pair.x, reach(sigma, 2), onto, span, n) for n in (ARROWS, CELLS))
+
+    def learned(x: Tensor) -> Tensor:
+        return score(model, x, sigma)
+
+    def log_density(x: Tensor) -> Tensor:
+        if density is None:
+            return kernel_log_density(x, pair.x, sigma)
+        return density.log_prob(x, sigma)
+
+    panels = {
+        r"learned $(r(\tilde x) - \tilde x)/\sigma^2$": (
+            coarse.within(coarse.evaluate(learned)),
+            COLOURS[0],
+        )
+    }
+    if density is not None:
+        true = coarse.within(coarse.evaluate(lambda x: density.score(x, sigma)))
+        panels[r"analytic $\nabla\log p_\sigma$"] = (true, COLOURS[1])
+    longest = max(float(a[coarse.seen].norm(dim=1).max()) for a, _ in panels.values())
+    contours = fine.evaluate(log_density)
+
+    columns = len(panels) + (density is not None)
+    figure = new_figure(
+        2.75 * columns + 0.7,
+        3.3,
+        rf"Score at $\sigma$ = {sigma:g}, over the contours of $\log p_\sigma$",
+    )
+    grid = figure.subplots(1, columns, sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (title, (vectors, colour)) in zip(grid, panels.items(), strict=False):
+        show_density(axes, fine, contours)
+        show_arrows(axes, coarse, vectors, colour, longest)
+        axes.set_title(title)
+    if density is not None:
+        missed = fine.evaluate(lambda x: sigma * (learned(x) - density.score(x, sigma)))
+        image = show_cells(grid[2], fine, missed.flatten(2).norm(dim=2), "magma_r")
+        figure.colorbar(image, ax=grid[2], label="σ ‖learned − analytic‖", shrink=0.8)
+        error, cosine = score_error(model, pair.x_tilde, sigma, density)
+        grid[2].set_title(f"error {error:.1%} (RMS), cosine {cosine:.3f}")
+    names = ("x₁", "x₂") if flat.shape[1] == 2 else ("first direction", "second direction")
+    for axes in grid:
+        label_axes(axes, names)
+        axes.label_outer()
+    return figure
+
+
+def _of_images(model: Any, pair: Pair, sigma: float) -> Figure:
+    count, (height, width) = min(IMAGES, len(pair.x)), pair.x.shape[2:]
+    x, x_tilde = pair.x[:count], pair.x_tilde[:count]
+    s = score(model, x_tilde, sigma)
+    tall = 4 * (4.3 / count * height / width + 0.06)
+    figure = new_figure(
+        10,
+        max(tall, 3.6) + 0.4,
+        rf"Score $(r(\tilde x) - \tilde x)/\sigma^2$ at $\sigma$ = {sigma:g}",
+    )
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.3, 1))[0]
+    low, high = limits_of(model, x)
+    rows = left.subplots(4)
+    show_strip(rows[0], (x - low) / (high - low), "x")
+    show_strip(rows[1], (x_tilde - low) / (high - low), "x̃ = x + σε")
+    show_signed(rows[2], s, "score", limit := extent(s))
+    show_strip(rows[3], (x_tilde + sigma**2 * s - low) / (high - low), "x̃ + σ² · score")
+    if x.shape[1] != 3:
+        left.colorbar(signed_scale(limit), ax=rows[2], label="1/input", pad=0.01)
+    _show_plane(right.subplots(), model, pair, sigma)
+    return figure
+
+
+def _show_plane(axes: Axes, model: Any, pair: Pair, sigma: float) -> None:
+    onto, corners, places = plane_of_three(pair.x, pair.y)
+    grid = field(pair.x, reach(sigma, onto[0].numel()), onto, corners, ARROWS)
+    s = grid.evaluate(lambda x: score(model, x, sigma))
+    image = show_cells(axes, grid, sigma**2 * s.flatten(2).norm(dim=2), "Greys")
+    image.set_alpha(0.5)
+    axes.figure.colorbar(image, ax=axes, label="‖r(x) − x‖ (input units)", shrink=0.8)
+    arrows = grid.within(s)
+    show_arrows(axes, grid, arrows, COLOURS[0], float(arrows[grid.seen].norm(dim=1).max()))
+    low, high = limits_of(model, pair.x[places])
+    show_corners(axes, (pair.x[places] - low) / (high - low), corners)
+    axes.set_title("in the plane of three examples")
+    label_axes(axes, ("towards a second example (input units)", "towards a third (input units)"))
+
+
+def sigma_of(data: Any) -> float | None:
+    """The standard deviation of the data's Gaussian corruption; None where it has none."""
+    corruption = getattr(data, "corruption", None)
+    if isinstance(corruption, GaussianNoise) and corruption.sigma > 0:
+        return corruption.sigma
+    return None
+
+
+class ScoreField(PictureCallback):
+    """Draw `score_field` of fixed validation pairs, at the σ of the data's Gaussian corruption."""
+
+    name: ClassVar[str] = "score_field"
+    caption: ClassVar[str] = (
+        "Arrows point to where the data are denser: towards their ridges, where they vanish, and "
+        "the longer the farther off. What the corruption does not reach is left blank."
+    )
+
+    def __init__(
+        self, every_n_epochs: int = 0, items: int = 1000, seed: int = 0, every_n_steps: int = 0
+    ) -> None:
+        super().__init__(every_n_epochs, items, seed, every_n_steps)
+
+    def suits(self, model: Any, data: Any) -> str | None:
+        if sigma_of(data) is not None:
+            return None
+        return (
+            "a score field needs a model trained with Gaussian corruption: "
+            "give its data GaussianNoise, such as GaussianNoise(sigma=0.1)."
+        )
+
+    def draw(self, model: Any, pair: Pair) -> Figure:
+        sigma = sigma_of(self.data)
+        assert sigma is not None
+        return score_field(model, pair, sigma, getattr(self.data, "toy", None))
