@@ -65,7 +65,7 @@ class MetricsFile(Logger):
         if new := [name for name in row if name not in self.columns]:
             self._rewrite(self._rows(), new)
         with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self.columns).writerow(row)
+            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
 
     def _rows(self) -> list[dict[str, str]]:
         if not self.path.exists():
@@ -78,13 +78,11 @@ class MetricsFile(Logger):
         known = self.columns or list(rows[0] if rows else ("epoch", "step"))
         self.columns = [*known, *(new or [])]
         text = io.StringIO()
-        writer = csv.DictWriter(text, self.columns, restval="")
+        writer = csv.DictWriter(text, self.columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(text.getvalue(), newline="")
-        os.replace(partial, self.path)
+        runs.write(self.path, text.getvalue())
 
 
 class DurableCheckpointIO(TorchCheckpointIO):

@@ -82,6 +82,13 @@ def demand(run: Path) -> Path:
     return run
 
 
+def write(file: Path, text: str) -> None:
+    """Write a whole text file, or leave the former one."""
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, file)
+
+
 def state_name(step: int) -> str:
     """The file name of the state after this many optimizer steps.
 
@@ -117,7 +124,7 @@ def damage(checkpoint: Path) -> str | None:
 
 def newest_state(run: Path) -> tuple[Path | None, list[str]]:
     """Find the newest state that opens, and say what was passed over on the way to it."""
-    passed = []
+    passed: list[str] = []
     for state in states(run):
         wrong = damage(state)
         if wrong is None:

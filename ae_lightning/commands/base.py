@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.accelerators import AcceleratorRegistry as ACCELERATORS
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import StrategyRegistry as STRATEGIES
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from ae_lightning import configs, runs
 from ae_lightning.autoencoder import AutoEncoder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,9 @@ class Evaluate(CommandLine):
             wrong = [n for n in names if get_close_matches(n, ["--ckpt_path", "--run"])]
             hint = f"; {wrong[0]} is no option" if wrong else ""
             raise UsageError(f"{command} needs one of --ckpt_path FILE and --run DIR{hint}.")
-        self.checkpoint: Path = own.ckpt_path or runs.best_checkpoint(own.run)
-        self.recorded = recorded(read_checkpoint(self.checkpoint))
+        self.file: Path = own.ckpt_path or runs.best_checkpoint(own.run)
+        self.checkpoint = read_checkpoint(self.file)
+        self.recorded = recorded(self.checkpoint)
         base = {key: unlinked(key, record) for key, record in self.recorded.items()}
         base["seed_everything"] = self.recorded["model"]["init_args"]["seed"]
         trees = [base, *(configs.read(name) for name in own.config)]
@@ -50,49 +52,47 @@ class Evaluate(CommandLine):
         self.settings.trainer.enable_checkpointing = False
 
     def after_instantiate_classes(self) -> None:
+        """Load the weights into the model as it is configured, which flags may have changed."""
         shape = self.recorded["model"]["init_args"]["shape"]
         if list(self.model.shape) != list(shape):
             raise UsageError(
-                f"{self.checkpoint} is of a model for data of shape {tuple(shape)}, and these are "
+                f"{self.file} is of a model for data of shape {tuple(shape)}, and these are "
                 f"of shape {self.model.shape}."
             )
+        self.model.on_load_checkpoint(self.checkpoint)
+        try:
+            self.model.load_state_dict(self.checkpoint["state_dict"])
+        except RuntimeError as error:
+            first = str(error).strip().splitlines()[1].strip().rstrip(".")
+            raise UsageError(
+                f"{self.file} does not fit the model as it is configured: {first}."
+            ) from error
 
     def validate(self, **arguments: Any) -> None:
         """Print the figures of the validation set."""
-        self._report(self._run(self.trainer.validate, verbose=False, **arguments)[0])
+        self._report(self.trainer.validate(verbose=False, **arguments)[0])
 
     def test(self, **arguments: Any) -> None:
         """Print the figures of the test set."""
-        self._report(self._run(self.trainer.test, verbose=False, **arguments)[0])
+        self._report(self.trainer.test(verbose=False, **arguments)[0])
 
     def predict(self, **arguments: Any) -> None:
         """Write predictions.npz into the run's directory."""
         if self.trainer.world_size > 1:
             raise UsageError("predict runs in one process: set --trainer.devices 1.")
-        batches = self._run(self.trainer.predict, **arguments)
+        batches: Any = self.trainer.predict(**arguments)
         arrays = {name: torch.cat([b[name] for b in batches]).cpu() for name in batches[0]}
         order = arrays["index"].argsort()
-        file = runs.folder_of(self.checkpoint) / PREDICTIONS
         ordered: dict[str, Any] = {name: array[order].numpy() for name, array in arrays.items()}
+        file = runs.folder_of(self.file) / PREDICTIONS
         np.savez(file, **ordered)
-        shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in arrays.items())
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in ordered.items())
         print(f"{file}: {shapes}")
 
-    def _run(self, method: Any, **arguments: Any) -> Any:
-        try:
-            return method(**arguments, ckpt_path=str(self.checkpoint))
-        except RuntimeError as error:
-            if "loading state_dict" in str(error):
-                first = str(error).strip().splitlines()[1].strip().rstrip(".")
-                raise UsageError(
-                    f"{self.checkpoint} does not fit the model as it is configured: {first}."
-                ) from error
-            raise
-
-    def _report(self, figures: dict[str, float]) -> None:
+    def _report(self, figures: Mapping[str, float]) -> None:
         if not self.trainer.is_global_zero:
             return
-        print(f"{self.checkpoint}")
+        print(self.file)
         for name, value in figures.items():
             if "/rate_" not in name:
                 print(f"  {name:20} {value:.6g}")

@@ -18,21 +18,30 @@ from ae_lightning import configs, runs
 from ae_lightning.callbacks import Reconstructions
 from ae_lightning.commands.base import LINKS, CommandLine, listed
 from ae_lightning.commands.summary import summary
-from ae_lightning.commands.tracking import wandb_arguments
+from ae_lightning.commands.tracking import fill_in, without_anonymous
 from ae_lightning.errors import UsageError
 from ae_lightning.recording import Checkpoints, MetricsFile
 
 LOG_INTERVAL = 50
 
 
-class LogInterval(Callback):
-    """Log every so many steps, or once an epoch where an epoch has fewer."""
+class Bookkeeping(Callback):
+    """Give loggers the whole config, and a log interval that an epoch is long enough for."""
+
+    def __init__(self, config: dict[str, Any], given_interval: int | None) -> None:
+        self.config, self.given_interval = config, given_interval
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self.given_interval is not None:
+            return
         batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
         limit = trainer.limit_train_batches
         batches = limit if isinstance(limit, int) else int(batches * (limit or 1))
         trainer.log_every_n_steps = max(1, min(LOG_INTERVAL, batches))  # type: ignore[attr-defined]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for logger in trainer.loggers:
+            logger.log_hyperparams(self.config)
 
 
 class Fit(CommandLine):
@@ -86,13 +95,11 @@ class Fit(CommandLine):
         if not self.own.resume:
             self._settle_run()
         assert self.run is not None
+        self.given = {k: plain(v) for k, v in trainer.as_dict().items() if v is not None}
         trainer.default_root_dir = str(self.run)
         for logger in listed(trainer.logger):
             if getattr(logger, "class_path", "").endswith(".WandbLogger"):
-                arguments, note = wandb_arguments(self.run)
-                for name, value in arguments.items():
-                    logger.init_args[name] = value
-                self.say(note)
+                self.say(fill_in(logger.init_args, self.run))
 
     def _settle_run(self) -> None:
         """Rank zero chooses the directory, and hands it on to the processes that it starts."""
@@ -110,9 +117,7 @@ class Fit(CommandLine):
         if self.run is None:
             return super().instantiate_trainer(**ours)
         trainer = self._get(self.config_init, "trainer")
-        callbacks: list[Callback] = []
-        if trainer.log_every_n_steps is None:
-            callbacks.append(LogInterval())
+        callbacks: list[Callback] = [Bookkeeping(self.whole_config(), trainer.log_every_n_steps)]
         if not any(isinstance(c, Reconstructions) for c in listed(trainer.callbacks)):
             callbacks.append(Reconstructions())
         if trainer.enable_checkpointing is not False:
@@ -120,25 +125,18 @@ class Fit(CommandLine):
         if trainer.logger is not False:
             resumed_at = runs.step_of(self.state) if self.state else 0
             given = [] if trainer.logger is True else listed(trainer.logger)
-            ours["logger"] = [MetricsFile(self.run, resumed_at), *given]
+            ours["logger"] = [MetricsFile(self.run, resumed_at), *map(without_anonymous, given)]
         return super().instantiate_trainer(callbacks=callbacks, **ours)
 
-    def save_config(self) -> None:
-        """Write config.yaml: what `fit` needs to do the same again."""
-        assert self.run is not None
-        settings = self.settings
-        trainer = {k: v for k, v in settings.trainer.as_dict().items() if v is not None}
-        del trainer["default_root_dir"]
-        tree = {
-            "seed_everything": settings.seed_everything,
-            "trainer": plain(trainer),
-            "checkpoints": settings.checkpoints.as_dict(),
+    def whole_config(self) -> configs.Tree:
+        """What `fit` needs to do the same again."""
+        return {
+            "seed_everything": self.settings.seed_everything,
+            "trainer": self.given,
+            "checkpoints": self.settings.checkpoints.as_dict(),
             "model": unlinked("model", self.model.record),
             "data": unlinked("data", self.datamodule.record),
         }
-        partial = self.run / f".{runs.CONFIG}.partial"
-        partial.write_text(yaml.safe_dump(tree, sort_keys=False))
-        os.replace(partial, self.run / runs.CONFIG)
 
     # ------------------------------------------------------------------- training
 
@@ -148,7 +146,8 @@ class Fit(CommandLine):
         names = type(self.model).__name__, type(self.datamodule).__name__
         self.say(f"{names[0]} ({size:,} parameters) on {names[1]}{where}")
         if self.run is not None and runs.first_process():
-            self.save_config()
+            text = yaml.safe_dump(self.whole_config(), sort_keys=False)
+            runs.write(self.run / runs.CONFIG, text)
         try:
             self.trainer.fit(**arguments, ckpt_path=self.state)
         except SIGTERMException:

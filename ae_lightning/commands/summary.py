@@ -62,7 +62,7 @@ def headline(checkpoint: dict[str, Any], file: Path) -> str:
     if not figures:
         return f"{file.name}, without a validation"
     kind = "best" if file.name == runs.BEST else "newest"
-    return f"{kind} validation, after epoch {figures['epoch'] + 1:.0f}, step {figures['step']:.0f}"
+    return f"{kind} validation: epoch {figures['epoch']:.0f}, step {figures['step']:.0f}"
 
 
 def places(run: Path, checkpoint: Path) -> dict[str, Path]:

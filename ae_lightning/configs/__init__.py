@@ -61,7 +61,8 @@ def read(name: str) -> Tree:
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         place = f", line {mark.line + 1}" if mark else ""
-        raise UsageError(f"the config {name}{place} is no YAML: {problem or error}.") from None
+        problem = problem or str(error).splitlines()[0]
+        raise UsageError(f"the config {name}{place} is no YAML: {problem}.") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):

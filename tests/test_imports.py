@@ -1,0 +1,130 @@
+"""The direction of imports, and what is not imported until something needs it."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ae_lightning
+
+ROOT = Path(ae_lightning.__file__).parents[1]
+
+# A module imports what stands in its own row, or above; the last rows see everything above them.
+ROWS = (
+    {"errors", "randomness", "distributed", "allocator", "types", "observations"},
+    {"parts", "distributions"},
+    {"runs", "configs", "explain", "recording"},
+    {"posteriors", "priors", "likelihoods", "corruptions", "nn", "geometry"},
+    {"regularizers", "samplers", "metrics"},
+    {"autoencoder"},
+    {"systems"},
+    {"commands", "theory"},
+    {"cli"},
+    {"__main__"},
+)
+BOTTOM = ROWS[0] | ROWS[1]
+SIDE = {  # what stands beside the rows sees only these, and is seen only by commands and theory
+    "datamodules": BOTTOM | {"corruptions"},
+    # A picture knows parts, so as to tell what it suits; the model, by its public methods alone.
+    "callbacks": BOTTOM | ROWS[3] | ROWS[4],
+}
+FOLDERS = {"datamodules": ROOT / "datamodules", "callbacks": ROOT / "callbacks"}
+
+
+def row_of(name: str) -> int:
+    return next(i for i, row in enumerate(ROWS) if name in row)
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The modules of ae_lightning that code imports, anywhere but for type checking."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module is not None:
+            names = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
+            yield from (n for n in names if n.count(".") == 1 or n == node.module)
+        elif isinstance(node, ast.Import):
+            yield from (a.name for a in node.names)
+        yield from imported(node)
+
+
+def parts_of(file: Path) -> set[str]:
+    """The names below ae_lightning that a file imports."""
+    names = [n.split(".") for n in imported(ast.parse(file.read_text()))]
+    return {n[1] for n in names if n[0] == "ae_lightning" and len(n) > 1}
+
+
+def modules() -> list[tuple[str, Path]]:
+    inside = (ROOT / "ae_lightning").rglob("*.py")
+    own = [(f.relative_to(ROOT / "ae_lightning").parts[0].removesuffix(".py"), f) for f in inside]
+    beside = [(name, file) for name, folder in FOLDERS.items() for file in folder.rglob("*.py")]
+    return [(name, file) for name, file in own + beside if name != "__init__"]
+
+
+@pytest.mark.parametrize(("name", "file"), modules(), ids=lambda v: getattr(v, "stem", v))
+def test_imports_point_one_way(name: str, file: Path) -> None:
+    known = set().union(*ROWS) | set(SIDE)
+    names = parts_of(file) & known
+    if name in SIDE:
+        assert names <= SIDE[name] | {name}
+        return
+    assert name in known, f"{file} stands in no row of the design"
+    row = row_of(name)
+    for other in names:
+        if other in SIDE:
+            assert row >= row_of("commands"), f"{name} imports {other}"
+        else:
+            assert row_of(other) <= row, f"{name} imports {other}"
+
+
+def python(code: str) -> str:
+    """Run code in a bare interpreter and return what it prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_front_answers_without_torch() -> None:
+    """P10's reason: help, the list of configs and a wrong name need no torch."""
+    code = """
+import sys
+from ae_lightning.cli import main
+codes = [main(a) for a in ([], ["--help"], ["--version"], ["configs"], ["fti"], ["configs", "-x"])]
+codes.append(main(["fit", "--config"]))
+print(codes, sorted(m for m in ("torch", "lightning", "numpy", "matplotlib") if m in sys.modules))
+"""
+    assert python(code).splitlines()[-1] == "[0, 0, 0, 0, 2, 2, 2] []"
+
+
+def test_the_package_loads_torch_only_when_a_name_is_used() -> None:
+    code = """
+import sys
+import ae_lightning
+assert "torch" not in sys.modules
+ae_lightning.VariationalAutoEncoder
+heavy = ["ae_lightning.datamodules", "ae_lightning.callbacks", "wandb", "sklearn"]
+print([m for m in heavy if m in sys.modules])
+"""
+    assert python(code).splitlines()[-1] == "[]"
+
+
+def test_training_adds_to_lightnings_imports_only_what_it_uses() -> None:
+    code = """
+import sys
+import lightning.pytorch.cli
+before = set(sys.modules)
+import ae_lightning.commands.fit, ae_lightning.commands.evaluate
+heavy = ("wandb", "matplotlib", "sklearn", "torchvision", "PIL", "pandas")
+print([m for m in heavy if m in sys.modules and m not in before])
+"""
+    assert python(code).splitlines()[-1] == "[]"
+
+
+def test_every_public_name_is_there() -> None:
+    assert all(getattr(ae_lightning, name).__name__ == name for name in ae_lightning.__all__)
+    assert set(ae_lightning.__all__) <= set(dir(ae_lightning))
+    with pytest.raises(AttributeError, match="no attribute Variational"):
+        _ = ae_lightning.Variational  # type: ignore[attr-defined]
