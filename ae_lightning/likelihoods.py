@@ -122,6 +122,9 @@ class HeteroscedasticGaussian(Likelihood):
 
     References:
         | What Uncertainties Do We Need in Bayesian Deep Learning? (Kendall and Gal, 2017)
+
+    >>> HeteroscedasticGaussian().features((3, 32, 32))
+    (6, 32, 32)
     """
 
     def __init__(self, sigma: float = 1.0) -> None:
@@ -144,6 +147,11 @@ class Laplace(Likelihood):
 
     Args:
         scale: b, the mean absolute deviation of every element.
+
+    >>> p = Laplace(scale=0.5)
+    >>> p.build((2,))
+    >>> p(torch.zeros(1, 2)).log_prob(torch.ones(2))
+    tensor([-4.])
     """
 
     def __init__(self, scale: float = 1.0) -> None:
@@ -158,6 +166,11 @@ class Bernoulli(Likelihood):
     r"""−log p(x|z) = −Σ x log m + (1 − x) log(1 − m), m = sigmoid(features): cross-entropy.
 
     On grey values in [0, 1] this is no normalised density: see `ContinuousBernoulli`.
+
+    >>> p = Bernoulli()
+    >>> p.build((2,))
+    >>> p(torch.zeros(1, 2)).mean
+    tensor([[0.5000, 0.5000]])
     """
 
     unit_interval = True
@@ -176,6 +189,11 @@ class ContinuousBernoulli(Likelihood):
 
     References:
         | The continuous Bernoulli (Loaiza-Ganem and Cunningham, 2019)
+
+    >>> p = ContinuousBernoulli()
+    >>> p.build((2,))
+    >>> p(torch.tensor([[0.0, 4.0]])).mean
+    tensor([[0.5000, 0.7687]])
     """
 
     unit_interval = True
@@ -195,6 +213,9 @@ class Categorical(Likelihood):
 
     Args:
         levels: L, 256 for images of one byte a channel.
+
+    >>> Categorical().features((3, 32, 32))
+    (768, 32, 32)
     """
 
     unit_interval = True

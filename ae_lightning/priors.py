@@ -58,6 +58,11 @@ class Laplace(Prior):
 
     Args:
         scale: b, the mean absolute value of every code element.
+
+    >>> prior = Laplace(scale=0.5)
+    >>> prior.build(2, (4,), encode=None)
+    >>> prior().log_prob(torch.ones(2))
+    tensor(-4.)
     """
 
     def __init__(self, scale: float = 1.0) -> None:
@@ -94,6 +99,11 @@ class GaussianMixture(Prior):
 
     Args:
         components: how many Gaussians.
+
+    >>> prior = GaussianMixture(components=3)
+    >>> prior.build(2, (4,), encode=None)
+    >>> prior().sample((5,)).shape
+    torch.Size([5, 2])
     """
 
     def __init__(self, components: int = 10) -> None:
