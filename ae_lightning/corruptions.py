@@ -14,10 +14,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ae_lightning.parts import Part, UsageError
-from ae_lightning.randomness import row_seeds, seed_of
+from ae_lightning.randomness import row_seeds
 
 LEVELS: Final = 2**16  # probabilities are exact to 1/LEVELS
-EVALUATION: Final = 1  # keeps this noise apart from other noise keyed on the same example
 
 
 class Corruption(Part, ABC):
@@ -196,7 +195,7 @@ def corrupt_by_index(corruption: Corruption, x: Tensor, seed: int, index: Tensor
     """
     if not corruption.random:
         return corruption(x)  # type: ignore[no-any-return]
-    generator, seeds = Generator(), row_seeds(seed_of(seed, EVALUATION), index)
+    generator, seeds = Generator(), row_seeds(seed, index)
     here = x.cpu()
     rows = [corruption(here[b : b + 1], generator.manual_seed(s)) for b, s in enumerate(seeds)]
     return torch.cat(rows).to(x.device)

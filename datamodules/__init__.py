@@ -4,13 +4,14 @@ from .arrays import NumpyFile
 from .base import PairDataModule
 from .binarise import Binarise, Dynamic, Threshold
 from .cifar10 import CIFAR10
+from .curves import Parametrised, Ring, Spiral, SwissRoll
 from .digits import Digits
 from .downloaded import Downloaded
 from .folder import ImageFolder
 from .manifold import Manifold
 from .mnist import MNIST, FashionMNIST
 from .sprites import Sprites
-from .toys import MixtureOfGaussians, Ring, Spiral, SwissRoll, Toy
+from .toys import MixtureOfGaussians, Toy
 
 __all__ = [
     "CIFAR10",
@@ -25,6 +26,7 @@ __all__ = [
     "MixtureOfGaussians",
     "NumpyFile",
     "PairDataModule",
+    "Parametrised",
     "Ring",
     "Spiral",
     "Sprites",

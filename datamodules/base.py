@@ -148,7 +148,7 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         return Loader(batches, draws, self._finish)
 
     def teardown(self, stage: str) -> None:
-        for batches in self._open:
+        for batches in list(self._open):
             batches.release()
 
     def on_exception(self, exception: BaseException) -> None:

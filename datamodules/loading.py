@@ -40,7 +40,8 @@ class Batch:
         return Batch(f(self.x), f(self.y), f(self.index), self.key)
 
     def to(self, device: torch.device) -> Batch:
-        return self._each(lambda t: t.to(device, non_blocking=True))
+        # Only copies to a GPU may go on in the background: others would be read too early.
+        return self._each(lambda t: t.to(device, non_blocking=device.type == "cuda"))
 
     def pin_memory(self) -> Batch:
         return self._each(Tensor.pin_memory)
@@ -107,7 +108,7 @@ class Arrays(Examples):
         return len(self.x)
 
     def __getitem__(self, draw: Draw) -> Batch:
-        rows = draw.rows.to(self.x.device, non_blocking=True)
+        rows = draw.rows.to(self.x.device, non_blocking=self.x.is_cuda)
         # index_select copies whole rows, a tenth of the time of indexing element by element.
         return Batch(self.x.index_select(0, rows), self.y.index_select(0, rows), rows, draw.key)
 

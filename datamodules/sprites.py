@@ -13,8 +13,8 @@ from ae_lightning.parts import UsageError, nearest
 from ae_lightning.randomness import generator_of
 
 from .base import PairDataModule, at_least
+from .curves import differentials
 from .loading import Arrays, Examples
-from .toys import differentials
 
 SIDE: Final = 32  # pixels
 SOFTNESS: Final = 0.5  # pixels over which an edge fades

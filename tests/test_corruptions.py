@@ -20,7 +20,6 @@ from ae_lightning.corruptions import (
     corrupt_by_index,
     random_int16,
 )
-from ae_lightning.distributions import sample_by_index
 from ae_lightning.parts import UsageError, rebuild
 
 Z = 4.5  # standard errors, as theory's checks allow
@@ -172,13 +171,6 @@ class TestEvery:
         g = Generator().manual_seed(0)
         expected = corruption(images(), g)
         assert torch.equal(rebuild(corruption.record)(images(), g.manual_seed(0)), expected)
-
-
-def test_evaluation_noise_on_x_is_not_that_on_z():
-    x, index = torch.zeros(3, 4), torch.arange(3)
-    on_x = corrupt_by_index(GaussianNoise(1.0), x, 0, index)
-    q = torch.distributions.Independent(torch.distributions.Normal(x, 1.0), 1)
-    assert not torch.isclose(on_x, sample_by_index(q, 1, 0, index)[0]).any()
 
 
 @pytest.mark.parametrize(

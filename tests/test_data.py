@@ -21,13 +21,14 @@ from ae_lightning.datamodules import (
     SwissRoll,
     loading,
 )
-from ae_lightning.datamodules.loading import EvaluationDraws, TrainingDraws
+from ae_lightning.datamodules.loading import Arrays, EvaluationDraws, TrainingDraws
 from test_data_files import write_images
 from torch import nn
 
 from ae_lightning import datamodules
 from ae_lightning.corruptions import Clean, GaussianNoise, Masking
 from ae_lightning.parts import UsageError, rebuild
+from ae_lightning.randomness import seed_of
 from ae_lightning.types import Pair
 
 Make = Callable[..., PairDataModule]
@@ -177,32 +178,34 @@ def watched(data: PairDataModule, **options: object) -> Watch:
     module = Watch()
     trainer = L.Trainer(
         max_epochs=3,
-        accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        **options,
+        **{"accelerator": "cpu", **options},
     )
     trainer.fit(module, datamodule=data)
     return module
 
 
-def test_training_noise_and_order_are_fresh_in_each_epoch_and_evaluation_noise_is_fixed():
+def test_the_order_is_fresh_in_each_epoch_and_evaluation_is_fixed():
     module = watched(Digits(corruption=GaussianNoise(0.3)))
-    epochs = [joined(pairs) for pairs in module.trained]
-    noise = []
-    for epoch in epochs:
-        in_order = epoch.index.argsort()
-        assert (epoch.index[in_order][1:] > epoch.index[in_order][:-1]).all()
-        noise.append((epoch.x_tilde - epoch.x)[epoch.index == epochs[0].index[0]])
-    assert not torch.equal(epochs[0].index, epochs[1].index)
-    drawn = [n for n in noise if len(n)]
-    assert len(drawn) >= 2  # the example may be among the last few of an epoch
-    assert not torch.allclose(drawn[0], drawn[1])
+    first, second, _ = (joined(pairs).index for pairs in module.trained)
+    assert not torch.equal(first, second)
     one, other, _ = (joined(pairs) for pairs in module.validated)
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_training_noise_is_fresh_at_every_draw_and_not_that_of_the_model():
+    module = watched(Digits(corruption=GaussianNoise(1.0)))
+    noise = [pair.x_tilde - pair.x for pairs in module.trained for pair in pairs]
+    first = torch.stack(noise)[:, 0]  # of each batch in each epoch
+    torch.manual_seed(seed_of(0, 0, 0, 0))
+    of_the_model = torch.randn(noise[0].shape)[:1]
+    correlation = torch.corrcoef(torch.cat([first, of_the_model]).flatten(1))
+    assert (correlation - torch.eye(len(correlation))).abs().max() < 0.8
+    assert len(first) > 20
 
 
 def test_a_model_in_double_precision_is_given_doubles():
@@ -220,7 +223,13 @@ def test_a_clean_pair_stays_one_tensor_through_the_trainer(corruption):
 
 def test_a_checkpoint_rebuilds_its_data(tmp_path):
     data = Digits(corruption=Masking(0.2), batch_size=50)
-    trainer = L.Trainer(max_steps=1, accelerator="cpu", logger=False, enable_progress_bar=False)
+    trainer = L.Trainer(
+        max_steps=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
     trainer.fit(Watch(), datamodule=data)
     trainer.save_checkpoint(tmp_path / "a.ckpt")
     checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
@@ -295,6 +304,42 @@ def test_too_few_examples_for_the_processes(on_rank):
     for draws in (TrainingDraws(3, 8, 0, begin), EvaluationDraws(3, 8)):
         with pytest.raises(UsageError, match=r"^3 .*examples cannot be shared by 4 processes"):
             len(draws)
+
+
+# ------------------------------------------------------------------------------------- GPU
+
+
+def test_a_set_larger_than_half_of_the_gpu_stays_where_it_is(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (19, 1000))
+    examples = Arrays(torch.zeros(10, dtype=torch.uint8), torch.zeros(10))
+    assert examples.near(torch.device("cuda")) is examples
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_gpu_gets_the_pairs_that_a_cpu_gets(fits, monkeypatch):
+    if not fits:
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 1000))
+
+    def data() -> Digits:
+        return Digits(corruption=Masking(0.3))
+
+    there, here = data(), data()
+    module = watched(there, accelerator="gpu", devices=1)
+    assert there.sets["train"].x.is_cuda == fits
+    expected = watched(here)
+    for one, other in zip(module.validated[0], expected.validated[0], strict=True):
+        assert one.x.is_cuda
+        assert all(torch.equal(a.cpu(), b) for a, b in zip(one, other, strict=True))
+    for one, other in zip(module.trained[1], expected.trained[1], strict=True):
+        assert torch.equal(one.index.cpu(), other.index)
+        assert torch.equal(one.x.cpu(), other.x)
+        dropped = (one.x_tilde != one.x).sum() / (one.x != 0).sum()
+        assert abs(dropped.item() - 0.3) < 0.05
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(there.pairs("val", [3]), here.pairs("val", [3]), strict=True)
+    )
 
 
 # ----------------------------------------------------------------------------- what is wrong
