@@ -14,15 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import vjp, vmap
 
-from ae_lightning.nn import Activation, UnitVariance
+from ae_lightning.nn import ROWS, UnitVariance, slope
 from ae_lightning.parts import UsageError
 
 if TYPE_CHECKING:
     from ae_lightning.autoencoder import AutoEncoder
 
 Map = Callable[[Tensor], Tensor]
-
-ROWS = 2**14  # rows of Jacobians, over the batch, that an exact norm holds in memory at once
 
 
 @contextmanager
@@ -97,8 +95,8 @@ def squared_jacobian(model: AutoEncoder, x: Tensor, features: Tensor | None = No
         features = encoder(x) if features is None else features
         rows = encoder.squared_gradients(x, features, model.latent)  # (B, K)
         if activation is not None:
-            slope = _pull_back(activation, features, torch.ones_like(features)[None])[0]
-            rows = slope.square() * rows
+            with fixed_statistics(activation):
+                rows = slope(activation, features).square() * rows
         return rows.sum(1)
     J = jacobian(model.code, x, chunk=max(1, ROWS // len(x)))
     return J.square().flatten(1).sum(1)
@@ -116,14 +114,14 @@ def code_projections(
     if not encoder.explicit:
         return vector_jacobian(model.code, x, u).flatten(2)
     features = encoder(x) if features is None else features
-    v = u if activation is None else _pull_back(activation, features, u)
+    v = u
+    if activation is not None:
+        with fixed_statistics(activation):
+            if activation.elementwise:
+                v = u * slope(activation, features)
+            else:
+                v = vector_jacobian(activation, features, u)
     return encoder.pull_back(x, features, v)
-
-
-def _pull_back(activation: Activation, features: Tensor, u: Tensor) -> Tensor:
-    with fixed_statistics(activation):
-        pullback = vjp(activation, features)[1]
-    return vmap(lambda v: pullback(v)[0])(u)  # type: ignore[no-any-return]
 
 
 def squared_reconstruction_jacobian(model: AutoEncoder, x: Tensor) -> Tensor:
@@ -148,7 +146,8 @@ def spectrum(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
     >>> spectrum(lambda x: x * torch.tensor([1.0, 3.0]), torch.zeros(1, 2))
     tensor([[3., 1.]])
     """
-    return torch.linalg.svdvals(jacobian(f, x, chunk).flatten(2))
+    values: Tensor = torch.linalg.svdvals(jacobian(f, x, chunk).flatten(2))
+    return values
 
 
 def tangents(

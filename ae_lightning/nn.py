@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -18,6 +18,8 @@ from ae_lightning.parts import Part, UsageError, nearest
 
 Shape = Sequence[int]
 
+ROWS = 2**14  # rows of Jacobians, over the batch, that an exact norm holds in memory at once
+
 
 def activation_of(name: str) -> nn.Module:
     """Build an activation of torch.nn by its name.
@@ -25,13 +27,38 @@ def activation_of(name: str) -> nn.Module:
     >>> activation_of("SiLU")
     SiLU()
     """
-    known = {n: getattr(nn, n) for n in nn.modules.activation.__all__}
+    mixing = {"GLU", "MultiheadAttention", "Softmax", "Softmax2d", "Softmin", "LogSoftmax"}
+    known = {n: getattr(nn, n) for n in nn.modules.activation.__all__ if n not in mixing}
     if name not in known:
-        raise UsageError(f"activation {name} is not one of torch.nn's: {nearest(name, known)}")
+        raise UsageError(
+            f"activation {name} is not an elementwise one of torch.nn's: {nearest(name, known)}"
+        )
     try:
         return known[name]()  # type: ignore[no-any-return]
     except TypeError:
         raise UsageError(f"activation {name} needs arguments: choose an elementwise one.") from None
+
+
+def slope(a: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
+    """a'(u) of an elementwise map, differentiable where gradients are enabled.
+
+    >>> slope(torch.square, torch.tensor([1.0, 3.0])).detach()
+    tensor([2., 6.])
+    """
+    tracked = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.enable_grad():
+        # As a tensor of its own, u is told from what a may have learned of it before.
+        u = u.view_as(u) if u.requires_grad else u.clone().requires_grad_()
+        h = a(u)
+        return torch.autograd.grad(h, u, torch.ones_like(h), create_graph=tracked)[0]
+
+
+def hidden_of(network: Network, x: Tensor, features: Tensor) -> list[Tensor]:
+    """What came before each activation, on the way from x to the network's output `features`."""
+    if not hasattr(features, "hidden"):
+        with torch.enable_grad():
+            features = network(x)
+    return features.hidden  # type: ignore[attr-defined, no-any-return]
 
 
 class Network(Part, ABC):
@@ -48,20 +75,22 @@ class Network(Part, ABC):
 
     @property
     def explicit(self) -> bool:
-        """Whether `squared_gradients` and `pull_back` are there, as cheaper than autograd's."""
+        """Whether `pull_back` is there, as cheaper than autograd's."""
         return False
 
-    def squared_gradients(self, x: Tensor, features: Tensor, rows: int) -> Tensor:
-        """‖∂u_j/∂x‖² of the first `rows` outputs u_j: (B, rows).
+    def pull_back(self, x: Tensor, features: Tensor, v: Tensor) -> Tensor:
+        """vᵀ ∂u/∂x for n vectors v on the first K outputs u: (n, B, K) -> (n, B, D).
 
         Args:
             features: this network's output at x, which may know more of how it came about.
         """
         raise NotImplementedError
 
-    def pull_back(self, x: Tensor, features: Tensor, v: Tensor) -> Tensor:
-        """vᵀ ∂u/∂x for n vectors v on the first K outputs u: (n, B, K) -> (n, B, D)."""
-        raise NotImplementedError
+    def squared_gradients(self, x: Tensor, features: Tensor, rows: int) -> Tensor:
+        """‖∂u_j/∂x‖² of the first `rows` outputs u_j: (B, rows)."""
+        basis = torch.eye(rows, dtype=x.dtype, device=x.device)[:, None].expand(-1, len(x), -1)
+        chunks = basis.split(max(1, ROWS // len(x)))
+        return torch.cat([self.pull_back(x, features, v).square().sum(2) for v in chunks]).T
 
     def atoms(self) -> Tensor:
         """The first weight matrix (H, K), whose columns a code combines."""
@@ -137,11 +166,14 @@ class MLP(Network):
                 first.weight.copy_(W.T)
 
     def forward(self, x: Tensor) -> Tensor:
+        *layers, last = self.layers
         hidden, h = [], x.flatten(1) - self.mean
-        for layer in self.layers[:-1]:
+        for layer in layers:
             hidden.append(layer(h))
-            h = F.dropout(self.activation(hidden[-1]), self.dropout, self.training)
-        features: Tensor = self.layers[-1](h).unflatten(1, self.outputs)
+            h = self.activation(hidden[-1])
+            if self.dropout:
+                h = F.dropout(h, self.dropout, self.training)
+        features: Tensor = last(h).unflatten(1, self.outputs)
         if torch.is_grad_enabled():
             # The graph holds them anyway, and a Jacobian's penalty need not compute them again.
             features.hidden = hidden  # type: ignore[attr-defined]
@@ -166,29 +198,17 @@ class MLP(Network):
         A = self.layers[-1].weight.flatten(1)[:rows]  # (rows, H)
         if len(self.layers) == 1:
             return A.square().sum(1).expand(len(x), rows)  # type: ignore[no-any-return]
-        *slopes, last = self._slopes(x, features)
+        *slopes, last = [slope(self.activation, u) for u in hidden_of(self, x, features)]
         A = A * last[:, None]  # (B, rows, H)
-        for layer, slope in zip(self.layers[-2:0:-1], reversed(slopes), strict=True):
-            A = (A @ layer.weight) * slope[:, None]
+        for layer, D in zip(self.layers[-2:0:-1], reversed(slopes), strict=True):
+            A = (A @ layer.weight) * D[:, None]
         return RowNorms.apply(A, self.layers[0].weight)  # type: ignore[no-any-return]
 
     def pull_back(self, x: Tensor, features: Tensor, v: Tensor) -> Tensor:
         v = v @ self.layers[-1].weight[: v.shape[-1]]
-        slopes = reversed(self._slopes(x, features))
-        for layer, slope in zip(self.layers[-2::-1], slopes, strict=True):
-            v = (v * slope) @ layer.weight
+        for layer, u in zip(self.layers[-2::-1], hidden_of(self, x, features)[::-1], strict=True):
+            v = (v * slope(self.activation, u)) @ layer.weight
         return v
-
-    def _slopes(self, x: Tensor, features: Tensor) -> list[Tensor]:
-        """a'(u) at every hidden layer's u, differentiable."""
-        if not hasattr(features, "hidden"):
-            with torch.enable_grad():
-                features = self(x)
-        slopes = []
-        for u in features.hidden:  # type: ignore[attr-defined]
-            pullback = torch.func.vjp(self.activation, u)[1]
-            slopes.append(pullback(torch.ones_like(u))[0])
-        return slopes
 
 
 class RowNorms(torch.autograd.Function):
@@ -360,7 +380,29 @@ class ConvEncoder(Network):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)  # type: ignore[no-any-return]
+        if not torch.is_grad_enabled():
+            return self.layers(x)  # type: ignore[no-any-return]
+        outputs = [x]
+        for layer in self.layers:
+            outputs.append(layer(outputs[-1]))
+        features = outputs[-1]
+        *convolutions, _, hidden, _, _ = outputs[1:]
+        features.hidden = [*convolutions[::2], hidden]  # type: ignore[attr-defined]
+        return features
+
+    @property
+    def explicit(self) -> bool:
+        return True
+
+    def pull_back(self, x: Tensor, features: Tensor, v: Tensor) -> Tensor:
+        *maps, u = hidden_of(self, x, features)
+        *convolutional, _, hidden, activation, last = self.layers
+        v = (v @ last.weight[: v.shape[-1]] * slope(activation, u)) @ hidden.weight
+        v = v.unflatten(2, maps[-1].shape[1:] if maps else x.shape[1:])
+        for convolution, u in zip(convolutional[-2::-2], reversed(maps), strict=True):
+            v = (v * slope(activation, u)).flatten(0, 1)
+            v = F.conv_transpose2d(v, convolution.weight, None, 2, 1).unflatten(0, (-1, len(x)))
+        return v.flatten(2)
 
 
 class ConvDecoder(Network):

@@ -186,12 +186,13 @@ def test_row_norms_has_the_right_gradient() -> None:
     assert torch.autograd.gradgradcheck(RowNorms.apply, (A, W))
 
 
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("posterior", POSTERIORS)
 @pytest.mark.parametrize("encoder", ["two_hidden", "conv"])
-def test_norms_are_the_same_without_gradients(encoder, posterior) -> None:
+def test_norms_are_the_same_without_gradients(encoder, posterior, off) -> None:
     model, x = model_of(ENCODERS[encoder](), POSTERIORS[posterior]()).eval(), points()
     expected = [squared_jacobian(model, x), squared_reconstruction_jacobian(model, x)]
-    with torch.no_grad():
+    with off():
         features = pass_of(model, x).features
         values = [squared_jacobian(model, x, features), squared_reconstruction_jacobian(model, x)]
     for value, other in zip(values, expected, strict=True):

@@ -127,7 +127,8 @@ def test_dropout_acts_in_training_only() -> None:
     ("make", "said"),
     [
         (lambda: MLP(activation="GELUE"), "did you mean GELU"),
-        (lambda: MLP(activation="MultiheadAttention"), "needs arguments"),
+        (lambda: MLP(activation="Softmax"), "Softmax is not an elementwise one"),
+        (lambda: MLP(activation="Threshold"), "needs arguments"),
         (lambda: MLP(widths=[0]), "at least one unit"),
         (lambda: MLP(dropout=1.0), "dropout is 1.0"),
         (lambda: TopK(9).build(4), "expected 1 to 4"),
