@@ -89,13 +89,13 @@ def usage() -> str:
 
 def run(command: str, args: list[str]) -> None:
     """Load what a command needs, and run it."""
+    # A user's own parts lie here; appended, so that the installed package wins over them.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     if command in PLAIN:
         function = getattr(import_module(f"ae_lightning.commands.{command}"), command)
         return call(function, args)
     own, flags = settled(command, args)
-    # Appended, so that the installed package wins over a file of the same name.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     from ae_lightning.commands.evaluate import Evaluate
     from ae_lightning.commands.fit import Fit
 
@@ -141,7 +141,7 @@ def call(function: Callable[..., None], args: list[str]) -> None:
     signature = getfullargspec(function)
     if signature.varargs:
         parser.add_argument(signature.varargs, nargs="*", type=str, default=[])
-    given = parser.instantiate_classes(parser.parse_args(args))
+    given = parser.parse_args(args)
     several = given[signature.varargs] if signature.varargs else ()
     named = {name: given[name] for name in signature.kwonlyargs}
     function(*(given[name] for name in signature.args), *several, **named)

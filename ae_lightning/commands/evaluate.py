@@ -29,12 +29,9 @@ class Evaluate(CommandLine):
     """
 
     def __init__(self, command: str, own: Namespace, flags: list[str]) -> None:
-        if (own.run is None) == (own.ckpt_path is None):
-            names = [f.partition("=")[0] for f in flags if f.startswith("--")]
-            wrong = [n for n in names if get_close_matches(n, ["--ckpt_path", "--run"])]
-            hint = f"; {wrong[0]} is no option" if wrong else ""
-            raise UsageError(f"{command} needs one of --ckpt_path FILE and --run DIR{hint}.")
-        self.file: Path = own.ckpt_path or runs.best_checkpoint(own.run)
+        if {"-h", "--help"} & set(flags):  # which needs no checkpoint
+            super().__init__(command, {}, flags, own)
+        self.file = chosen(command, own, flags)
         self.checkpoint = read_checkpoint(self.file)
         self.recorded = recorded(self.checkpoint)
         base = {key: unlinked(key, record) for key, record in self.recorded.items()}
@@ -96,3 +93,18 @@ class Evaluate(CommandLine):
         for name, value in figures.items():
             if "/rate_" not in name:
                 print(f"  {name:20} {value:.6g}")
+
+
+def chosen(command: str, own: Namespace, flags: list[str]) -> Path:
+    """The checkpoint that the options name.
+
+    Raises:
+        UsageError: where they name none, or two.
+    """
+    if (own.run is None) == (own.ckpt_path is None):
+        names = [f.partition("=")[0] for f in flags if f.startswith("--")]
+        wrong = [n for n in names if get_close_matches(n, ["--ckpt_path", "--run"])]
+        hint = f"; {wrong[0]} is no option" if wrong else ""
+        raise UsageError(f"{command} needs one of --ckpt_path FILE and --run DIR{hint}.")
+    file: Path = own.ckpt_path or runs.best_checkpoint(own.run)
+    return file

@@ -36,7 +36,7 @@ class Bookkeeping(Callback):
             return
         batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
         limit = trainer.limit_train_batches
-        batches = limit if isinstance(limit, int) else int(batches * (limit or 1))
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * (limit or 1))
         trainer.log_every_n_steps = max(1, min(LOG_INTERVAL, batches))  # type: ignore[attr-defined]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -115,7 +115,7 @@ class Fit(CommandLine):
 
     def instantiate_trainer(self, **ours: Any) -> Trainer:
         if self.run is None:
-            return super().instantiate_trainer(**ours)
+            return super().instantiate_trainer(logger=False)
         trainer = self._get(self.config_init, "trainer")
         callbacks: list[Callback] = [Bookkeeping(self.whole_config(), trainer.log_every_n_steps)]
         if not any(isinstance(c, Reconstructions) for c in listed(trainer.callbacks)):
