@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from ae_lightning.allocator import keep_freed_memory
+from ae_lightning.allocator import keep_freed_memory, skip_driver_search
 from ae_lightning.distributed import gather, rank_and_world
 from ae_lightning.distributions import sample_by_index
 from ae_lightning.likelihoods import Likelihood
@@ -183,7 +183,7 @@ class AutoEncoder(Recorded, LightningModule):
     def penalised(self, bound: dict[str, Tensor], out: ForwardPass) -> dict[str, Tensor]:
         """Add up a bound's terms and the weighted penalties to the loss, keeping each raw."""
         terms = dict(bound)
-        loss = torch.stack(list(bound.values())).sum()
+        loss = reduce(torch.add, bound.values())
         for name, weight in self.weights().items():
             if weight != 0:
                 terms[name] = self.regularizers[name](self, out).mean()
@@ -216,6 +216,7 @@ class AutoEncoder(Recorded, LightningModule):
         self._log_every_n_steps = max(1, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
         if self.device.type == "cpu":
             keep_freed_memory()
+            skip_driver_search()
         self.clock = self._now()
 
     def setup(self, stage: str) -> None:
@@ -234,9 +235,9 @@ class AutoEncoder(Recorded, LightningModule):
 
     def on_train_batch_start(self, batch: Pair, batch_idx: int) -> None:
         rank, _ = rank_and_world()
-        reseed(seed_of(self.seed, self.current_epoch, batch_idx, rank), self.device)
         self.clock = self._now()
-        if self.global_step == 0:
+        reseed(seed_of(self.seed, self.clock.epoch, batch_idx, rank), self.device)
+        if self.clock.step == 0:
             pair = self._checked(batch)
             if self.needs_corruption and torch.equal(pair.x_tilde, pair.x):
                 raise UsageError(
@@ -259,7 +260,7 @@ class AutoEncoder(Recorded, LightningModule):
         out = self.propagate(batch)
         terms = self.objective(out)
         # A call of self.log costs as much as a twentieth of a small model's step.
-        if (self.global_step + 1) % self._log_every_n_steps == 0:
+        if (self.clock.step + 1) % self._log_every_n_steps == 0:
             self._log_terms(terms, out)
         return terms["loss"]
 

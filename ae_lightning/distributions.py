@@ -13,6 +13,7 @@ from torch.distributions import (
     Normal,
     constraints,
     kl_divergence,
+    register_kl,
 )
 
 from ae_lightning.parts import UsageError
@@ -52,6 +53,15 @@ class Dirac(Distribution):
         raise UsageError(
             "a Dirac posterior has no density: use a stochastic one, such as DiagonalGaussian."
         )
+
+
+class UnitNormal(Normal):
+    """N(0, 1) in every dimension, whose divergences take half the operations of any Normal's."""
+
+
+@register_kl(Normal, UnitNormal)  # type: ignore[untyped-decorator]
+def _(q: Normal, p: UnitNormal) -> Tensor:
+    return (q.loc.square() + q.scale.square() - 1) / 2 - q.scale.log()
 
 
 LOCATION_SCALE = (Normal, Laplace)  # exactly these: a subclass may be μ + σ·ε no more

@@ -49,7 +49,7 @@ class StandardNormal(Prior):
         self.register_buffer("loc", torch.zeros(latent), persistent=False)
 
     def forward(self) -> Distribution:
-        p = td.Normal(self.loc, torch.ones_like(self.loc), validate_args=False)
+        p = distributions.UnitNormal(self.loc, torch.ones_like(self.loc), validate_args=False)
         return Independent(p, 1, validate_args=False)
 
 
