@@ -24,8 +24,8 @@ lint: install  ## check style and types
 test: lint  ## check style and types, and run doctests and tests
 	$(BIN)/python -m pytest
 
-bench: install  ## print the ratios of training speed, each with its spread
-	$(BIN)/python tests/bench.py
+bench: install  ## print the ratios of training speed, each with its spread; ONLY="P1 P2" runs some
+	PYTHONPATH=tests $(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
 clean:  ## remove what the targets made, but for runs and data
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache *.egg-info

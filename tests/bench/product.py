@@ -1,0 +1,128 @@
+"""`ae-lightning fit`, as shipped and laid bare, in this process or its own."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import yaml
+
+from .clock import seconds
+
+TESTS = Path(__file__).resolve().parents[1]
+BERNOULLI = {"likelihood": {"class_path": "ae_lightning.likelihoods.Bernoulli"}}
+CONV = {
+    "encoder": {"class_path": "ae_lightning.nn.ConvEncoder"},
+    "decoder": {"class_path": "ae_lightning.nn.ConvDecoder"},
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A variational autoencoder on MNIST's training set, for so many steps."""
+
+    conv: bool
+    batch: int
+    steps: int
+
+    @property
+    def name(self) -> str:
+        return f"{'conv' if self.conv else 'mlp'} {self.batch}"
+
+
+MLP_128, MLP_512 = Setting(False, 128, 429), Setting(False, 512, 107)
+CONV_128, CONV_512 = Setting(True, 128, 150), Setting(True, 512, 50)
+
+BARE = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+
+
+def config(setting: Setting, root: Path, clock: Path, **trainer: Any) -> dict[str, Any]:
+    """What is added to the shipped configs `vae` and `mnist`."""
+    return {
+        "trainer": {
+            "max_epochs": 1,
+            "accelerator": "cpu",
+            "limit_train_batches": setting.steps,
+            "callbacks": [{"class_path": "bench.clock.Clock", "init_args": {"path": str(clock)}}],
+            **trainer,
+        },
+        "model": {"init_args": BERNOULLI | (CONV if setting.conv else {})},
+        "data": {"init_args": {"root": str(root), "batch_size": setting.batch}},
+    }
+
+
+@contextmanager
+def command(setting: Setting, root: Path, **trainer: Any) -> Iterator[tuple[list[str], Path]]:
+    """The arguments of `ae-lightning`, and the file that the seconds a step are written to."""
+    with tempfile.TemporaryDirectory() as folder:
+        clock, file = Path(folder, "clock"), Path(folder, "bench.yaml")
+        file.write_text(yaml.safe_dump(config(setting, root, clock, **trainer)))
+        configs = [a for c in ("vae", "mnist", str(file)) for a in ("--config", c)]
+        yield ["fit", *configs, "--run", str(Path(folder, "run"))], clock
+
+
+@contextmanager
+def terminal() -> Iterator[int]:
+    """A pseudo-terminal to write to, read by nobody, so that progress bars are drawn."""
+    reader, writer = pty.openpty()
+
+    def drain() -> None:
+        try:
+            while os.read(reader, 65536):
+                pass
+        except OSError:  # the other end is closed
+            pass
+
+    thread = Thread(target=drain, daemon=True)
+    thread.start()
+    try:
+        yield writer
+    finally:
+        os.close(writer)
+        thread.join()
+        os.close(reader)
+
+
+def fit(setting: Setting, root: Path, **trainer: Any) -> float:
+    """Train in this process; return the seconds a step."""
+    from ae_lightning.cli import main
+
+    with command(setting, root, **trainer) as (arguments, clock), terminal() as tty:
+        with open(tty, "w", closefd=False) as out, redirect_stdout(out):
+            code = main(arguments)
+        if code:
+            raise RuntimeError(f"ae-lightning {' '.join(arguments)} ended with {code}")
+        return seconds(clock)
+
+
+def fit_apart(setting: Setting, root: Path, environment: Mapping[str, str]) -> float:
+    """Train in a process of its own, with these changes to the environment."""
+    with command(setting, root) as (arguments, clock), terminal() as tty:
+        run_apart(["-m", "ae_lightning", *arguments], environment, tty)
+        return seconds(clock)
+
+
+def run_apart(
+    arguments: list[str],
+    environment: Mapping[str, str] = os.environ,
+    stdout: int = subprocess.PIPE,
+    python: str = sys.executable,
+    may_fail: bool = False,
+) -> str:
+    """Run Python in a process of its own, and return what it printed."""
+    env = {**os.environ, "PYTHONPATH": str(TESTS), **environment}
+    done = subprocess.run(
+        [python, *arguments], env=env, stdout=stdout, stderr=subprocess.PIPE, text=True
+    )
+    if done.returncode and not may_fail:
+        raise RuntimeError(f"python {' '.join(arguments)} failed: {done.stderr[-2000:]}")
+    return done.stdout or ""

@@ -1,0 +1,127 @@
+"""P1 to P6: whole training runs against other ways of writing them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+from . import hand
+from .data import images, mnist_root
+from .measure import Case, Goal, alternate
+from .product import BARE, CONV_128, CONV_512, MLP_128, MLP_512, Setting, fit, fit_apart, run_apart
+
+PYTHAE = "AE_BENCH_PYTHAE"  # names a Python that has pythae, where it has an environment of its own
+
+
+def against_hand(
+    goal: float, settings: Iterable[Setting], root: Path, **trainer: object
+) -> list[Case]:
+    """Speed of `fit` over the speed of the hand loop: seconds a step, inverted."""
+    from ae_lightning.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    x = images(root)
+    cases = []
+    for setting in settings:
+        rounds = alternate(
+            {
+                "hand": lambda s=setting: hand.train(x, s.conv, s.batch, s.steps),
+                "fit": lambda s=setting: fit(s, root, **trainer),
+            }
+        )
+        cases.append(Case(setting.name, rounds.ratios("hand", "fit"), goal, noise=rounds.foreign))
+    return cases
+
+
+def p1() -> Goal:
+    """P1: `fit` as the command line ships it, against the hand loop, MLP, batch 128.
+
+    Seconds a training step of `ae-lightning fit --config vae --config mnist` on a terminal, with
+    its callbacks, metrics file, checkpoints and progress bar: from on_train_epoch_start to
+    on_train_epoch_end, less validation (see `clock`), over one epoch. Against the seconds a step
+    of `hand.train`: the same networks and objective, uint8 images in memory, index_select, fused
+    Adam, over equally many batches, in the same process under the same allocator settings.
+    """
+    with mnist_root() as root:
+        return Goal("P1", "fit as shipped / hand loop", against_hand(0.85, [MLP_128], root))
+
+
+def p2() -> Goal:
+    """P2: the same without metrics file, checkpoints and progress bar."""
+    with mnist_root() as root:
+        return Goal("P2", "fit laid bare / hand loop", against_hand(0.93, [MLP_128], root, **BARE))
+
+
+def p3() -> Goal:
+    """P3: P1 in three other settings."""
+    with mnist_root() as root:
+        cases = against_hand(0.95, [MLP_512, CONV_128, CONV_512], root)
+        return Goal("P3", "fit as shipped / hand loop", cases)
+
+
+def p4() -> Goal:
+    """P4: `fit` as shipped in a process of its own, against the same with the default allocator."""
+    with mnist_root() as root:
+        rounds = alternate(
+            {
+                "shipped": lambda: fit_apart(CONV_128, root, {}),
+                "default": lambda: fit_apart(CONV_128, root, {"AE_ALLOCATOR": "default"}),
+            }
+        )
+        case = Case(CONV_128.name, rounds.ratios("default", "shipped"), 1.4, noise=rounds.foreign)
+        return Goal("P4", "fit as shipped / default allocator", [case])
+
+
+def elsewhere(
+    module: str, setting: Setting, root: Path, *more: str, python: str = sys.executable
+) -> float:
+    """Seconds a step of a script that trains in a process of its own."""
+    words = ["conv" if setting.conv else "mlp", str(setting.batch), str(setting.steps), str(root)]
+    out = run_apart(["-m", f"bench.{module}", *words, *more], python=python)
+    return float(out.rpartition("seconds a step:")[2])
+
+
+def p5() -> Goal:
+    """P5: `fit` as shipped against what a typical user writes, each in a process of its own."""
+    with mnist_root() as root:
+        cases = []
+        for setting, goal in ((MLP_128, 3.0), (CONV_128, 1.5)):
+            rounds = alternate(
+                {
+                    "fit": lambda s=setting: fit_apart(s, root, {}),
+                    "typical": lambda s=setting: elsewhere("typical", s, root),
+                }
+            )
+            ratios = rounds.ratios("typical", "fit")
+            cases.append(Case(setting.name, ratios, goal, noise=rounds.foreign))
+        return Goal("P5", "fit as shipped / a typical user's", cases)
+
+
+def p6() -> Goal:
+    """P6: `fit` as shipped against pythae's trainer, as it comes and with its Adam fused."""
+    title = "fit as shipped / pythae"
+    if (python := os.environ.get(PYTHAE)) is None:
+        if find_spec("pythae") is None:
+            return Goal("P6", title, skipped=f"pythae is not here, nor does {PYTHAE} name a Python")
+        python = sys.executable
+    with mnist_root() as root:
+        cases = []
+        for setting in (MLP_128, CONV_128):
+            rounds = alternate(
+                {
+                    "fit": lambda s=setting: fit_apart(s, root, {}),
+                    "pythae": lambda s=setting: elsewhere("rival", s, root, python=python),
+                    "fused": lambda s=setting: elsewhere("rival", s, root, "fused", python=python),
+                }
+            )
+            for other, goal in (("pythae", 1.6), ("fused", 1.2)):
+                name = setting.name + (", its Adam fused" if other == "fused" else "")
+                ratios = rounds.ratios(other, "fit")
+                cases.append(Case(name, ratios, goal, noise=rounds.foreign))
+        return Goal("P6", title, cases)
+
+
+GOALS: dict[str, Callable[[], Goal]] = {"P1": p1, "P2": p2, "P3": p3, "P4": p4, "P5": p5, "P6": p6}
