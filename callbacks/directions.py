@@ -131,7 +131,7 @@ def principal_angles(learned: Tensor, true: Tensor) -> Tensor:
         true: vectors that span the true space (B, d, *S), independent or not.
     """
     found = torch.full(true.shape[:2], torch.nan, dtype=torch.float64)
-    pairs = zip(learned.detach().double().flatten(2), true.double().flatten(2), strict=True)
+    pairs = zip(*(t.detach().cpu().double().flatten(2) for t in (learned, true)), strict=True)
     for b, (V, T) in enumerate(pairs):
         _, lengths, rows = torch.linalg.svd(T, full_matrices=False)
         rows = rows[lengths > RANK * lengths.max()]

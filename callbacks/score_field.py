@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.geometry import score
+from ae_lightning.likelihoods import Laplace
 from ae_lightning.types import Pair
 
 from .base import PictureCallback, picture
@@ -148,9 +149,10 @@ def _of_images(model: Any, pair: Pair, sigma: float) -> Figure:
     rows = left.subplots(4)
     show_strip(rows[0], (x - low) / (high - low), "x")
     show_strip(rows[1], (x_tilde - low) / (high - low), "x̃ = x + σε")
-    show_signed(rows[2], s, "score", limit := extent(s))
+    colour, limit = x.shape[1] == 3, extent(s)
+    show_signed(rows[2], s, "score\n(grey is 0)" if colour else "score", limit)
     show_strip(rows[3], (x_tilde + sigma**2 * s - low) / (high - low), "x̃ + σ² · score")
-    if x.shape[1] != 3:
+    if not colour:
         left.colorbar(signed_scale(limit), ax=rows[2], label="1/input", pad=0.01)
     _show_plane(right.subplots(), model, pair, sigma)
     return figure
@@ -194,12 +196,14 @@ class ScoreField(PictureCallback):
         super().__init__(every_n_epochs, items, seed, every_n_steps)
 
     def suits(self, model: Any, data: Any) -> str | None:
-        if sigma_of(data) is not None:
-            return None
-        return (
-            "a score field needs a model trained with Gaussian corruption: "
-            "give its data GaussianNoise, such as GaussianNoise(sigma=0.1)."
-        )
+        if sigma_of(data) is None:
+            return (
+                "a score field needs a model trained with Gaussian corruption: "
+                "give its data GaussianNoise, such as GaussianNoise(sigma=0.1)."
+            )
+        if isinstance(model.likelihood, Laplace):
+            return "a score field needs a likelihood fitted by its mean, as Gaussian: not Laplace."
+        return None
 
     def draw(self, model: Any, pair: Pair) -> Figure:
         sigma = sigma_of(self.data)

@@ -97,7 +97,7 @@ def _of_images(
         )
     height, width = x.shape[2:]
     tall = CELL * len(images) * (len(kinds) + 0.2) * height / width
-    figure = new_figure(CELL * (k + 1 + STEPS) + 1.9, tall + 1.1, title)
+    figure = new_figure(CELL * (k + 1 + STEPS) + 1.9, tall + 0.8 + 0.2 * title.count("\n"), title)
     left, right = figure.subplots(1, 2, width_ratios=(k + 1, STEPS))
     low, high = limits_of(model, images)
     shown = (images - low) / (high - low)

@@ -37,7 +37,7 @@ from torch import Tensor
 from ae_lightning import systems
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.corruptions import GaussianNoise, Masking
-from ae_lightning.likelihoods import Gaussian
+from ae_lightning.likelihoods import Gaussian, Laplace
 from ae_lightning.nn import MLP, UnitNorm
 from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import Dirac
@@ -168,6 +168,12 @@ def test_a_score_field_needs_gaussian_corruption(corruption) -> None:
     model = systems.UndercompleteAutoEncoder((1, 8, 8))
     with pytest.raises(UsageError, match=r"trained with Gaussian corruption.*GaussianNoise"):
         ScoreField().picture(model, Digits(corruption=corruption))
+
+
+def test_a_score_field_needs_a_mean_and_absolute_error_fits_a_median() -> None:
+    model = systems.DenoisingAutoEncoder((1, 8, 8), likelihood=Laplace())
+    with pytest.raises(UsageError, match="not Laplace"):
+        ScoreField().picture(model, Digits(corruption=GaussianNoise(sigma=0.1)))
 
 
 def test_the_callback_takes_sigma_and_density_from_the_data() -> None:
