@@ -1,0 +1,362 @@
+"""A run is a directory: refused, resumed, and enough for everything that comes after training."""
+
+import csv
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from ae_lightning import runs
+from ae_lightning.cli import main
+
+# The schedule spans a number of epochs, so that a run may be stopped before and go on.
+FIT = (
+    *("fit", "--config", "vae", "--config", "digits", "--data.batch_size", "256"),
+    *("--model.lr_schedule.epochs", "3", "--checkpoints.every_n_steps", "2"),
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three epochs, never interrupted."""
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    assert main([*FIT, "--trainer.max_epochs", "3", "--run", str(run)]) == 0
+    return run
+
+
+@pytest.fixture
+def copy(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(whole, tmp_path / "copy"))
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(runs.states(run)[0], weights_only=True)
+    return state["state_dict"]
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def equal(a: Path, b: Path) -> bool:
+    A, B = weights(a), weights(b)
+    return A.keys() == B.keys() and all(torch.equal(A[k], B[k]) for k in A)
+
+
+# ------------------------------------------------------------------------ the directory
+
+
+def test_a_run_holds_what_the_design_says(whole: Path) -> None:
+    assert {"config.yaml", "checkpoints", "metrics.csv", "pictures"} <= set(os.listdir(whole))
+    newest, former = runs.states(whole)
+    assert runs.step_of(newest) > runs.step_of(former)
+    assert set(os.listdir(whole / "checkpoints")) == {"best.ckpt", newest.name, former.name}
+
+
+def test_metrics_have_a_row_for_every_validation(whole: Path) -> None:
+    validated = [r for r in rows(whole) if r["val/loss"]]
+    assert [r["epoch"] for r in validated] == ["0", "1", "2"]
+    for row in validated:
+        D, R = float(row["val/distortion"]), float(row["val/rate"])
+        assert float(row["val/elbo"]) == pytest.approx(-(D + R), abs=1e-4)
+
+
+def test_a_directory_that_holds_a_run_is_refused_untouched(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {p: p.stat().st_mtime_ns for p in copy.rglob("*")}
+    assert main([*FIT, "--run", "copy"]) == 2
+    assert "copy holds a run: add --resume" in capsys.readouterr().err
+    assert {p: p.stat().st_mtime_ns for p in copy.rglob("*")} == before
+
+
+def test_an_empty_directory_is_taken_and_survives_a_failed_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    Path("mine/notes.txt").write_text("keep")
+    assert main([*FIT, "--run", "mine", "--model.latent", "0"]) == 2
+    assert os.listdir("mine") == ["notes.txt"]
+
+
+def test_claims_are_numbered_and_withdrawn_without_a_trace(tmp_path: Path) -> None:
+    root = tmp_path / "deep" / "runs"
+    one, two = runs.Claim.numbered("a", root), runs.Claim.numbered("a", root)
+    assert (one.run.name, two.run.name) == ("a-1", "a-2")
+    one.withdraw()
+    assert runs.Claim.numbered("a", root).run.name == "a-1"
+    runs.Claim(root / "a-3").withdraw()
+    assert sorted(os.listdir(root)) == ["a-1", "a-2"]
+
+
+# ---------------------------------------------------------------------------- resuming
+
+
+@pytest.mark.parametrize("stop", [["--trainer.max_epochs", "1"], ["--trainer.max_steps", "8"]])
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: list[str]
+) -> None:
+    """Stopped after an epoch, or in the middle of one."""
+    monkeypatch.chdir(tmp_path)
+    assert main([*FIT, "--run", "b", *stop]) == 0
+    assert runs.step_of(runs.states(Path("b"))[0]) < runs.step_of(runs.states(whole)[0])
+    onward = ["--trainer.max_epochs", "3", "--trainer.max_steps", "-1"]
+    assert main(["fit", "--run", "b", "--resume", *onward]) == 0
+    assert equal(whole, Path("b"))
+    assert rows(whole) == rows(Path("b"))
+    assert yaml.safe_load(Path("b/config.yaml").read_text())["trainer"]["max_epochs"] == 3
+
+
+def test_a_damaged_state_is_named_and_passed_over(
+    whole: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newest, former = runs.states(copy)
+    flipped = bytearray(newest.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    os.unlink(newest)  # best.ckpt may be the same file
+    newest.write_bytes(flipped)
+    assert main(["fit", "--run", "copy", "--resume"]) == 0
+    said = capsys.readouterr().out
+    assert f"copy/checkpoints/{newest.name} is passed over: " in said
+    assert f"copy goes on from {former.name}" in said
+    assert equal(whole, copy)
+    assert rows(whole) == rows(copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short"])
+def test_a_truncated_state_is_passed_over(copy: Path, content: bytes) -> None:
+    newest, former = runs.states(copy)
+    newest.write_bytes(content)
+    found, passed = runs.newest_state(copy)
+    assert (found, len(passed)) == (former, 1)
+
+
+def test_a_complete_run_says_so(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--run", "copy", "--resume"]) == 0
+    assert "the run was complete: raise --trainer.max_epochs" in capsys.readouterr().out
+
+
+def test_a_run_without_a_state_starts_anew(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(copy / "checkpoints")
+    assert main(["fit", "--run", "copy", "--resume", "--trainer.max_epochs", "1"]) == 0
+    assert "copy goes on from its start" in capsys.readouterr().out
+    assert [r["epoch"] for r in rows(copy) if r["val/loss"]] == ["0"]
+
+
+def test_resuming_without_a_name_is_told_the_newest_run(
+    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(whole, "runs/vae-digits-1")
+    assert main(["fit", "--resume"]) == 2
+    assert "such as --run runs/vae-digits-1" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------- what a checkpoint alone can do
+
+
+def figures(text: str) -> dict[str, float]:
+    pairs = [line.split() for line in text.splitlines() if line.startswith("  ")]
+    return {name: float(value) for name, value in pairs}
+
+
+@pytest.mark.parametrize("batch", ["256", "17"])
+def test_validate_repeats_the_last_validation_of_fit(
+    copy: Path, batch: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newest = runs.states(copy)[0]
+    args = ["--ckpt_path", str(newest), "--data.batch_size", batch]
+    assert main(["validate", *args]) == 0
+    found = figures(capsys.readouterr().out)
+    last = [r for r in rows(copy) if r["val/loss"]][-1]
+    assert {"val/loss", "val/elbo", "val/rate", "val/mse"} <= found.keys()
+    for name, value in found.items():
+        assert value == pytest.approx(float(last[name]), rel=1e-4), name
+
+
+def test_test_needs_no_config_and_another_directory_is_no_hindrance(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(whole / "checkpoints" / "best.ckpt", "alone.ckpt")
+    assert main(["test", "--ckpt_path", "alone.ckpt"]) == 0
+    alone = figures(capsys.readouterr().out)
+    assert main(["test", "--run", str(whole)]) == 0
+    assert figures(capsys.readouterr().out) == alone
+    assert os.listdir(tmp_path) == ["alone.ckpt"]
+
+
+def test_predictions_are_in_the_data_sets_order(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "--run", "copy"]) == 0
+    assert "copy/predictions.npz: " in capsys.readouterr().out
+    with np.load(copy / "predictions.npz") as file:
+        found = dict(file)
+    assert set(found) == {"code", "reconstruction", "distortion", "label", "index"}
+    assert (found["index"] == np.arange(297)).all()
+    assert found["code"].shape == (297, 16)
+    assert found["reconstruction"].shape == (297, 1, 8, 8)
+
+    from ae_lightning.datamodules import Digits
+
+    from ae_lightning import VariationalAutoEncoder
+
+    model = VariationalAutoEncoder.load_from_checkpoint(copy / "checkpoints" / "best.ckpt")
+    pair = Digits().pairs("test", range(297))
+    assert (found["label"] == pair.y.numpy()).all()
+    with torch.no_grad():
+        np.testing.assert_allclose(found["code"], model.code(pair.x), atol=1e-5)
+
+
+def test_flags_override_what_a_checkpoint_records(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["validate", "--run", "copy"]) == 0
+    one = figures(capsys.readouterr().out)
+    many = ["--model.samples", "32", "--data.split_seed", "1"]
+    assert main(["validate", "--run", "copy", *many]) == 0
+    other = figures(capsys.readouterr().out)
+    assert one["val/distortion"] != other["val/distortion"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--model.latent", "3"], "does not fit the model as it is configured"),
+        (["--config", "sprites"], "is of a model for data of shape (1, 8, 8)"),
+    ],
+)
+def test_what_contradicts_a_checkpoint_is_refused(
+    copy: Path, flags: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["validate", "--run", "copy", *flags]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert len(said.splitlines()) == 1
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("owned",)
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_a_malicious_checkpoint_is_not_opened(
+    command: str, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"state_dict": {}, "hyper_parameters": Malicious()}, "evil.ckpt")
+    assert main([command, "--ckpt_path", "evil.ckpt"]) == 2
+    assert "evil.ckpt holds more than plain values and tensors" in capsys.readouterr().err
+    assert not Path("owned").exists()
+
+
+def foreign(path: Path, kind: str) -> None:
+    if kind == "weights of another package":
+        torch.save({"state_dict": {"w": torch.zeros(2)}}, path)
+    elif kind == "a tensor":
+        torch.save(torch.zeros(2), path)
+    elif kind == "another zip file":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.txt", "hello")
+    else:
+        path.write_bytes(pickle.dumps([1, 2]))
+
+
+@pytest.mark.parametrize(
+    "kind", ["weights of another package", "a tensor", "another zip file", "a pickle"]
+)
+def test_a_file_that_is_no_checkpoint_of_ours_is_one_sentence(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign(tmp_path / "x.ckpt", kind)
+    assert main(["validate", "--ckpt_path", str(tmp_path / "x.ckpt")]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "x.ckpt is no checkpoint" in said
+
+
+def test_summary_tells_the_best_validation(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["summary", "copy"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    best = min((r for r in rows(copy) if r["val/loss"]), key=lambda r: float(r["val/loss"]))
+    assert f"best validation: epoch {best['epoch']}, step " in said
+    assert f"ELBO {float(best['val/elbo']):.4g} nats" in said
+    assert "copy/checkpoints/best.ckpt" in said
+
+
+# ------------------------------------------------------------------------- several processes
+
+
+def killed_with_its_group(command: list[str], cwd: Path, seconds: float) -> tuple[int, str]:
+    """Run a command; kill its whole process group where it takes too long."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for name in ("LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_PORT", runs.HANDED_ON):
+        environment.pop(name, None)
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        said, _ = process.communicate(timeout=seconds)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return process.returncode, said
+
+
+def test_two_processes_share_one_run(tmp_path: Path) -> None:
+    args = ["--config", "vae", "--config", "digits", "--config", "ddp", "--trainer.max_epochs", "1"]
+    devices = ["--trainer.accelerator", "cpu", "--trainer.devices", "2"]
+    command = [sys.executable, "-m", "ae_lightning", "fit", *args, *devices]
+    code, said = killed_with_its_group(command, tmp_path, 180)
+    assert code == 0, said
+    assert os.listdir(tmp_path / "runs") == ["vae-digits-1"]
+    assert said.count("VariationalAutoEncoder (") == 1
+    assert said.count("best validation") == 1
+    run = tmp_path / "runs" / "vae-digits-1"
+    assert [r["epoch"] for r in rows(run) if r["val/loss"]] == ["0"]
+    assert runs.damage(runs.best_checkpoint(run)) is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "first", "apart"),
+    [
+        ({}, True, False),
+        ({"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}, True, True),
+        ({"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}, False, True),
+        ({"SLURM_PROCID": "3", "SLURM_NTASKS": "4"}, False, True),
+        ({"NODE_RANK": "1"}, False, True),
+    ],
+)
+def test_a_launchers_ranks_are_read(environment: dict[str, str], first: bool, apart: bool) -> None:
+    assert runs.first_process(environment) is first
+    assert runs.launched_apart(environment) is apart
+
+
+def test_processes_launched_apart_need_a_named_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(FIT) == 2
+    assert "several processes need one directory: name it by --run" in capsys.readouterr().err
+    assert not os.listdir(tmp_path)
