@@ -170,7 +170,8 @@ class PictureCallback(Callback, ABC):
             raise UsageError(reason)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
+        step = trainer.global_step  # 0 while the first gradients accumulate
+        if self.every_n_steps and step > 0 and step % self.every_n_steps == 0:
             self.deliver(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

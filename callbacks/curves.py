@@ -155,9 +155,6 @@ class Curves(PictureCallback):
         "while training falls is overfitting; a rate that falls to 0 is a collapsed posterior."
     )
 
-    def __init__(self, every_n_epochs: int = 0, **common: Any) -> None:
-        super().__init__(every_n_epochs, **{"items": 1, **common})
-
     def suits(self, model: Any, data: Any) -> str | None:
         if self.history is not None and "train/loss" not in self.history:
             return NOTHING

@@ -206,7 +206,7 @@ def show_strip(axes: Axes, images: Tensor, label: str) -> None:
 def save_png(figure: Figure, path: Path, most: int = 150_000) -> None:
     """Write a figure as a PNG of 256 colours or, where that takes more bytes than `most`, of fewer.
 
-    A picture that has no more colours than that, as most have, is written exactly.
+    A picture that has no more colours than that is written exactly; most differ by 2 of 255 levels.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image

@@ -1,0 +1,169 @@
+"""A run's page, and the plot command: the pictures of a checkpoint, with nothing given again."""
+
+import base64
+import html
+import io
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from ae_lightning.callbacks import Codes, PictureCallback, Report, write_report
+from ae_lightning.callbacks.report import known_pictures, newest_pictures
+from ae_lightning.datamodules import Digits
+from lightning.pytorch import Trainer
+from PIL import Image
+
+from ae_lightning import cli, systems
+from ae_lightning.nn import MLP
+from ae_lightning.recording import MetricsFile
+
+DRAWN = {"curves", "reconstructions", "prior_samples", "codes", "filters", "kl_per_dimension"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A run with a page, and a checkpoint."""
+    directory = tmp_path_factory.mktemp("run")
+    torch.manual_seed(0)
+    model = systems.VariationalAutoEncoder((1, 8, 8), 3, MLP([16]), MLP([16]))
+    trainer = Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        logger=MetricsFile(directory),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        default_root_dir=directory,
+        callbacks=[Report(names=sorted(DRAWN - {"codes"})), Codes(every_n_epochs=1, items=30)],
+        log_every_n_steps=2,
+    )
+    (directory / "config.yaml").write_text("model: <small & plain>\n")
+    trainer.fit(model, datamodule=Digits(batch_size=400))
+    trainer.save_checkpoint(directory / "checkpoints" / "best.ckpt")
+    return directory
+
+
+def images(page: str) -> dict[str, Image.Image]:
+    """The pictures in a page, by their section."""
+    found = {}
+    for section in page.split("<section ")[1:]:
+        name = re.match('id="(.*?)"', section).group(1)
+        data = re.search(r'src="data:image/png;base64,(.*?)"', section).group(1)
+        found[name] = Image.open(io.BytesIO(base64.b64decode(data)))
+    return found
+
+
+def test_fit_ends_by_writing_a_page_of_the_newest_pictures(run) -> None:
+    page = (run / "index.html").read_text()
+    assert set(images(page)) == DRAWN
+    assert list(images(page)) == [n for n in known_pictures() if n in DRAWN]
+    assert sorted(p.name for p in (run / "pictures" / "codes").iterdir()) == ["3.png", "6.png"]
+    newest = Image.open(run / "pictures" / "codes" / "6.png").convert("RGB")
+    assert images(page)["codes"].convert("RGB").tobytes() == newest.tobytes()
+
+
+def test_a_page_holds_all_of_itself_and_says_how_to_read_it(run) -> None:
+    page = (run / "index.html").read_text()
+    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    assert "<script" not in page
+    for name in DRAWN:
+        assert html.escape(known_pictures()[name].caption) in page
+    assert "<title>VariationalAutoEncoder on Digits</title>" in page
+    assert "model: &lt;small &amp; plain&gt;" in page
+    assert "after 6 steps" in page
+    assert re.search(r"<dt>ELBO</dt><dd>[−\d]", page)
+    assert "<td>train/rate</td>" in page
+    assert len(page) < 1_000_000
+
+
+def test_a_page_of_nothing_is_a_page(tmp_path) -> None:
+    page = write_report(tmp_path, "A & B").read_text()
+    assert "<h1>A &amp; B</h1>" in page
+    assert images(page) == {}
+
+
+def test_the_newest_picture_is_the_one_written_last(tmp_path) -> None:
+    for step in (900, 5):  # an earlier, longer run lay in the same directory
+        file = tmp_path / "pictures" / "codes" / f"{step}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+    import os
+
+    os.utime(tmp_path / "pictures" / "codes" / "900.png", (1, 1))
+    assert newest_pictures(tmp_path) == {"codes": 5}
+
+
+def test_a_picture_of_ones_own_has_its_place_on_the_page(tmp_path) -> None:
+    class Own(PictureCallback):
+        name = "own"
+
+        def draw(self, model, pair): ...
+
+    file = tmp_path / "pictures" / "own" / "7.png"
+    file.parent.mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(file)
+    assert set(images(write_report(tmp_path, "x").read_text())) == {"own"}
+
+
+# -------------------------------------------------------------------------- the command
+
+
+def plot(*args: object) -> int:
+    return cli.main(["plot", *map(str, args)])
+
+
+def test_plot_draws_all_that_suit_from_a_bare_checkpoint(run, tmp_path, capsys) -> None:
+    bare = tmp_path / "bare.ckpt"
+    bare.write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
+    assert plot(bare, "--out", tmp_path / "out") == 0
+    page = (tmp_path / "out" / "index.html").read_text()
+    # No metrics lie beside a bare checkpoint, so that there are no curves.
+    assert set(images(page)) >= (DRAWN - {"curves"}) | {"latent_traversal", "interpolation"}
+    assert "curves" not in images(page)
+    assert "class_path: ae_lightning.systems.VariationalAutoEncoder" in page
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "out" / "index.html")
+
+
+def test_plot_draws_what_is_named_as_training_drew_it(run, tmp_path) -> None:
+    names = ["reconstructions", "curves"]
+    assert plot(run, *names, "--out", tmp_path) == 0
+    for name in names:
+        (drawn,) = (tmp_path / "pictures" / name).iterdir()
+        assert drawn.read_bytes() == (run / "pictures" / name / "6.png").read_bytes()
+
+
+def test_plot_draws_of_other_data_where_told(run, tmp_path) -> None:
+    noisy = tmp_path / "noisy.yaml"
+    noisy.write_text(
+        "data:\n  class_path: ae_lightning.datamodules.Digits\n  init_args:\n    corruption:\n"
+        "      class_path: ae_lightning.corruptions.Masking\n      init_args: {p: 0.5}\n"
+    )
+    assert plot(run, "reconstructions", "--data", noisy, "--out", tmp_path) == 0
+    (drawn,) = (tmp_path / "pictures" / "reconstructions").iterdir()
+    before = Image.open(run / "pictures" / "reconstructions" / "6.png")
+    assert Image.open(drawn).height > before.height  # a row of corrupted digits more
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["codez"], "there is no picture codez: did you mean codes?"),
+        (["codes", "latent_manifold"], "a code of size 2, and this is 3"),
+        (["l0_error"], "this code is not sparse"),
+        (["--data", "vae"], "vae names no data, as in --data mnist."),
+        (["--dta", "vae"], "--dta vae is no option of plot."),
+    ],
+)
+def test_a_wrong_use_of_plot_is_one_sentence(run, tmp_path, args, said, capsys) -> None:
+    assert plot(run, *args, "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert error.endswith(f"{said}\n") or said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_plot_without_a_checkpoint_says_so(tmp_path, capsys) -> None:
+    assert plot() == 2
+    assert plot(tmp_path / "no.ckpt") == 2
+    assert "there is no checkpoint" in capsys.readouterr().err
