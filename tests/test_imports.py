@@ -16,7 +16,7 @@ ROOT = Path(ae_lightning.__file__).parents[1]
 ROWS = (
     {"errors", "randomness", "distributed", "allocator", "types", "observations"},
     {"parts", "distributions"},
-    {"runs", "configs", "explain", "recording"},
+    {"runs", "configs", "explain", "recording", "progress"},
     {"posteriors", "priors", "likelihoods", "corruptions", "nn", "geometry"},
     {"regularizers", "samplers", "metrics"},
     {"autoencoder"},

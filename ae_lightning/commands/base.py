@@ -14,7 +14,7 @@ import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.accelerators import AcceleratorRegistry as ACCELERATORS
-from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import StrategyRegistry as STRATEGIES
 
@@ -23,6 +23,7 @@ from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.datamodules import PairDataModule
 from ae_lightning.errors import UsageError, nearest
 from ae_lightning.explain import ParseFailure, explain, root_cause
+from ae_lightning.progress import SparingProgressBar
 from ae_lightning.recording import DurableCheckpointIO
 
 # What is not for configs to set, and where it comes from.
@@ -155,7 +156,7 @@ class CommandLine(LightningCLI):
         callbacks = [*listed(trainer.callbacks), *ours.pop("callbacks", [])]
         bar = trainer.enable_progress_bar is not False and sys.stdout.isatty()
         if bar and not any(isinstance(c, ProgressBar) for c in callbacks):
-            callbacks.append(RichProgressBar(refresh_rate=10))
+            callbacks.append(SparingProgressBar())
         plugins = [*listed(trainer.plugins), DurableCheckpointIO()]
         ours |= {"callbacks": callbacks, "enable_progress_bar": bar, "plugins": plugins}
         return super().instantiate_trainer(**ours)
