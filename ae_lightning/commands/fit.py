@@ -106,7 +106,10 @@ class Fit(CommandLine):
         if not runs.first_process() and runs.HANDED_ON in os.environ:
             self.run = Path(os.environ[runs.HANDED_ON])
         elif self.run is None and runs.launched_apart():
-            raise UsageError("several processes need one directory: name it by --run DIR.")
+            raise UsageError(
+                "several processes need one directory: name it by --run DIR (where torchrun takes "
+                "that for its own, put -- before fit)."
+            )
         elif runs.first_process():
             name = "-".join(short_name(self.settings[key].class_path) for key in ("model", "data"))
             self.claim = runs.Claim.numbered(name) if self.run is None else runs.Claim(self.run)
