@@ -6,12 +6,12 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, MultivariateNormal, kl_divergence
+from torch.distributions import MultivariateNormal, kl_divergence
 
 from ae_lightning.regularizers.posterior import Rate
 from ae_lightning.theory.base import Check, Claim, Outcome
 from ae_lightning.theory.data import gaussian_nodes
-from ae_lightning.theory.linear import LinearVAE, columns, evidence, linear_vae
+from ae_lightning.theory.linear import LinearVAE, affine, columns, evidence, linear_vae, log_weights
 from ae_lightning.theory.panels import legend, panel
 from ae_lightning.types import Pair
 
@@ -22,16 +22,11 @@ REPEATS = 20_000
 
 def blunted(model: LinearVAE) -> LinearVAE:
     """Move the posterior's means, and widen it."""
-    layer = model.encoder.layers[0]
+    layer = affine(model.encoder)
     K = model.latent
     layer.bias[:K] += 0.5
     layer.bias[K:] += 0.3
     return model
-
-
-def log_weights(model: LinearVAE, x: Tensor, z: Tensor, q: Distribution) -> Tensor:
-    """log p(x, z) − log q(z|x)."""
-    return model.decode(z).log_prob(x) + model.prior().log_prob(z) - q.log_prob(z)
 
 
 def bound(model: LinearVAE, x: Tensor, samples: int) -> tuple[float, float]:

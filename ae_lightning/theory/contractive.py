@@ -10,6 +10,7 @@ from ae_lightning.geometry import jacobian
 from ae_lightning.regularizers.jacobian import Contractive
 from ae_lightning.systems import ContractiveAutoEncoder
 from ae_lightning.theory.base import Check, Claim, Outcome
+from ae_lightning.theory.linear import affine
 from ae_lightning.theory.panels import legend, panel
 from ae_lightning.types import Pair
 
@@ -55,8 +56,7 @@ class ContractivePenalty(Claim):
     def run(self, seed: int) -> Outcome:
         model = ContractiveAutoEncoder(shape=(D,), latent=K, value_range=None).double().eval()
         model.requires_grad_(False)
-        W = 3 * model.encoder.layers[0].weight
-        model.encoder.layers[0].weight.copy_(W)
+        W = affine(model.encoder).weight.detach().mul_(3)
         x = torch.randn(50, D).double()
         h, J = model.code(x), jacobian(model.code, x)  # (B, K), (B, K, D)
         exact = J.square().sum((1, 2))
@@ -65,7 +65,7 @@ class ContractivePenalty(Claim):
         def error(values: Tensor) -> float:
             return float((values / shipped - 1).abs().max())
 
-        model.train()
+        model.train().requires_grad_(False)
         many = x[:1].expand(PROBES, -1)
         probes = penalty(model, many, projections=1) / exact[0]
         unit = torch.nn.functional.normalize(torch.randn(PROBES, K).double(), dim=1)

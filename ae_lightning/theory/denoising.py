@@ -18,6 +18,7 @@ from ae_lightning.systems import DenoisingAutoEncoder
 from ae_lightning.theory.base import Check, Claim, Outcome
 from ae_lightning.theory.data import GaussianData
 from ae_lightning.theory.fitting import adam, fit
+from ae_lightning.theory.linear import affine
 from ae_lightning.theory.panels import panel
 from ae_lightning.types import Pair
 
@@ -46,8 +47,8 @@ def identity() -> DenoisingAutoEncoder:
         value_range=None,
     ).double()
     for network in (model.encoder, model.decoder):
-        network.layers[0].weight.data = torch.eye(2).double()
-        network.layers[0].bias.data.zero_()
+        affine(network).weight.data = torch.eye(2).double()
+        affine(network).bias.data.zero_()
     return model.eval()
 
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
-from torch.distributions import MultivariateNormal
+from torch import Tensor, nn
+from torch.distributions import Distribution, MultivariateNormal
 
 from ae_lightning.likelihoods import Gaussian
 from ae_lightning.nn import MLP
 from ae_lightning.systems import ImportanceWeightedAutoEncoder, VariationalAutoEncoder
 
 LinearVAE = VariationalAutoEncoder | ImportanceWeightedAutoEncoder
+
+
+def affine(network: nn.Module) -> nn.Linear:
+    """The first affine map of a network."""
+    layer = network.get_submodule("layers.0")
+    assert isinstance(layer, nn.Linear)
+    return layer
 
 
 def columns(D: int, squares: list[float]) -> Tensor:
@@ -27,7 +34,7 @@ def exact(model: LinearVAE, W: Tensor, mean: Tensor) -> LinearVAE:
 
     p(z|x) = N(M⁻¹Wᵀ(x − μ), σ² M⁻¹), with M = WᵀW + σ²I diagonal.
     """
-    decoder, encoder = model.double().decoder.layers[0], model.encoder.layers[0]
+    decoder, encoder = affine(model.double().decoder), affine(model.encoder)
     variance = noise(model)
     M = W.square().sum(0) + variance  # (K,)
     decoder.weight.copy_(W)
@@ -41,7 +48,7 @@ def exact(model: LinearVAE, W: Tensor, mean: Tensor) -> LinearVAE:
 
 def noise(model: LinearVAE) -> Tensor:
     """σ² of the decoder's Gaussian, in the model's precision."""
-    z = torch.zeros(1, model.latent).to(model.decoder.layers[0].weight)
+    z = torch.zeros(1, model.latent).to(affine(model.decoder).weight)
     return model.decode(z).variance.mean().detach()
 
 
@@ -61,7 +68,7 @@ def linear_vae(W: Tensor, sigma: float, mean: Tensor, samples: int = 1) -> Linea
 
 def evidence(model: LinearVAE) -> MultivariateNormal:
     """p(x) = N(μ, WWᵀ + σ²I), of which a linear VAE's objective bounds the logarithm."""
-    layer = model.double().decoder.layers[0]
+    layer = affine(model.double().decoder)
     W = layer.weight.detach()
     covariance = W @ W.T + noise(model) * torch.eye(len(W)).double()
     return MultivariateNormal(layer.bias.detach(), covariance)
@@ -76,3 +83,8 @@ def ml_evidence(eigenvalues: Tensor, K: int) -> tuple[float, float]:
     D, variance = len(eigenvalues), eigenvalues[K:].mean()
     log_det = eigenvalues[:K].log().sum() + (D - K) * variance.log()
     return -float(D * math.log(2 * math.pi) + log_det + D) / 2, float(variance)
+
+
+def log_weights(model: LinearVAE, x: Tensor, z: Tensor, q: Distribution) -> Tensor:
+    """log p(x, z) − log q(z|x), whose mean over q is the ELBO, and constant at the posterior."""
+    return model.decode(z).log_prob(x) + model.prior().log_prob(z) - q.log_prob(z)

@@ -110,7 +110,7 @@ class SmallNoise(Claim):
             ),
         ]
         figure, axes = panel("what is left", "σ", "mean |residual|")
-        loglog(axes, SIGMAS, residuals)
+        loglog(axes, SIGMAS, residuals, [0.01, 0.02, 0.05, 0.1])
         added, axes = panel("what noise adds", "σ", "added squared error")
         axes.plot(SIGMAS, [float((e - clean).mean()) for e in exact.values()], "ko", label="exact")
         for name, second in expansions.items():

@@ -49,10 +49,12 @@ def strips(title: str, rows: dict[str, Tensor], height: float | None = None) -> 
     return figure
 
 
-def loglog(axes: Axes, x: Any, curves: dict[str, Any], styles: str = "o-") -> None:
-    """Draw named curves on logarithmic axes, with a legend."""
+def loglog(axes: Axes, x: Any, curves: dict[str, Any], ticks: list[float], styles: str = "o-") -> None:
+    """Draw named curves on logarithmic axes, with a legend and these ticks along x."""
     for name, y in curves.items():
         axes.loglog(np.asarray(x), np.asarray(y), styles, label=name, markersize=4)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
     legend(axes)
 
 

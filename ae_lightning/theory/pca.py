@@ -16,6 +16,7 @@ from ae_lightning.systems import LinearAutoEncoder, UndercompleteAutoEncoder
 from ae_lightning.theory.base import Check, Claim, Outcome
 from ae_lightning.theory.data import GaussianData, moments, principal_angle
 from ae_lightning.theory.fitting import adam, fit
+from ae_lightning.theory.linear import affine
 from ae_lightning.theory.panels import matrix, strips
 from ae_lightning.types import ForwardPass
 
@@ -31,7 +32,7 @@ class BothNorms(Regularizer):
     """Penalise ½(‖W₁‖² + ‖W₂‖²): a plug-in, written as a user would write one."""
 
     def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
-        W1, W2 = (net.layers[0].weight for net in (model.encoder, model.decoder))
+        W1, W2 = (affine(net).weight for net in (model.encoder, model.decoder))
         return (W1.square().sum() + W2.square().sum()) / 2
 
 
@@ -44,7 +45,7 @@ def linear(data: PairDataModule, penalty: float = 0.0, steps: int = 500) -> Line
 
 def factors(model: AutoEncoder) -> tuple[Tensor, Tensor]:
     """W₁ (K, D) and W₂ (D, K)."""
-    W1, W2 = (net.layers[0].weight.detach().double() for net in (model.encoder, model.decoder))
+    W1, W2 = (affine(net).weight.detach() for net in (model.encoder, model.decoder))
     return W1, W2
 
 

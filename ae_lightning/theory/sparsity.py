@@ -16,6 +16,7 @@ from ae_lightning.priors import Laplace
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.regularizers.code import L1, L2
 from ae_lightning.theory.base import Check, Claim, Outcome
+from ae_lightning.theory.linear import affine
 from ae_lightning.theory.panels import legend, panel
 from ae_lightning.types import ForwardPass
 
@@ -38,8 +39,8 @@ def sparse_coder(penalty: Regularizer) -> AutoEncoder:
         value_range=None,
     ).double()
     with torch.no_grad():
-        model.decoder.layers[0].weight = torch.linalg.qr(torch.randn(K, K).double()).Q
-        model.decoder.layers[0].bias.zero_()
+        affine(model.decoder).weight = torch.linalg.qr(torch.randn(K, K).double()).Q  # type: ignore[assignment]
+        affine(model.decoder).bias.zero_()
     return model
 
 
@@ -101,7 +102,7 @@ class SparsityIsLaplace(Claim):
         model, gaussian = sparse_coder(L1(scale=1 / RATE)), sparse_coder(L2())
         x = 2 * torch.randn(200, K).double()
         z = torch.randn(200, K).double()
-        u = x @ model.decoder.layers[0].weight.detach()
+        u = x @ affine(model.decoder).weight.detach()
         h, h_gaussian = best_code(model, x).detach(), best_code(gaussian, x).detach()
 
         def energy(scale: float) -> float:
