@@ -67,7 +67,8 @@ def picture(draw: Draw) -> Draw:
         with observing(model), house_style():
             figure = draw(model, *args, **kwargs)
             # One pass of the layout leaves axes of equal scale, and what is around them, too large.
-            if figure.get_layout_engine() is not None:
+            boxes = (a.get_aspect() != "auto" and a.get_adjustable() == "box" for a in figure.axes)
+            if figure.get_layout_engine() is not None and any(boxes):
                 figure.draw_without_rendering()
             return figure
 

@@ -50,12 +50,13 @@ def activation_histogram(model: Any, x: Tensor) -> Figure:
     active = code.abs() > ACTIVE_CODE
     figure = new_figure(6.6, 3.0)
     left, right = figure.subplots(1, 2)
-    left.hist(code[active].numpy(), bins=60, color=COLOURS[0])
+    left.hist(code[active].numpy(), bins=60, color=COLOURS[0], histtype="stepfilled")
     left.set(yscale="log", xlabel="activation of an active unit", ylabel="number (log scale)")
     left.set_title(f"{1 - float(active.float().mean()):.1%} of all activations are 0")
     saturating = isinstance(model.posterior.activation, Sigmoid)
     use = (code if saturating else active.float()).mean(0)  # (K,)
-    right.hist(use.numpy(), bins=40, range=(0, 1) if float(use.max()) > 0.5 else None)
+    span = (0, 1) if float(use.max()) > 0.5 else None
+    right.hist(use.numpy(), bins=40, range=span, histtype="stepfilled")
     what = "mean activation of a unit" if saturating else "share of examples a unit is active on"
     right.set(xlabel=what, ylabel="number of units")
     right.locator_params(axis="y", integer=True)
