@@ -31,7 +31,7 @@ def rates(data: GaussianData, x: Tensor, variance: float, beta: float = 1.0) -> 
         likelihood=Gaussian(variance**0.5),
         regularizers={"rate": Rate(weight=beta)},
         value_range=None,
-        **adam(0.03),
+        **adam(0.1),
     )
     fit(model, data, 1000)
     rate = kl_per_dimension(model.encode(x.float()), model.prior())

@@ -55,8 +55,8 @@ class ContractivePenalty(Claim):
 
     def run(self, seed: int) -> Outcome:
         model = ContractiveAutoEncoder(shape=(D,), latent=K, value_range=None).double().eval()
-        model.requires_grad_(False)
         W = affine(model.encoder).weight.detach().mul_(3)
+        model.requires_grad_(False)
         x = torch.randn(50, D).double()
         h, J = model.code(x), jacobian(model.code, x)  # (B, K), (B, K, D)
         exact = J.square().sum((1, 2))
@@ -65,9 +65,9 @@ class ContractivePenalty(Claim):
         def error(values: Tensor) -> float:
             return float((values / shipped - 1).abs().max())
 
-        model.train().requires_grad_(False)
+        model.train()
         many = x[:1].expand(PROBES, -1)
-        probes = penalty(model, many, projections=1) / exact[0]
+        probes = penalty(model, many, projections=1).detach() / exact[0]
         unit = torch.nn.functional.normalize(torch.randn(PROBES, K).double(), dim=1)
         on_unit = (unit @ J[0]).square().sum(1) / exact[0]
         variance = 2 * (J[0] @ J[0].T).square().sum() / exact[0] ** 2

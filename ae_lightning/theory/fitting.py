@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal, TypeVar
 
+import torch
 from lightning.pytorch import Callback, Trainer
 from torch.optim import Adam
 
@@ -48,11 +49,14 @@ def fit(
 ) -> Model:
     """Train a model for a number of steps, and return it frozen, in evaluation mode.
 
+    The data's seed is the model's too, as on the command line; torch's random state stays.
+
     Args:
         double: train in float64.
     """
     precision: Literal["64-true", "32-true"] = "64-true" if double else "32-true"
-    with quiet():
+    model.seed = data.seed
+    with quiet(), torch.random.fork_rng(devices=[]):
         trainer = Trainer(
             max_steps=steps,
             accelerator="cpu",

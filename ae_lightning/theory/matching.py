@@ -73,7 +73,7 @@ class DenoisingIsScoreMatching(Claim):
 
     def run(self, seed: int) -> Outcome:
         models: list[AutoEncoder] = []
-        for size in torch.linspace(0.5, 2, NETWORKS).tolist():
+        for size in torch.linspace(0.5, 2.5, NETWORKS).tolist():
             model = denoiser(SIGMA)
             with torch.no_grad():
                 for weights in model.parameters():

@@ -29,7 +29,7 @@ def linear_vae(beta: float = 1.0, sigma: float | None = None) -> VariationalAuto
         likelihood=likelihood,
         regularizers={"rate": Rate(weight=beta)},
         value_range=None,
-        **adam(0.02),
+        **adam(0.1),
     )
 
 
