@@ -1,1 +1,0 @@
-"""Each claim of the notes on autoencoders, as an experiment that can fail."""
