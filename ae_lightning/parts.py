@@ -82,7 +82,8 @@ def plain(value: Any, name: str = "value") -> Plain:
 
 def locate(path: str) -> Any:
     """Return the object that a dotted path names; a class nested in another is found too."""
-    module, names = path, []
+    module = path
+    names: list[str] = []
     while module:
         try:
             found: Any = importlib.import_module(module)

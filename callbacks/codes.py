@@ -71,8 +71,8 @@ def in_plane(code: Tensor, umap: bool) -> tuple[NDArray[np.float32], str, tuple[
             from umap import UMAP
         except ImportError:
             raise UsageError("umap needs the package umap-learn: pip install umap-learn") from None
-        points = np.asarray(UMAP(random_state=0, n_jobs=1).fit_transform(code.numpy()))
-        return points, "UMAP", ("first coordinate", "second coordinate")
+        embedded = np.asarray(UMAP(random_state=0, n_jobs=1).fit_transform(code.numpy()))
+        return embedded, "UMAP", ("first coordinate", "second coordinate")
     K = code.shape[1]
     if K == 1:
         beside = torch.linspace(0, 1, len(code))[:, None]

@@ -46,7 +46,7 @@ def quantiles(model: Any, x: Tensor, u: Tensor) -> Tensor:
             return p.base_dist.icdf(u[:, None])  # type: ignore[no-any-return]
         except NotImplementedError:
             pass
-    return p.sample((20_000,)).quantile(u, dim=0)
+    return p.sample((20_000,)).quantile(u, dim=0)  # type: ignore[no-any-return]
 
 
 def spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

@@ -185,4 +185,4 @@ def film(images: Tensor, limits: tuple[float, float], zoom: int = 2) -> Tensor:
     x = torch.nn.functional.pad(torch.cat([x, empty]), (0, 1, 0, 1), value=1.0)
     x = x.unflatten(0, (-1, columns)).permute(2, 3, 0, 4, 1, 5)  # (T, C, rows, H', columns, W')
     frames = x.reshape(T, C, -1, columns * (W + 1))
-    return frames.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
+    return frames.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)  # type: ignore[no-any-return]

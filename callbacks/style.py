@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"  # from least to most; around zero
 # Paul Tol's muted palette and a dark grey: ten that stay apart, for labels.
-LABELS = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933")
-LABELS += ("#DDCC77", "#CC6677", "#882255", "#AA4499", "#555555")
+LABELS = (
+    *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933"),
+    *("#DDCC77", "#CC6677", "#882255", "#AA4499", "#555555"),
+)
 INK, FAINT = "#222222", "#888888"
 STYLE = {
     "figure.dpi": 130,

@@ -100,7 +100,7 @@ print(codes, sorted(m for m in ("torch", "lightning", "numpy", "matplotlib") if 
 
 
 def test_what_is_heavy_is_imported_only_where_it_is_used() -> None:
-    """The package alone needs no torch; a model no data; training nothing that Lightning does not."""
+    """The package alone needs no torch; a model no data; training no more than Lightning."""
     code = """
 import sys
 import ae_lightning
