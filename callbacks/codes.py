@@ -46,7 +46,7 @@ def codes(model: Any, x: Tensor, y: Tensor, umap: bool = False) -> Figure:
     stochastic = model.posterior.stochastic
     if stochastic and model.latent == 2 and not umap and isinstance(model.prior(), Independent):
         _show_prior(axes, model.prior())
-        how = "dashed, two standard deviations of the prior"
+        names = ("z0 (dashed: two standard deviations of the prior)", "z1")
     kinds = y.unique()
     whole = not y.is_floating_point() or bool((y == y.round()).all())
     if len(kinds) == 1:

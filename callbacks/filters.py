@@ -121,7 +121,8 @@ class Filters(PictureCallback):
 
     name: ClassVar[str] = "filters"
     caption: ClassVar[str] = (
-        "Weights next to the data, the largest first, red above and blue below zero: on the left "
+        "Weights next to the data, the largest first, red above and blue below zero (of colour "
+        "images, in colours about grey): on the left "
         "what the encoder's units look for, on the right what the decoder's paint. Strokes, edges "
         "and spots mean that parts were found; speckle, that a unit has learned little."
     )

@@ -50,23 +50,26 @@ def quantiles(model: Any, x: Tensor, u: Tensor) -> Tensor:
 
 
 def spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    r"""Interpolate on the great circle through the directions of a and b: (P, K) -> (P, T, K).
+    r"""Interpolate along the great circle: (P, K), (P, K), (T,) -> (P, T, K).
 
-    .. math:: \frac{\sin((1-t)Ω)}{\sin Ω} a + \frac{\sin(tΩ)}{\sin Ω} b
+    .. math:: \Bigl((1-t)\lVert a\rVert + t\lVert b\rVert\Bigr)\;
+        \frac{\sin((1-t)Ω)\,\hat a + \sin(tΩ)\,\hat b}{\sin Ω}
 
-    with Ω the angle between them; in a straight line, where they point the same way or opposite.
-    Under a normal prior of many dimensions codes lie near a sphere, which a straight line leaves.
+    with Ω the angle between a and b, and the hats their directions; in a straight line, where they
+    point the same way or opposite. Under a normal prior of many dimensions codes lie near a sphere,
+    which a straight line leaves.
 
     References:
         | Animating Rotation with Quaternion Curves (Shoemake, 1985)
         | Sampling Generative Networks (White, 2016)
     """
-    cosine = torch.nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1)[:, None, None]
-    angle = cosine.acos()
+    units = [torch.nn.functional.normalize(end, dim=1)[:, None] for end in (a, b)]
+    angle = (units[0] * units[1]).sum(2, keepdim=True).clamp(-1, 1).acos()  # (P, 1, 1)
+    norm = linear(a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True), t)  # (P, T, 1)
     t = t[:, None]
-    arc = ((1 - t) * angle).sin() * a[:, None] + (t * angle).sin() * b[:, None]  # (P, T, K)
-    line = linear(a, b, t[:, 0])
-    return torch.where(angle.sin() > 1e-3, arc / angle.sin().clamp(min=1e-3), line)
+    arc = ((1 - t) * angle).sin() * units[0] + (t * angle).sin() * units[1]  # (P, T, K)
+    turns = angle.sin() > 1e-3
+    return torch.where(turns, norm * arc / angle.sin().clamp(min=1e-3), linear(a, b, t[:, 0]))
 
 
 def linear(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

@@ -48,6 +48,7 @@ def prior_samples(model: Any, x: Tensor, n: int = 72) -> Figure:
     show_points(right, model.sample(len(x)), onto, color=COLOURS[1])
     left.set_title("data")
     right.set_title("means of p(x|z), z ~ p(z)")
+    right.label_outer()
     return figure
 
 

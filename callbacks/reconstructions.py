@@ -20,7 +20,7 @@ FULL_COLOUR = 0.5  # of the data's range: the error drawn in the fullest colour,
 
 
 @picture
-def reconstructions(model: Any, pair: Pair) -> Figure:
+def reconstructions(model: Any, pair: Pair, columns: int = 10) -> Figure:
     """Draw x, x̃, r(x̃), the error r(x̃) − x and, for a stochastic posterior, samples of the prior.
 
     Images are drawn in rows; vectors, as scatters in the plane of their two leading directions.
@@ -28,10 +28,13 @@ def reconstructions(model: Any, pair: Pair) -> Figure:
 
     Args:
         model: an AutoEncoder.
-        pair: the examples, x and x̃ (B, *S) on the model's device.
+        pair: the examples, x and x̃ (B, *S) on the model's device; the error is a mean over all.
+        columns: how many examples to draw of images; of vectors, all are drawn.
     """
     r = model.reconstruct(pair.x_tilde)
     mse = float(finite((r - pair.x).square().mean(), "the reconstruction"))
+    if is_image(model.shape):
+        pair, r = Pair(*(t[:columns] for t in pair)), r[:columns]
     rows = {"clean": pair.x}
     if not pair.x_tilde.equal(pair.x):
         rows["corrupted"] = pair.x_tilde
@@ -46,17 +49,19 @@ def reconstructions(model: Any, pair: Pair) -> Figure:
     rows["error"] = signed_colours(error.mean(1, keepdim=True), FULL_COLOUR)
     rows |= {name: (images - low) / (high - low) for name, images in samples.items()}
     colours = [row.cpu().expand(-1, 3, -1, -1) for row in rows.values()]
-    title = f"Reconstructions: mean squared error {mse:.4f} a pixel"
+    title = f"Reconstructions: mean squared error {mse:.4f} a value"
     return grid_figure(torch.stack(colours), title, rows=list(rows))
 
 
 def _scatters(rows: dict[str, torch.Tensor], mse: float) -> Figure:
-    figure = new_figure(2.6 * len(rows), 3.0, f"Reconstructions: mean squared error {mse:.4g}")
+    title = f"Reconstructions: mean squared error {mse:.4g} a value"
+    figure = new_figure(2.5 * len(rows) + 0.3, 2.9, title)
     grid = figure.subplots(1, len(rows), sharex=True, sharey=True)
     onto = plane(rows["clean"].flatten(1))
     for axes, (label, points), colour in zip(grid, rows.items(), COLOURS, strict=False):
         show_points(axes, points, onto, color=colour)
         axes.set_title(label)
+        axes.label_outer()
     return figure
 
 
@@ -70,6 +75,9 @@ class Reconstructions(PictureCallback):
         "values on. A good denoiser restores strokes; a poor one blurs. Samples are means of "
         "p(x|z) at draws of the prior."
     )
+
+    def __init__(self, every_n_epochs: int = 0, items: int = 200, **common: Any) -> None:
+        super().__init__(every_n_epochs, items, **common)
 
     def draw(self, model: Any, pair: Pair) -> Figure:
         return reconstructions(model, pair)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,15 +51,15 @@ def activation_histogram(model: Any, x: Tensor) -> Figure:
     active = code.abs() > ACTIVE_CODE
     figure = new_figure(6.6, 3.0)
     left, right = figure.subplots(1, 2)
-    left.hist(code[active].numpy(), bins=60, color=COLOURS[0], histtype="stepfilled")
+    left.stairs(*np.histogram(code[active].numpy(), bins=60), fill=True)
     left.set(yscale="log", xlabel="activation of an active unit", ylabel="number (log scale)")
     left.set_title(f"{1 - float(active.float().mean()):.1%} of all activations are 0")
     saturating = isinstance(model.posterior.activation, Sigmoid)
     use = (code if saturating else active.float()).mean(0)  # (K,)
     span = (0, 1) if float(use.max()) > 0.5 else None
-    right.hist(use.numpy(), bins=40, range=span, histtype="stepfilled")
+    right.stairs(*np.histogram(use.numpy(), bins=40, range=span), fill=True)
     what = "mean activation of a unit" if saturating else "share of examples a unit is active on"
-    right.set(xlabel=what, ylabel="number of units")
+    right.set(xlabel=what, ylabel="number of units", ylim=(0, None))
     right.locator_params(axis="y", integer=True)
     right.set_title(f"{int((~active.any(0)).sum())} of {code.shape[1]} units never active")
     return figure
