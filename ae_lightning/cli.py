@@ -25,7 +25,6 @@ TRAINER: Final = {
 PLAIN: Final = {
     "configs": "list the shipped configs",
     "summary": "what a run has reached, and where its files lie",
-    "theory": "prove the claims of the theory by experiments: all, or score tangents …",
     "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
 }
 
