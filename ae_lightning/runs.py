@@ -20,6 +20,7 @@ CONFIG: Final = "config.yaml"
 CHECKPOINTS: Final = "checkpoints"
 BEST: Final = "best.ckpt"
 METRICS: Final = "metrics.csv"
+PAGE: Final = "index.html"  # the callbacks' report
 
 HANDED_ON: Final = "AE_LIGHTNING_RUN"  # tells the processes that rank zero starts its directory
 

@@ -15,7 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ae_lightning import configs, runs
-from ae_lightning.callbacks import Reconstructions
+from ae_lightning.callbacks import Report
 from ae_lightning.commands.base import LINKS, CommandLine, listed
 from ae_lightning.commands.summary import summary
 from ae_lightning.commands.tracking import fill_in, without_anonymous
@@ -121,8 +121,8 @@ class Fit(CommandLine):
             return super().instantiate_trainer(logger=False)
         trainer = self._get(self.config_init, "trainer")
         callbacks: list[Callback] = [Bookkeeping(self.whole_config(), trainer.log_every_n_steps)]
-        if not any(isinstance(c, Reconstructions) for c in listed(trainer.callbacks)):
-            callbacks.append(Reconstructions())
+        if not any(isinstance(c, Report) for c in listed(trainer.callbacks)):
+            callbacks.append(Report())
         if trainer.enable_checkpointing is not False:
             callbacks.append(self._get(self.config_init, "checkpoints"))
         if trainer.logger is not False:

@@ -68,7 +68,8 @@ def headline(checkpoint: dict[str, Any], file: Path) -> str:
 def places(run: Path, checkpoint: Path) -> dict[str, Path]:
     """Where a run's files lie, as far as they are there."""
     found = {"run": run, "checkpoint": checkpoint, "metrics": run / runs.METRICS}
-    pictures = sorted((run / "pictures").rglob("*.png"), key=lambda p: p.stat().st_mtime)
-    if pictures:
-        found["picture"] = pictures[-1]
+    pictures = (run / "pictures" / "reconstructions").glob("*.png")
+    if newest := max(pictures, key=lambda p: p.stat().st_mtime, default=None):
+        found["picture"] = newest
+    found["page"] = run / runs.PAGE
     return {label: path for label, path in found.items() if path.exists()}
