@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FOLDER = "pictures"  # in the run's directory: pictures/NAME/STEP.png
-FRAMES_PER_SECOND = 12
+FRAMES_PER_SECOND = 8
 
 Draw = TypeVar("Draw", bound=Callable[..., "Figure"])
 
@@ -244,11 +244,12 @@ def hand_over(logger: Any, key: str, stem: Path, step: int) -> None:
 
 
 def write_gif(frames: Tensor, path: Path) -> None:
-    """Write frames (N, C, H, W) in [0, 1] as a GIF that plays for ever, forth and back."""
+    """Write frames (N, C, H, W) in [0, 1] as a GIF of 32 colours, forth and back for ever."""
     from PIL import Image
 
     levels = (frames.detach().float().clamp(0, 1) * 255).round().byte().cpu()
-    forth = [Image.fromarray(f) for f in levels.permute(0, 2, 3, 1).squeeze(-1).numpy()]
+    images = (Image.fromarray(f) for f in levels.permute(0, 2, 3, 1).squeeze(-1).numpy())
+    forth = [image.quantize(32, dither=Image.Dither.NONE) for image in images]
     first, *others = list(chain(forth, forth[-2:0:-1]))
     first.save(
         path, save_all=True, append_images=others, duration=1000 // FRAMES_PER_SECOND, loop=0

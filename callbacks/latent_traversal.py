@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SPAN = 3.0  # standard deviations, to both sides
+FRAMES = 13  # of a film, from one end to the other
 
 
 def traversal(
@@ -171,7 +172,7 @@ class LatentTraversal(PictureCallback):
         if not self.animated or not is_image(model.shape):
             return None
         shown = leading(model, pair.x, self.dims, self.rows)
-        z = traversal(model, pair.x, shown, self._start(model, pair), 25)
+        z = traversal(model, pair.x, shown, self._start(model, pair), FRAMES)
         return film(model.decode(z).mean, limits_of(model, pair.x))
 
 
