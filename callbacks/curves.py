@@ -86,7 +86,7 @@ def curves(
             axes.legend()
         for name in reported:
             axes = next(panels)
-            _show(axes, history[f"val/{name}"], color=COLOURS[1], marker="o", markersize=3)
+            _show(axes, history[f"val/{name}"], color=COLOURS[1])
             axes.set_title(FIGURES.get(name, name))
             if "units" in name:
                 axes.set_ylim(0, None)
@@ -114,7 +114,7 @@ def _panels(rows: int) -> tuple[Figure, Iterator[Axes]]:
 def _show_term(axes: Axes, history: History, term: str, weight: Points | float) -> None:
     raw, val = history[f"train/{term}"], history.get(f"val/{term}", [])
     _show(axes, raw, color=COLOURS[0], linewidth=0.9)
-    _show(axes, val, color=COLOURS[1], marker="o", markersize=3)
+    _show(axes, val, color=COLOURS[1])
     if weight != 1.0:
         _show(axes, weighted(raw, weight), color=FAINT, linestyle="--")
     axes.set_title(f"{term} (nats)" if term in ("loss", "bound", "distortion", "rate") else term)
@@ -129,7 +129,8 @@ def _show_term(axes: Axes, history: History, term: str, weight: Points | float) 
 
 def _show(axes: Axes, points: Points, **how: Any) -> None:
     if points:
-        axes.plot(*np.array(points).T, **how)
+        few = {"marker": "o", "markersize": 3} if len(points) <= 20 else {}
+        axes.plot(*np.array(points).T, **few, **how)
 
 
 def _add_key(figure: Figure, with_weights: bool) -> None:
@@ -137,7 +138,7 @@ def _add_key(figure: Figure, with_weights: bool) -> None:
 
     lines = {
         "training": Line2D([], [], color=COLOURS[0]),
-        "validation": Line2D([], [], color=COLOURS[1], marker="o", markersize=3),
+        "validation": Line2D([], [], color=COLOURS[1]),
         "training, times its weight": Line2D([], [], color=FAINT, linestyle="--"),
     }
     shown = list(lines) if with_weights else list(lines)[:2]
