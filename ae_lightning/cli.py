@@ -26,6 +26,7 @@ PLAIN: Final = {
     "configs": "list the shipped configs",
     "summary": "what a run has reached, and where its files lie",
     "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
+    "theory": "prove the claims of the notes by experiment: theory [CLAIM …] [--report DIR]",
 }
 
 OPTIONS: Final = """options of fit, validate, test and predict:

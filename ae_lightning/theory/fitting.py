@@ -1,0 +1,75 @@
+"""How the experiments train: through Lightning's Trainer, on the CPU, without a word or a file."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch.optim import Adam
+
+from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.datamodules import PairDataModule
+from ae_lightning.regularizers.schedules import Cosine
+
+Model = TypeVar("Model", bound=AutoEncoder)
+
+
+def adam(lr: float, **others: Any) -> dict[str, Any]:
+    """The arguments of a model that is trained by Adam, its rate falling to 0 along a cosine."""
+    optimizer = partial(Adam, lr=lr, fused=True, **others)
+    return {"optimizer": optimizer, "lr_schedule": Cosine(1.0, 0.0)}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what the trainer says of the machine and its own defaults."""
+    log = logging.getLogger("lightning.pytorch")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def fit(
+    model: Model,
+    data: PairDataModule,
+    steps: int,
+    double: bool = False,
+    callbacks: Sequence[Callback] = (),
+) -> Model:
+    """Train a model for a number of steps, and return it frozen, in evaluation mode.
+
+    The data's seed is the model's too, as on the command line; torch's random state stays.
+
+    Args:
+        double: train in float64.
+    """
+    precision: Literal["64-true", "32-true"] = "64-true" if double else "32-true"
+    model.seed = data.seed
+    with quiet(), torch.random.fork_rng(devices=[]):
+        trainer = Trainer(
+            max_steps=steps,
+            accelerator="cpu",
+            devices=1,
+            precision=precision,
+            callbacks=list(callbacks),
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            limit_val_batches=0,
+            log_every_n_steps=steps + 1,
+        )
+        trainer.fit(model, datamodule=data)
+    model.freeze()
+    return model
