@@ -105,8 +105,8 @@ def table(proof: Proof, width: int) -> Table:
         rows.add_row(f"  {escape(proof.skipped)}")
     for check in proof.checks:
         mark = "holds" if check.holds else "[bold red]FAILS[/]"
-        rows.add_row(f"  {escape(check.what)}", f"{check.value:.3g}", check.bound, mark)
+        rows.add_row(f"  {escape(check.what)}", f"{check.value:.4g}", check.bound, mark)
         for name, value in check.wrong.items():
             mark = "[bold red]HOLDS[/]" if check.allows(value) else "fails"
-            rows.add_row(f"    wrong: {escape(name)}", f"{value:.3g}", "", mark, style="dim")
+            rows.add_row(f"    wrong: {escape(name)}", f"{value:.4g}", "", mark, style="dim")
     return rows

@@ -92,6 +92,7 @@ class LinearVAEIsPPCA(Claim):
         axes.semilogy(range(1, D + 1), values, "o", label="data", markersize=8, mfc="none")
         axes.semilogy(range(1, D + 1), learned, "x", label="learned WWᵀ + σ²I")
         axes.set_yticks([0.5, 1, 2, 5], ["0.5", "1", "2", "5"])
+        axes.set_yticks([], minor=True)
         legend(axes)
         tight, axes = panel("log p(x) of examples", "under the best model", "under the learned one")
         W = V[:, :K] * (values[:K] - variance).sqrt()

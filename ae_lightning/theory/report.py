@@ -22,7 +22,7 @@ section { border-top: 1px solid #ccc; padding: 1.5rem 0; }
 .skipped { color: #666; } nav ul { columns: 18rem; padding-left: 1.2rem; }
 .formula { display: flex; flex-wrap: wrap; gap: .8rem 2.5rem; margin: 1rem 0; }
 .formula span { overflow-x: auto; } .formula svg { height: auto; max-width: none; }
-.panels { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1rem 0; }
+.panels { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 1rem; margin: 1rem 0; }
 .panels img { width: min(22rem, 100%); height: auto; }
 .note { background: #f3f6f9; border-left: 4px solid #0072B2; padding: .5rem 1rem; margin: 1rem 0; }
 .source { color: #555; font-size: .9rem; }
@@ -104,7 +104,7 @@ def checks(found: Sequence[Check]) -> str:
     rows = []
     for check in found:
         wrong = "<br>".join(
-            f"{escape(name)}: {value:.3g}, {'holds!' if check.allows(value) else 'misses it'}"
+            f"{escape(name)}: {value:.4g}, {'holds!' if check.allows(value) else 'misses it'}"
             for name, value in check.wrong.items()
         )
         holds = "proved", "yes"
@@ -112,7 +112,7 @@ def checks(found: Sequence[Check]) -> str:
             holds = "failed", "no"
         cells = (
             f"<td>{escape(check.what)}</td>",
-            f'<td class="number" data-label="measured">{check.value:.3g}</td>',
+            f'<td class="number" data-label="measured">{check.value:.4g}</td>',
             f'<td class="number" data-label="bound">{check.bound}</td>',
             f'<td data-label="holds" class="verdict {holds[0]}">{holds[1]}</td>',
             f'<td data-label="wrong">{wrong}</td>' if wrong else "<td></td>",
