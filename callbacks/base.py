@@ -87,6 +87,7 @@ class PictureCallback(Callback, ABC):
     - `name`, which is also its folder's, and `caption`, one or two sentences on how to read it;
     - `draw`, which calls the pure function;
     - `suits`, where there are models or data it makes no sense for;
+    - `slow`, where it may take seconds, so that an interrupted run does not wait for it;
     - `animate` and `measure`, where there is a film or a figure to go with it.
 
     Within these, `self.data` is the datamodule (None where there is none), and `self.history` the
@@ -106,6 +107,7 @@ class PictureCallback(Callback, ABC):
 
     name: ClassVar[str]
     caption: ClassVar[str] = ""
+    slow: ClassVar[bool] = False
 
     def __init__(
         self, every_n_epochs: int = 0, items: int = 10, seed: int = 0, every_n_steps: int = 0

@@ -15,7 +15,7 @@ from ae_lightning.regularizers.code import L1, SparsityKL, StudentT
 from ae_lightning.types import Pair
 
 from .base import PictureCallback, picture
-from .style import COLOURS, FAINT, finite, new_figure
+from .style import COLOURS, FAINT, Room, finite, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,8 +49,8 @@ def activation_histogram(model: Any, x: Tensor) -> Figure:
     """
     code = finite(model.code(x), "the code")  # (B, K)
     active = code.abs() > ACTIVE_CODE
-    figure = new_figure(6.6, 3.0)
-    left, right = figure.subplots(1, 2)
+    figure = new_figure(6.6, 3.0, room=Room())
+    left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.3})
     left.stairs(*np.histogram(code[active].numpy(), bins=60), fill=True)
     left.set(yscale="log", xlabel="activation of an active unit", ylabel="number (log scale)")
     left.set_title(f"{1 - float(active.float().mean()):.1%} of all activations are 0")
@@ -100,7 +100,7 @@ def l0_error(model: Any, pair: Pair) -> Figure:
     kept = torch.linspace(0, most, min(most, 24) + 1).round().long().unique()
     error = finite(kept_error(model, pair.x, code, torch.tensor([K])), "the error")[:, 0]
     curve = finite(kept_error(model, pair.x, code, kept), "the error").mean(0)
-    figure = new_figure(5.4, 3.6)
+    figure = new_figure(5.4, 3.6, room=Room())
     axes = figure.subplots()
     axes.scatter(
         l0.numpy(), error.numpy(), s=8, color=COLOURS[0], alpha=0.5, linewidths=0, label="examples"

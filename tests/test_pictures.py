@@ -117,7 +117,8 @@ def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> bool:
 
 
 def labels(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    """The names of a grid's rows."""
+    return [t.get_text() for t in figure.axes[0].texts if t.get_ha() == "right"]
 
 
 # ---------------------------------------------------------------------------- grids
@@ -165,7 +166,8 @@ def test_a_traversal_of_a_linear_decoder_is_a_line_along_its_column() -> None:
     for row, k in enumerate(order):
         expected[row, :, k] = torch.linspace(-3, 3, 7)
     assert close(drawn(figure, 3, 7), g(model, expected))
-    marks = [t.get_text() for t in figure.axes[0].get_xticklabels()]
+    *marks, across = [t.get_text() for t in figure.axes[0].texts if t.get_va() == "top"]
+    assert across == "standard deviations of the prior"
     assert marks == ["−3.0", "−2.0", "−1.0", "0", "+1.0", "+2.0", "+3.0"]
 
 
