@@ -176,8 +176,11 @@ class LatentTraversal(PictureCallback):
         return film(model.decode(z).mean, limits_of(model, pair.x))
 
 
-def film(images: Tensor, limits: tuple[float, float], zoom: int = 2) -> Tensor:
-    """Lay N films (N, T, C, H, W) out in rows of five, as frames (T, C, rows·H', columns·W')."""
+def film(images: Tensor, limits: tuple[float, float]) -> Tensor:
+    """Lay N films (N, T, C, H, W) out in rows of five, as frames (T, C, rows·H', columns·W').
+
+    Images of up to 48 pixels are drawn twice as large.
+    """
     x = ((images - limits[0]) / (limits[1] - limits[0])).clamp(0, 1)
     x = x if x.shape[2] == 3 else x[:, :, :1]
     N, T, C, H, W = x.shape
@@ -186,4 +189,5 @@ def film(images: Tensor, limits: tuple[float, float], zoom: int = 2) -> Tensor:
     x = torch.nn.functional.pad(torch.cat([x, empty]), (0, 1, 0, 1), value=1.0)
     x = x.unflatten(0, (-1, columns)).permute(2, 3, 0, 4, 1, 5)  # (T, C, rows, H', columns, W')
     frames = x.reshape(T, C, -1, columns * (W + 1))
+    zoom = 2 if max(H, W) <= 48 else 1
     return frames.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)  # type: ignore[no-any-return]

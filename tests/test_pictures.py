@@ -204,13 +204,28 @@ def test_a_dimension_that_does_not_exist_is_refused() -> None:
 
 def test_a_film_shows_every_dimension_and_plays_forth_and_back(tmp_path) -> None:
     images = torch.rand(6, 4, 1, 3, 3)
-    frames = film(images, (0.0, 1.0), zoom=1)
-    assert frames.shape == (4, 1, 2 * 4, 5 * 4)
-    assert frames[2, :, 4:7, 0:3].equal(images[5, 2])
+    frames = film(images, (0.0, 1.0))
+    assert frames.shape == (4, 1, 2 * 2 * 4, 2 * 5 * 4)
+    assert frames[2, :, 8:14:2, 0:6:2].equal(images[5, 2])
+    assert film(torch.rand(6, 4, 1, 50, 50), (0.0, 1.0)).shape == (4, 1, 2 * 51, 5 * 51)
     write_gif(frames, tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.n_frames == 6
         assert gif.info["loop"] == 0
+        gif.seek(2)
+        shown = torch.as_tensor(np.asarray(gif.convert("L")) / 255.0)
+    assert close(shown, frames[2, 0], 0.1)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 64, 64)])
+def test_a_film_is_light_whatever_it_shows(shape, tmp_path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    frames = film(torch.rand(10, 13, *shape, generator=generator), (0.0, 1.0))  # the worst: noise
+    write_gif(frames, tmp_path / "noise.gif")
+    assert 10_000 < (tmp_path / "noise.gif").stat().st_size <= 150_000
+    with Image.open(tmp_path / "noise.gif") as gif:
+        assert gif.n_frames >= 12
+        assert min(gif.size) >= 32
 
 
 # ------------------------------------------------------------------------- manifolds
