@@ -52,9 +52,10 @@ def score_images(model: Any, pair: Pair, sigma: float) -> Figure:
     show_image(axes, shown, sharp=scale >= 1)
     cell = shown.shape[0] // 4 + 1
     write_rows(axes, [(i + 0.5) * cell - 1 for i in range(4)], list(lines))
-    zero = "grey is 0" if x.shape[1] == 3 else "red above, blue below 0"
-    axes.set_title(rf"$s = (r(\tilde x) - \tilde x)/\sigma^2$, {zero}, up to ±{limit:.2g}")
-    figure.suptitle(rf"Score at $\sigma$ = {sigma:g}", x=0.01, ha="left")
+    colours = "grey is 0" if x.shape[1] == 3 else "red above, blue below 0"
+    axes.set_title(f"s: {colours}, up to ±{limit:.2g} per unit")
+    title = rf"Score $s = (r(\tilde x) - \tilde x)/\sigma^2$ at $\sigma$ = {sigma:g}"
+    figure.suptitle(title, x=0.01, ha="left")
     _show_plane(figure, place(figure, side + width + 90, 56, 270, 270), model, pair, sigma)
     return figure
 

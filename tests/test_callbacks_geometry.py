@@ -319,7 +319,7 @@ def test_a_larger_code_without_a_penalty_is_said_to_have_no_gap() -> None:
     held = systems.ContractiveAutoEncoder((1, 4, 4), latent=20)
     title = tangent_directions(held, x, near).get_suptitle()
     assert "no gap" not in title
-    assert "encoder's Jacobian, σ5/σ6 = " in title
+    assert "reconstruction's Jacobian, σ5/σ6 = " in title
 
 
 def test_signed_images_have_zero_in_the_middle() -> None:
