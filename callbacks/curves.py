@@ -26,7 +26,7 @@ FIGURES = {
     "active_units": "active units",
     "dead_units": "dead units",
     "l0": "L0 (active units an example)",
-    "mse": "mean squared error (a value)",
+    "mse": "squared error (a value)",
     "psnr": "PSNR (dB)",
     "ssim": "SSIM",
     "jacobian": "‖∂f/∂x‖² (exact)",
@@ -91,7 +91,7 @@ def curves(
             _show(axes, history[f"val/{name}"], color=COLOURS[1])
             axes.set_title(FIGURES.get(name, name))
             if "units" in name:
-                axes.set_ylim(0, None)
+                axes.set_ylim(0, max(1, 1.05 * max(v for _, v in history[f"val/{name}"])))
         last = max(history["train/loss"][-1][0], *(history[f"val/{f}"][-1][0] for f in reported), 1)
         for axes in figure.axes:
             axes.set_xlim(0, 1.03 * last)

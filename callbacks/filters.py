@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST, COLUMNS = 36, 6  # filters of a network, and how many stand side by side
 LEVELS = 16  # of colour, to either side of 0
+IDLE = 0.05  # of the largest standard deviation: an input that varies less is none
 
 
 def encoder_filters(model: Any) -> Tensor | None:
@@ -55,7 +56,7 @@ def as_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor | None:
 
 
 @picture
-def filters(model: Any) -> Figure:
+def filters(model: Any, x: Tensor | None = None) -> Figure:
     """Draw what the encoder's first layer looks for, and what the decoder's last layer paints.
 
     These are the first layer's rows and the last layer's columns (or kernels), the largest first,
@@ -63,6 +64,8 @@ def filters(model: Any) -> Figure:
 
     Args:
         model: an AutoEncoder of images.
+        x: examples (B, *S), of which the inputs that hardly vary are left out of the rows: a weight
+            that nothing has reached in training is what it was at the start.
 
     Raises:
         UsageError: where neither layer's weights have the form of images.
@@ -72,7 +75,11 @@ def filters(model: Any) -> Figure:
     """
     if (reason := without_filters(model)) is not None:
         raise UsageError(reason)
-    found = {"encoder": encoder_filters(model), "decoder": decoder_filters(model)}
+    rows = encoder_filters(model)
+    if x is not None and rows is not None and rows.shape[1:] == x.shape[1:]:
+        spread = x.std(0, unbiased=False)
+        rows = rows * (spread > IDLE * spread.max())
+    found = {"encoder": rows, "decoder": decoder_filters(model)}
     shown = {name: w for name, w in found.items() if w is not None}
     panels, titles = [], []
     for name, w in shown.items():
@@ -117,18 +124,22 @@ def without_filters(model: Any) -> str | None:
 
 
 class Filters(PictureCallback):
-    """Draw `filters`."""
+    """Draw `filters`; the examples are those that say which inputs vary."""
 
     name: ClassVar[str] = "filters"
     caption: ClassVar[str] = (
         "Weights next to the data, the largest first, red above and blue below zero (of colour "
         "images, in colours about grey): on the left "
         "what the encoder's units look for, on the right what the decoder's paint. Strokes, edges "
-        "and spots mean that parts were found; speckle, that a unit has learned little."
+        "and spots mean that parts were found; speckle, that a unit has learned little. Pixels "
+        "that are the same in nearly all examples are left blank on the left."
     )
+
+    def __init__(self, every_n_epochs: int = 0, items: int = 1000, **common: Any) -> None:
+        super().__init__(every_n_epochs, items, **common)
 
     def suits(self, model: Any, data: Any) -> str | None:
         return without_filters(model)
 
     def draw(self, model: Any, pair: Pair) -> Figure:
-        return filters(model)
+        return filters(model, pair.x)

@@ -54,6 +54,7 @@ def kl_bars(rates: Tensor, steps: Tensor) -> Figure:
         axes.set_xticks(range(len(order)), [f"z{k}" for k in order])
         axes.tick_params(axis="x", length=0, rotation=90 if len(order) > 16 else 0)
         axes.set(ylabel="KL (nats)", xlabel="dimension of the code")
+        axes.set_xlim(-0.6, len(order) - 0.4)
         axes.set_title(
             f"Rate by dimension: {float(rates[-1].sum()):.1f} nats, {active} of {K} active"
         )

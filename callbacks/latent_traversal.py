@@ -14,7 +14,17 @@ from ae_lightning.types import Pair
 from .base import PictureCallback, picture
 from .latent import importance, location_and_scale
 from .points import name_axes, show_points
-from .style import COLOURS, FAINT, grid_figure, is_image, limits_of, new_figure, plane, project
+from .style import (
+    COLOURS,
+    FAINT,
+    Room,
+    grid_figure,
+    is_image,
+    limits_of,
+    new_figure,
+    plane,
+    project,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,8 +97,8 @@ def latent_traversal(
         UsageError: where a dimension does not exist.
     """
     score, what = importance(model, x)
-    shown = leading(model, x, dims, rows)
     vectors = not is_image(model.shape)
+    shown = leading(model, x, dims, min(rows, len(COLOURS)) if vectors else rows)
     z = traversal(model, x, shown, start, 61 if vectors else columns)
     decoded = model.decode(z).mean  # (N, steps, *S)
     names = [f"z{k}  {float(score[k]):.2f}" for k in shown]
@@ -104,7 +114,7 @@ def latent_traversal(
 
 
 def _curves(x: Tensor, decoded: Tensor, names: list[str], title: str) -> Figure:
-    figure = new_figure(5.0, 4.2)
+    figure = new_figure(5.6, 4.2, room=Room(right=1.2))
     axes = figure.subplots()
     onto = plane(x.flatten(1))
     show_points(axes, x, onto, color=FAINT, alpha=0.4)

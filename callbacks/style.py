@@ -288,8 +288,10 @@ def png_of(pixels: NDArray[np.uint8], most: int) -> bytes:
         few = Image.fromarray(colours[None]).quantize(
             number, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
         )
-        image = Image.fromarray(np.asarray(few)[0][kinds])
-        image.putpalette(few.getpalette() or [])
+        places = np.asarray(few)[0]
+        image, palette = Image.fromarray(places[kinds]), few.getpalette() or []
+        palette[3 * places[0] : 3 * places[0] + 3] = colours[0].tolist()  # as it was, not nearly
+        image.putpalette(palette)
         file = BytesIO()
         image.save(file, "png")
         if file.tell() <= most:

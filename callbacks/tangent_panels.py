@@ -91,7 +91,7 @@ def walks_grid(x: Tensor, tangents: Tensor, each: int, span: float) -> Grid:
 
 def show_grids(title: str, grids: dict[str, Grid]) -> Figure:
     """Draw grids of as many lines side by side, each under its title, with their names."""
-    side = LETTER * max(len(name) for grid in grids.values() for name in grid.rows)
+    side = 10 + LETTER * max(len(name) for grid in grids.values() for name in grid.rows)
     images, centres = {}, {}
     for name, grid in grids.items():
         images[name], centres[name] = _stack(grid)

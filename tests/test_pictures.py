@@ -364,6 +364,17 @@ def test_filters_are_the_encoders_rows_and_the_decoders_columns() -> None:
         assert ((r - b).sign() == largest.sign())[strong].all()
 
 
+def test_filters_leave_out_the_inputs_that_do_not_vary() -> None:
+    model, x = affine(K=5, stochastic=False), examples()
+    x[:, :, 0] = 1.0  # the uppermost row of pixels
+    shown = drawn(filters(model, x), 1, 6)[0, :5].double()
+    white = drawn(filters(model), 1, 6)[0, 5, :, 0, 0].double()
+    grey = shown[:, :, 0].mean((0, 2))
+    assert close(shown[:, :, 0], grey[None, :, None].expand(5, 3, 4), 1e-5)
+    assert not close(grey, white, 0.1)
+    assert shown[:, :, 1:].std(0).min() > 0
+
+
 def test_filters_of_convolutions_are_their_kernels_and_a_tied_decoder_has_none() -> None:
     model = systems.VariationalAutoEncoder((3, 8, 8), 4, ConvEncoder([5]), ConvDecoder([7]))
     assert encoder_filters(model).shape == (5, 3, 4, 4)
@@ -498,6 +509,7 @@ def test_few_colours_are_written_as_they_are_and_noise_stays_light(tmp_path) -> 
         figure = new_figure(4, 3)
         figure.subplots().plot([0, 1], [0, 1])
     save_png(figure, tmp_path / "few.png")
+    assert Image.open(tmp_path / "few.png").convert("RGB").getpixel((0, 0)) == (255, 255, 255)
     figure.savefig(tmp_path / "exact.png")
     few, exact = (Image.open(tmp_path / f"{n}.png").convert("RGB") for n in ("few", "exact"))
     assert np.abs(np.asarray(few).astype(int) - np.asarray(exact)).max() <= 2
@@ -506,6 +518,7 @@ def test_few_colours_are_written_as_they_are_and_noise_stays_light(tmp_path) -> 
         figure = new_figure(5, 5)
         figure.subplots().imshow(tile(noise)[..., 0], cmap="gray")
     save_png(figure, tmp_path / "noise.png")
+    assert Image.open(tmp_path / "noise.png").convert("RGB").getpixel((0, 0)) == (255, 255, 255)
     assert (tmp_path / "noise.png").stat().st_size < 250_000
 
 
