@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 MOST, COLUMNS = 36, 6  # filters of a network, and how many stand side by side
 LEVELS = 16  # of colour, to either side of 0
-IDLE = 0.05  # of the largest standard deviation: an input that varies less is none
 
 
 def encoder_filters(model: Any) -> Tensor | None:
@@ -64,8 +63,9 @@ def filters(model: Any, x: Tensor | None = None) -> Figure:
 
     Args:
         model: an AutoEncoder of images.
-        x: examples (B, *S), of which the inputs that hardly vary are left out of the rows: a weight
-            that nothing has reached in training is what it was at the start.
+        x: examples (B, *S), by whose standard deviation σ the rows are multiplied: what a usual
+            change of each input does. A weight of an input that hardly varies is what it was
+            before training, and would be speckle.
 
     Raises:
         UsageError: where neither layer's weights have the form of images.
@@ -76,10 +76,10 @@ def filters(model: Any, x: Tensor | None = None) -> Figure:
     if (reason := without_filters(model)) is not None:
         raise UsageError(reason)
     rows = encoder_filters(model)
+    looks, paints = "encoder", "decoder"
     if x is not None and rows is not None and rows.shape[1:] == x.shape[1:]:
-        spread = x.std(0, unbiased=False)
-        rows = rows * (spread > IDLE * spread.max())
-    found = {"encoder": rows, "decoder": decoder_filters(model)}
+        rows, looks = rows * x.std(0, unbiased=False), "encoder, times σ of x"
+    found = {looks: rows, paints: decoder_filters(model)}
     shown = {name: w for name, w in found.items() if w is not None}
     panels, titles = [], []
     for name, w in shown.items():
@@ -124,15 +124,15 @@ def without_filters(model: Any) -> str | None:
 
 
 class Filters(PictureCallback):
-    """Draw `filters`; the examples are those that say which inputs vary."""
+    """Draw `filters`; the examples are those that say how much each input varies."""
 
     name: ClassVar[str] = "filters"
     caption: ClassVar[str] = (
         "Weights next to the data, the largest first, red above and blue below zero (of colour "
         "images, in colours about grey): on the left "
         "what the encoder's units look for, on the right what the decoder's paint. Strokes, edges "
-        "and spots mean that parts were found; speckle, that a unit has learned little. Pixels "
-        "that are the same in nearly all examples are left blank on the left."
+        "and spots mean that parts were found; speckle, that a unit has learned little. On the "
+        "left, a weight is multiplied by its pixel's standard deviation σ."
     )
 
     def __init__(self, every_n_epochs: int = 0, items: int = 1000, **common: Any) -> None:
