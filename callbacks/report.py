@@ -81,8 +81,8 @@ def all_suitable(model: Any, data: Any, history: History | None = None) -> list[
 class Report(Callback):
     """Draw every picture that suits the model, and end `fit` by writing them on a page, index.html.
 
-    A run that is ended by Ctrl-C or SIGTERM gets its page too, with the pictures that are quick to
-    draw. The page holds all of itself: curves, pictures with how to read them, metrics and the config.
+    The page holds all of itself: curves, pictures with how to read them, metrics and the config. A
+    run that is ended by Ctrl-C or SIGTERM gets it too, with the pictures that are quick to draw.
     What the trainer has been given as callbacks of their own is drawn as these say, and put on the
     page too.
 
@@ -113,9 +113,7 @@ class Report(Callback):
         given = {type(c) for c in trainer.callbacks}  # type: ignore[attr-defined]
         self.pictures = [p for p in found if type(p) not in given]
 
-    def _draw(
-        self, trainer: Trainer, model: LightningModule, patience: float = math.inf
-    ) -> None:
+    def _draw(self, trainer: Trainer, model: LightningModule, patience: float = math.inf) -> None:
         """Draw all; with little patience, only what is quick, and until these seconds are over."""
         history, start = read_history(Path(trainer.default_root_dir)), time.monotonic()
         for picture in self.pictures:

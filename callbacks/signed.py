@@ -6,6 +6,7 @@ from torch import Tensor
 
 from .style import DIVERGING, finite
 
+
 def extent(images: Tensor) -> float:
     """The largest magnitude but for the outermost 1/200 of all values, and never 0."""
     flat = finite(images, "an image").abs().flatten()

@@ -88,8 +88,6 @@ def test_pictures_of_images_are_legible(system) -> None:
 
 @pytest.mark.parametrize("toy", [None, Ring()])
 def test_pictures_of_vectors_are_legible(toy) -> None:
-    model = systems.DenoisingAutoEncoder(
-        (2,), latent=2, likelihood=Gaussian(0.1), value_range=None
-    )
+    model = systems.DenoisingAutoEncoder((2,), latent=2, likelihood=Gaussian(0.1), value_range=None)
     data = Manifold(toy, size=600, corruption=GaussianNoise(0.1))
     assert {n: f for n, figure in suitable(model, data) if (f := faults(figure))} == {}
