@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.likelihoods import Gaussian, Likelihood
+from ae_lightning.likelihoods import Bernoulli, Gaussian, Likelihood
 from ae_lightning.nn import MLP, Activation, Network, Rectifier, Sigmoid, TiedMLP
 from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
@@ -25,6 +25,10 @@ from ae_lightning.regularizers.posterior import Rate
 from ae_lightning.types import ForwardPass
 
 Regularizers = dict[str, Regularizer] | None
+
+
+def _unit_interval(others: dict[str, Any]) -> bool:
+    return tuple(others.get("value_range", (0.0, 1.0)) or ()) == (0.0, 1.0)
 
 
 @final
@@ -135,7 +139,8 @@ class ContractiveAutoEncoder(AutoEncoder):
     r"""A code that resists small changes of the input, but for those along the data.
 
     One sigmoid layer with tied weights: untied, the penalty would shrink for free, f/c and g(c·)
-    giving the same reconstruction.
+    giving the same reconstruction. By default under cross-entropy, as there, where values lie in
+    [0, 1], and under squared error elsewhere.
 
     References:
         | Contractive Auto-Encoders (Rifai et al., 2011)
@@ -158,7 +163,7 @@ class ContractiveAutoEncoder(AutoEncoder):
             encoder=encoder or MLP(widths=()),
             posterior=Dirac(activation or Sigmoid()),
             decoder=decoder or TiedMLP(),
-            likelihood=likelihood or Gaussian(),
+            likelihood=likelihood or (Bernoulli() if _unit_interval(others) else Gaussian()),
             regularizers={"contractive": Contractive(weight=0.5), **(regularizers or {})},
             **others,
         )

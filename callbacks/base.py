@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
@@ -87,6 +88,7 @@ class PictureCallback(Callback, ABC):
     - `name`, which is also its folder's, and `caption`, one or two sentences on how to read it;
     - `draw`, which calls the pure function;
     - `suits`, where there are models or data it makes no sense for;
+    - `slow`, where it may take seconds, so that an interrupted run does not wait for it;
     - `animate` and `measure`, where there is a film or a figure to go with it.
 
     Within these, `self.data` is the datamodule (None where there is none), and `self.history` the
@@ -106,6 +108,7 @@ class PictureCallback(Callback, ABC):
 
     name: ClassVar[str]
     caption: ClassVar[str] = ""
+    slow: ClassVar[bool] = False
 
     def __init__(
         self, every_n_epochs: int = 0, items: int = 10, seed: int = 0, every_n_steps: int = 0
@@ -243,14 +246,32 @@ def hand_over(logger: Any, key: str, stem: Path, step: int) -> None:
         logger.experiment.add_image(key, image_of(image), step, dataformats="HWC")
 
 
-def write_gif(frames: Tensor, path: Path) -> None:
-    """Write frames (N, C, H, W) in [0, 1] as a GIF of 32 colours, forth and back for ever."""
+def write_gif(frames: Tensor, path: Path, most: int = 150_000) -> None:
+    """Write frames (N, C, H, W) in [0, 1] as a GIF of few colours, forth and back for ever.
+
+    It takes at most so many bytes: where 32 colours take more, 16 of every other frame, and then
+    frames of half the size, and so on.
+    """
+    scale = 1
+    while True:
+        for colours, every in ((32, 1), (16, 1), (16, 2)):
+            film = _gif(frames[::every, :, ::scale, ::scale], colours, every)
+            if len(film) <= most or min(frames.shape[2:]) <= scale:
+                path.write_bytes(film)
+                return
+        scale *= 2
+
+
+def _gif(frames: Tensor, colours: int, every: int) -> bytes:
     from PIL import Image
 
     levels = (frames.detach().float().clamp(0, 1) * 255).round().byte().cpu()
-    images = (Image.fromarray(f) for f in levels.permute(0, 2, 3, 1).squeeze(-1).numpy())
-    forth = [image.quantize(32, dither=Image.Dither.NONE) for image in images]
+    N, _, H, W = levels.shape
+    # All share one palette, so that what does not move costs nothing.
+    reel = Image.fromarray(levels.permute(0, 2, 3, 1).flatten(0, 1).squeeze(-1).numpy())
+    reel = reel.quantize(colours, dither=Image.Dither.NONE)
+    forth = [reel.crop((0, i * H, W, (i + 1) * H)) for i in range(N)]
     first, *others = list(chain(forth, forth[-2:0:-1]))
-    first.save(
-        path, save_all=True, append_images=others, duration=1000 // FRAMES_PER_SECOND, loop=0
-    )
+    file, duration = BytesIO(), every * 1000 // FRAMES_PER_SECOND
+    first.save(file, "gif", save_all=True, append_images=others, duration=duration, loop=0)
+    return file.getvalue()

@@ -14,7 +14,7 @@ from ae_lightning.parts import UsageError
 from ae_lightning.types import Pair
 
 from .base import PictureCallback, picture
-from .style import COLOURS, INK, LABELS, SEQUENTIAL, finite, new_figure, plane
+from .style import COLOURS, INK, LABELS, SEQUENTIAL, Room, finite, new_figure, plane
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def codes(model: Any, x: Tensor, y: Tensor, umap: bool = False) -> Figure:
     """
     code = finite(model.code(x), "the code")
     points, how, names = in_plane(code, umap)
-    figure = new_figure(5.4, 4.4)
+    figure = new_figure(5.4, 4.4, room=Room(right=0.8))
     axes = figure.subplots()
     stochastic = model.posterior.stochastic
     if stochastic and model.latent == 2 and not umap and isinstance(model.prior(), Independent):
@@ -59,6 +59,7 @@ def codes(model: Any, x: Tensor, y: Tensor, umap: bool = False) -> Figure:
     axes.set_title(f"Codes of {len(x):,} examples: {how}")
     axes.set(xlabel=names[0], ylabel=names[1])
     axes.set_aspect("equal", adjustable="datalim")
+    axes.locator_params(nbins=6)
     if umap:
         axes.set(xticks=[], yticks=[])  # UMAP's axes have no unit
     return figure

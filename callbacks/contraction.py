@@ -12,7 +12,7 @@ from ae_lightning.types import Pair
 
 from .base import PictureCallback, picture
 from .spectrum import FLOOR, log_scale, show_quartiles
-from .style import COLOURS, WIDTH, finite, new_figure
+from .style import COLOURS, WIDTH, Room, finite, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,7 +59,7 @@ def contraction_curve(model: Any, x: Tensor, radii: Tensor | None = None, n: int
         radii = typical * torch.logspace(-2, 0.3, 16)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(B, n, flat.shape[1], generator=generator).to(flat)
-    figure = new_figure(WIDTH, 3.7)
+    figure = new_figure(WIDTH, 3.7, room=Room(bottom=0.82))
     axes = figure.subplots()
     curves = {}
     for directions, label in ((noise, "random directions"), (towards, "towards other examples")):
@@ -82,7 +82,7 @@ def contraction_curve(model: Any, x: Tensor, radii: Tensor | None = None, n: int
     log_scale(axes.xaxis, float(radii[0]), float(radii[-1]))
     log_scale(axes.yaxis, low, high)
     axes.grid(alpha=0.25)
-    figure.legend(loc="outside lower center", ncols=3)
+    figure.legend(loc="lower center", ncols=3)
     return figure
 
 

@@ -13,7 +13,7 @@ from ae_lightning.types import Pair
 from .base import PictureCallback
 from .history import History
 from .sparsity import not_sparse
-from .style import COLOURS, FAINT, house_style, new_figure
+from .style import COLOURS, FAINT, Room, house_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ FIGURES = {
     "active_units": "active units",
     "dead_units": "dead units",
     "l0": "L0 (active units an example)",
-    "mse": "mean squared error (a value)",
+    "mse": "squared error (a value)",
     "psnr": "PSNR (dB)",
     "ssim": "SSIM",
     "jacobian": "‖∂f/∂x‖² (exact)",
@@ -70,6 +70,8 @@ def curves(
     terms, constant = terms_of(history), dict(weights or {})
     if "loss" not in terms:
         raise UsageError(NOTHING)
+    if terms == ["loss", "distortion"]:  # one and the same
+        terms = ["distortion"]
     scheduled = [t for t in terms if f"train/{t}_weight" in history]
     reported = [f for f in figures if f"val/{f}" in history and f not in terms]
     rows = -(-(len(terms) + bool(scheduled) + len(reported)) // COLUMNS)
@@ -89,26 +91,22 @@ def curves(
             _show(axes, history[f"val/{name}"], color=COLOURS[1])
             axes.set_title(FIGURES.get(name, name))
             if "units" in name:
-                axes.set_ylim(0, None)
+                axes.set_ylim(0, max(1, 1.05 * max(v for _, v in history[f"val/{name}"])))
         last = max(history["train/loss"][-1][0], *(history[f"val/{f}"][-1][0] for f in reported), 1)
         for axes in figure.axes:
             axes.set_xlim(0, 1.03 * last)
-        for axes in panels:
-            axes.set_visible(False)
+            axes.locator_params(nbins=4)
         _add_key(figure, bool(scheduled) or any(w != 1.0 for w in constant.values()))
     return figure
 
 
 def _panels(rows: int) -> tuple[Figure, Iterator[Axes]]:
-    """A figure of three panels a row, laid out by hand: a layout engine takes a second for it."""
+    """A figure of three panels a row."""
     high = 1.9 * rows + 0.75
-    figure = new_figure(7.6, high)
-    figure.set_layout_engine("none")
-    room = {"left": 0.075, "right": 0.985, "wspace": 0.3, "hspace": 0.5}
-    room |= {"top": 1 - 0.6 / high, "bottom": 0.5 / high}
-    axes = figure.subplots(rows, COLUMNS, squeeze=False, gridspec_kw=room)
+    figure = new_figure(7.6, high, room=Room(0.57, 0.12, 0.6, 0.5))
+    figure.subplots_adjust(wspace=0.3, hspace=0.5)
     figure.text(0.5, 0.12 / high, "optimizer step", ha="center", fontsize=9)
-    return figure, iter(axes.flat)
+    return figure, (figure.add_subplot(rows, COLUMNS, i + 1) for i in range(rows * COLUMNS))
 
 
 def _show_term(axes: Axes, history: History, term: str, weight: Points | float) -> None:

@@ -55,7 +55,7 @@ def as_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor | None:
 
 
 @picture
-def filters(model: Any) -> Figure:
+def filters(model: Any, x: Tensor | None = None) -> Figure:
     """Draw what the encoder's first layer looks for, and what the decoder's last layer paints.
 
     These are the first layer's rows and the last layer's columns (or kernels), the largest first,
@@ -63,6 +63,9 @@ def filters(model: Any) -> Figure:
 
     Args:
         model: an AutoEncoder of images.
+        x: examples (B, *S), by whose standard deviation σ the rows are multiplied: what a usual
+            change of each input does. A weight of an input that hardly varies is what it was
+            before training, and would be speckle.
 
     Raises:
         UsageError: where neither layer's weights have the form of images.
@@ -72,7 +75,11 @@ def filters(model: Any) -> Figure:
     """
     if (reason := without_filters(model)) is not None:
         raise UsageError(reason)
-    found = {"encoder": encoder_filters(model), "decoder": decoder_filters(model)}
+    rows = encoder_filters(model)
+    looks, paints = "encoder", "decoder"
+    if x is not None and rows is not None and rows.shape[1:] == x.shape[1:]:
+        rows, looks = rows * x.std(0, unbiased=False), "encoder, times σ of x"
+    found = {looks: rows, paints: decoder_filters(model)}
     shown = {name: w for name, w in found.items() if w is not None}
     panels, titles = [], []
     for name, w in shown.items():
@@ -117,18 +124,22 @@ def without_filters(model: Any) -> str | None:
 
 
 class Filters(PictureCallback):
-    """Draw `filters`."""
+    """Draw `filters`; the examples are those that say how much each input varies."""
 
     name: ClassVar[str] = "filters"
     caption: ClassVar[str] = (
         "Weights next to the data, the largest first, red above and blue below zero (of colour "
         "images, in colours about grey): on the left "
         "what the encoder's units look for, on the right what the decoder's paint. Strokes, edges "
-        "and spots mean that parts were found; speckle, that a unit has learned little."
+        "and spots mean that parts were found; speckle, that a unit has learned little. On the "
+        "left, a weight is multiplied by its pixel's standard deviation σ."
     )
+
+    def __init__(self, every_n_epochs: int = 0, items: int = 1000, **common: Any) -> None:
+        super().__init__(every_n_epochs, items, **common)
 
     def suits(self, model: Any, data: Any) -> str | None:
         return without_filters(model)
 
     def draw(self, model: Any, pair: Pair) -> Figure:
-        return filters(model)
+        return filters(model, pair.x)

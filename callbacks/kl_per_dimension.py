@@ -14,7 +14,7 @@ from ae_lightning.types import Pair
 
 from .base import PictureCallback, picture
 from .history import History
-from .style import COLOURS, finite, house_style, new_figure
+from .style import COLOURS, Room, finite, house_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +42,7 @@ def kl_bars(rates: Tensor, steps: Tensor) -> Figure:
     order = rates[-1].argsort(descending=True, stable=True)[:MOST_DIMENSIONS]
     active = int((rates[-1] > ACTIVE).sum())
     with house_style():
-        figure = new_figure(max(5.0, min(7.5, 1.5 + 0.35 * len(order))), 3.4)
+        figure = new_figure(max(5.0, min(7.5, 1.5 + 0.35 * len(order))), 3.4, room=Room())
         axes = figure.subplots()
         first, last = int(steps[times[0]]), int(steps[times[-1]])
         scale = ScalarMappable(Normalize(first, max(last, first + 1)), EARLY_TO_LATE)
@@ -54,6 +54,7 @@ def kl_bars(rates: Tensor, steps: Tensor) -> Figure:
         axes.set_xticks(range(len(order)), [f"z{k}" for k in order])
         axes.tick_params(axis="x", length=0, rotation=90 if len(order) > 16 else 0)
         axes.set(ylabel="KL (nats)", xlabel="dimension of the code")
+        axes.set_xlim(-0.6, len(order) - 0.4)
         axes.set_title(
             f"Rate by dimension: {float(rates[-1].sum()):.1f} nats, {active} of {K} active"
         )

@@ -14,7 +14,17 @@ from ae_lightning.types import Pair
 from .base import PictureCallback, picture
 from .latent import importance, location_and_scale
 from .points import name_axes, show_points
-from .style import COLOURS, FAINT, grid_figure, is_image, limits_of, new_figure, plane, project
+from .style import (
+    COLOURS,
+    FAINT,
+    Room,
+    grid_figure,
+    is_image,
+    limits_of,
+    new_figure,
+    plane,
+    project,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,8 +97,8 @@ def latent_traversal(
         UsageError: where a dimension does not exist.
     """
     score, what = importance(model, x)
-    shown = leading(model, x, dims, rows)
     vectors = not is_image(model.shape)
+    shown = leading(model, x, dims, min(rows, len(COLOURS)) if vectors else rows)
     z = traversal(model, x, shown, start, 61 if vectors else columns)
     decoded = model.decode(z).mean  # (N, steps, *S)
     names = [f"z{k}  {float(score[k]):.2f}" for k in shown]
@@ -104,7 +114,7 @@ def latent_traversal(
 
 
 def _curves(x: Tensor, decoded: Tensor, names: list[str], title: str) -> Figure:
-    figure = new_figure(5.0, 4.2)
+    figure = new_figure(5.6, 4.2, room=Room(right=1.2))
     axes = figure.subplots()
     onto = plane(x.flatten(1))
     show_points(axes, x, onto, color=FAINT, alpha=0.4)
@@ -176,8 +186,11 @@ class LatentTraversal(PictureCallback):
         return film(model.decode(z).mean, limits_of(model, pair.x))
 
 
-def film(images: Tensor, limits: tuple[float, float], zoom: int = 2) -> Tensor:
-    """Lay N films (N, T, C, H, W) out in rows of five, as frames (T, C, rows·H', columns·W')."""
+def film(images: Tensor, limits: tuple[float, float]) -> Tensor:
+    """Lay N films (N, T, C, H, W) out in rows of five, as frames (T, C, rows·H', columns·W').
+
+    Images of up to 48 pixels are drawn twice as large.
+    """
     x = ((images - limits[0]) / (limits[1] - limits[0])).clamp(0, 1)
     x = x if x.shape[2] == 3 else x[:, :, :1]
     N, T, C, H, W = x.shape
@@ -186,4 +199,5 @@ def film(images: Tensor, limits: tuple[float, float], zoom: int = 2) -> Tensor:
     x = torch.nn.functional.pad(torch.cat([x, empty]), (0, 1, 0, 1), value=1.0)
     x = x.unflatten(0, (-1, columns)).permute(2, 3, 0, 4, 1, 5)  # (T, C, rows, H', columns, W')
     frames = x.reshape(T, C, -1, columns * (W + 1))
+    zoom = 2 if max(H, W) <= 48 else 1
     return frames.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)  # type: ignore[no-any-return]

@@ -55,7 +55,8 @@ def reconstructions(model: Any, pair: Pair, columns: int = 10) -> Figure:
 
 def _scatters(rows: dict[str, torch.Tensor], mse: float) -> Figure:
     title = f"Reconstructions: mean squared error {mse:.4g} a value"
-    figure = new_figure(2.5 * len(rows) + 0.3, 2.9, title)
+    side = min(2.5, 7.1 / len(rows))
+    figure = new_figure(side * len(rows) + 0.3, side + 0.5, title)
     grid = figure.subplots(1, len(rows), sharex=True, sharey=True)
     onto = plane(rows["clean"].flatten(1))
     for axes, (label, points), colour in zip(grid, rows.items(), COLOURS, strict=False):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import html
+import math
+import time
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
@@ -21,6 +23,7 @@ from .page import PAGE
 
 NAME: Final = "index.html"
 CONFIG: Final = "config.yaml"
+PATIENCE: Final = 2.0  # seconds that an interrupted run draws for
 
 # The order of a page; others follow by name.
 ORDER: Final = (
@@ -78,7 +81,8 @@ def all_suitable(model: Any, data: Any, history: History | None = None) -> list[
 class Report(Callback):
     """Draw every picture that suits the model, and end `fit` by writing them on a page, index.html.
 
-    The page holds all of itself: curves, pictures with how to read them, metrics and the config.
+    The page holds all of itself: curves, pictures with how to read them, metrics and the config. A
+    run that is ended by Ctrl-C or SIGTERM gets it too, with the pictures that are quick to draw.
     What the trainer has been given as callbacks of their own is drawn as these say, and put on the
     page too.
 
@@ -109,9 +113,12 @@ class Report(Callback):
         given = {type(c) for c in trainer.callbacks}  # type: ignore[attr-defined]
         self.pictures = [p for p in found if type(p) not in given]
 
-    def _draw(self, trainer: Trainer, model: LightningModule) -> None:
-        history = read_history(Path(trainer.default_root_dir))
+    def _draw(self, trainer: Trainer, model: LightningModule, patience: float = math.inf) -> None:
+        """Draw all; with little patience, only what is quick, and until these seconds are over."""
+        history, start = read_history(Path(trainer.default_root_dir)), time.monotonic()
         for picture in self.pictures:
+            if patience < math.inf and (picture.slow or time.monotonic() - start > patience):
+                continue
             picture.history = history
             if self.names is not None or picture.suits(model, data_of(trainer)) is None:
                 picture.deliver(trainer, model)
@@ -122,6 +129,15 @@ class Report(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._draw(trainer, pl_module)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Where a signal ends training, write the page too, without keeping anyone waiting."""
+        signalled = isinstance(exception, KeyboardInterrupt | SystemExit)
+        if signalled and trainer.state.fn == "fit" and trainer.global_step > 0:
+            self._draw(trainer, pl_module, PATIENCE)
+            self.on_fit_end(trainer, pl_module)
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

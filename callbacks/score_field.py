@@ -13,25 +13,14 @@ from ae_lightning.likelihoods import Laplace
 from ae_lightning.types import Pair
 
 from .base import PictureCallback, picture
-from .field import (
-    field,
-    kernel_log_density,
-    plane_of_three,
-    reach,
-    show_arrows,
-    show_cells,
-    show_corners,
-    show_density,
-)
-from .signed import extent, show_signed, signed_scale
-from .style import COLOURS, is_image, label_axes, limits_of, new_figure, plane, show_strip
+from .field import field, kernel_log_density, reach, show_arrows, show_cells, show_density
+from .score_images import score_images
+from .style import COLOURS, is_image, label_axes, new_figure, plane
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 ARROWS, CELLS = 20, 60  # along a side of the field
-IMAGES = 6
 
 
 class SmoothedDensity(Protocol):
@@ -69,7 +58,7 @@ def score_field(
           Bengio, 2014)
     """
     if is_image(pair.x.shape[1:]):
-        return _of_images(model, pair, sigma)
+        return score_images(model, pair, sigma)
     return _of_vectors(model, pair, sigma, density)
 
 
@@ -112,8 +101,8 @@ def _of_vectors(model: Any, pair: Pair, sigma: float, density: SmoothedDensity |
 
     columns = len(panels) + (density is not None)
     figure = new_figure(
-        2.75 * columns + 0.7,
-        3.3,
+        2.3 * columns + 0.6,
+        2.9,
         rf"Score at $\sigma$ = {sigma:g}, over the contours of $\log p_\sigma$",
     )
     grid = figure.subplots(1, columns, sharex=True, sharey=True, squeeze=False)[0]
@@ -132,45 +121,6 @@ def _of_vectors(model: Any, pair: Pair, sigma: float, density: SmoothedDensity |
         label_axes(axes, names)
         axes.label_outer()
     return figure
-
-
-def _of_images(model: Any, pair: Pair, sigma: float) -> Figure:
-    count, (height, width) = min(IMAGES, len(pair.x)), pair.x.shape[2:]
-    x, x_tilde = pair.x[:count], pair.x_tilde[:count]
-    s = score(model, x_tilde, sigma)
-    tall = 4 * (4.3 / count * height / width + 0.06)
-    figure = new_figure(
-        10,
-        max(tall, 3.6) + 0.4,
-        rf"Score $(r(\tilde x) - \tilde x)/\sigma^2$ at $\sigma$ = {sigma:g}",
-    )
-    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.3, 1))[0]
-    low, high = limits_of(model, x)
-    rows = left.subplots(4)
-    show_strip(rows[0], (x - low) / (high - low), "x")
-    show_strip(rows[1], (x_tilde - low) / (high - low), "x̃ = x + σε")
-    colour, limit = x.shape[1] == 3, extent(s)
-    show_signed(rows[2], s, "score\n(grey is 0)" if colour else "score", limit)
-    show_strip(rows[3], (x_tilde + sigma**2 * s - low) / (high - low), "x̃ + σ² · score")
-    if not colour:
-        left.colorbar(signed_scale(limit), ax=rows[2], label="1/input", pad=0.01)
-    _show_plane(right.subplots(), model, pair, sigma)
-    return figure
-
-
-def _show_plane(axes: Axes, model: Any, pair: Pair, sigma: float) -> None:
-    onto, corners, places = plane_of_three(pair.x, pair.y)
-    grid = field(pair.x, reach(sigma, onto[0].numel()), onto, corners, ARROWS)
-    s = grid.evaluate(lambda x: score(model, x, sigma))
-    image = show_cells(axes, grid, sigma**2 * s.flatten(2).norm(dim=2), "Greys")
-    image.set_alpha(0.5)
-    axes.figure.colorbar(image, ax=axes, label="‖r(x) − x‖ (input units)", shrink=0.8)
-    arrows = grid.within(s)
-    show_arrows(axes, grid, arrows, COLOURS[0], float(arrows[grid.seen].norm(dim=1).max()))
-    low, high = limits_of(model, pair.x[places])
-    show_corners(axes, (pair.x[places] - low) / (high - low), corners)
-    axes.set_title("in the plane of three examples")
-    label_axes(axes, ("towards a second example (input units)", "towards a third (input units)"))
 
 
 def sigma_of(data: Any) -> float | None:

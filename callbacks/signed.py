@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
-from .style import DIVERGING, finite, show_strip
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.cm import ScalarMappable
+from .style import DIVERGING, finite
 
 
 def extent(images: Tensor) -> float:
@@ -32,20 +26,3 @@ def signed_colours(images: Tensor, limit: float) -> Tensor:
         return shown
     rgb = colormaps[DIVERGING](shown[:, 0].numpy())[..., :3]  # (N, H, W, 3)
     return shown.new_tensor(rgb).permute(0, 3, 1, 2)
-
-
-def show_signed(axes: Axes, images: Tensor, label: str, limit: float | None = None) -> None:
-    """Draw signed images (N, C, H, W) as one labelled row on the scale ±limit.
-
-    Args:
-        limit: the magnitude at the scale's ends; `extent(images)`, if None.
-    """
-    show_strip(axes, signed_colours(images, extent(images) if limit is None else limit), label)
-
-
-def signed_scale(limit: float) -> ScalarMappable:
-    """What a colour bar of `show_signed` is made from."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    return ScalarMappable(Normalize(-limit, limit), DIVERGING)

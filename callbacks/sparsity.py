@@ -15,7 +15,8 @@ from ae_lightning.regularizers.code import L1, SparsityKL, StudentT
 from ae_lightning.types import Pair
 
 from .base import PictureCallback, picture
-from .style import COLOURS, FAINT, finite, new_figure
+from .spectrum import log_scale
+from .style import COLOURS, FAINT, Room, finite, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,12 +50,17 @@ def activation_histogram(model: Any, x: Tensor) -> Figure:
     """
     code = finite(model.code(x), "the code")  # (B, K)
     active = code.abs() > ACTIVE_CODE
-    figure = new_figure(6.6, 3.0)
-    left, right = figure.subplots(1, 2)
-    left.stairs(*np.histogram(code[active].numpy(), bins=60), fill=True)
-    left.set(yscale="log", xlabel="activation of an active unit", ylabel="number (log scale)")
-    left.set_title(f"{1 - float(active.float().mean()):.1%} of all activations are 0")
+    figure = new_figure(6.6, 3.0, room=Room())
+    left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.3})
     saturating = isinstance(model.posterior.activation, Sigmoid)
+    numbers, edges = np.histogram((code if saturating else code[active]).numpy().ravel(), bins=60)
+    left.stairs(numbers, edges, fill=True)
+    what = "activation" if saturating else "activation of an active unit"
+    left.set(yscale="log", xlabel=what, ylabel="number (log scale)")
+    log_scale(left.yaxis, max(1, numbers[numbers > 0].min(initial=1)), max(1, numbers.max()))
+    share = 1 - float(active.float().mean())
+    zeros = f"{share:.1%} of all activations are 0"
+    left.set_title(f"activations are {float(code.mean()):.2f} on average" if saturating else zeros)
     use = (code if saturating else active.float()).mean(0)  # (K,)
     span = (0, 1) if float(use.max()) > 0.5 else None
     right.stairs(*np.histogram(use.numpy(), bins=40, range=span), fill=True)
@@ -100,7 +106,7 @@ def l0_error(model: Any, pair: Pair) -> Figure:
     kept = torch.linspace(0, most, min(most, 24) + 1).round().long().unique()
     error = finite(kept_error(model, pair.x, code, torch.tensor([K])), "the error")[:, 0]
     curve = finite(kept_error(model, pair.x, code, kept), "the error").mean(0)
-    figure = new_figure(5.4, 3.6)
+    figure = new_figure(5.4, 3.6, room=Room())
     axes = figure.subplots()
     axes.scatter(
         l0.numpy(), error.numpy(), s=8, color=COLOURS[0], alpha=0.5, linewidths=0, label="examples"
@@ -115,7 +121,7 @@ def l0_error(model: Any, pair: Pair) -> Figure:
         ylim=(0, None),
     )
     axes.set_title(f"L0 against error: on average {l0.float().mean():.1f} active units")
-    axes.legend()
+    axes.legend(frameon=True, framealpha=0.9, edgecolor="none")
     return figure
 
 

@@ -11,7 +11,7 @@ from ae_lightning.geometry import spectrum
 from ae_lightning.types import Pair
 
 from .base import PictureCallback, picture
-from .style import COLOURS, WIDTH, finite, new_figure
+from .style import COLOURS, WIDTH, Room, finite, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,13 +25,13 @@ FLOOR = 1e-6  # of the largest: float32 gives no smaller singular value with any
 
 def log_scale(axis: Axis, low: float, high: float) -> None:
     """Number a logarithmic axis plainly, and make it a decade long at least."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     wide = max(1.1, (10 * low / high) ** 0.5)
     axis.set_view_interval(low / wide, high * wide, ignore=True)
     axis.set_major_locator(LogLocator(subs=(1,) if high / low > 30 else (1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def show_quartiles(axes: Axes, at: Tensor, values: Tensor, label: str, colour: str) -> None:
@@ -60,7 +60,7 @@ def jacobian_spectrum(model: Any, x: Tensor) -> Figure:
     values = finite(values, "the spectrum")
     least = FLOOR * float(values.max())
     values = values[:, values.median(0).values > least].clamp(min=least)
-    figure = new_figure(WIDTH, 3.4)
+    figure = new_figure(WIDTH, 3.4, room=Room())
     axes = figure.subplots()
     place = torch.arange(1, values.shape[1] + 1)
     show_quartiles(axes, place, values, "", COLOURS[0])
@@ -81,6 +81,7 @@ class JacobianSpectrum(PictureCallback):
     """Draw `jacobian_spectrum` at fixed validation examples."""
 
     name: ClassVar[str] = "jacobian_spectrum"
+    slow: ClassVar[bool] = True
     caption: ClassVar[str] = (
         "How strongly the code answers to each direction of the data, strongest first. A steep "
         "fall says that it follows a few directions and resists the rest, as a contractive "

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from .signed import extent, signed_colours
-from .style import COLOURS, FAINT, finite, label_axes, montage, plane, show_image
+from .style import (
+    COLOURS,
+    FAINT,
+    LETTER,
+    finite,
+    label_axes,
+    montage,
+    pixel_figure,
+    place,
+    plane,
+    show_image,
+    whole_scale,
+    write_columns,
+    write_rows,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-STEPS = 7  # images in a walk x + αt
+STEPS = 5  # images in a walk x + αt
 LINES = 60  # vectors whose tangents are drawn
 
 
-def show_directions(axes: Axes, x: Tensor, kinds: dict[str, Tensor]) -> None:
-    """Draw images (B, C, H, W), each with a line of directions (B, k, C, H, W) of every kind.
+class Grid(NamedTuple):
+    """Lines of images, all named."""
+
+    lines: list[Tensor]  # (n, 3, H, W) each
+    rows: list[str]
+    columns: list[str]
+    each: int  # how many lines stand together
+
+
+def directions_grid(x: Tensor, kinds: dict[str, Tensor]) -> Grid:
+    """Images (B, C, H, W), each with a line of directions (B, k, C, H, W) of every kind.
 
     All are scaled to unit norm, and share one scale.
 
@@ -38,11 +64,11 @@ def show_directions(axes: Axes, x: Tensor, kinds: dict[str, Tensor]) -> None:
             line[1 : 1 + directions.shape[1]] = signed_colours(directions[i], limit)
             lines.append(line)
     names = ["x", *(f"t{i + 1}" for i in range(k))]
-    _show_lines(axes, lines, [*kinds] * len(x), names, len(kinds))
+    return Grid(lines, [*kinds] * len(x), names, len(kinds))
 
 
-def show_walks(axes: Axes, x: Tensor, tangents: Tensor, each: int, span: float) -> None:
-    """Draw the walks x + αt, α from −span to span, along the first tangents (B, k, C, H, W).
+def walks_grid(x: Tensor, tangents: Tensor, each: int, span: float) -> Grid:
+    """The walks x + αt, α from −span to span, along the first tangents (B, k, C, H, W).
 
     Args:
         x: the images, with values in [0, 1].
@@ -59,26 +85,47 @@ def show_walks(axes: Axes, x: Tensor, tangents: Tensor, each: int, span: float) 
         for _ in range(each - len(directions)):
             lines.append(torch.ones(STEPS, 3, *x.shape[2:]))
             names.append("")
-    columns = [f"{a:+.1f}" if abs(a) > 1e-6 else "x" for a in alphas.tolist()]
-    _show_lines(axes, lines, names, columns, each)
+    columns = [f"{a:+.1f}".replace("-", "−") if abs(a) > 1e-6 else "x" for a in alphas.tolist()]
+    return Grid(lines, names, columns, each)
 
 
-def _show_lines(
-    axes: Axes, lines: list[Tensor], rows: list[str], columns: list[str], each: int
-) -> None:
-    """Draw lines of images (n, 3, H, W) below each other, all named, set apart after every few."""
-    height, width = lines[0].shape[2:]
+def show_grids(title: str, grids: dict[str, Grid]) -> Figure:
+    """Draw grids of as many lines side by side, each under its title, with their names."""
+    side = 10 + LETTER * max(len(name) for grid in grids.values() for name in grid.rows)
+    images, centres = {}, {}
+    for name, grid in grids.items():
+        images[name], centres[name] = _stack(grid)
+    scale = whole_scale(sum(image.shape[1] for image in images.values()))
+    width = sum(side + 16 + round(image.shape[1] * scale) for image in images.values())
+    head = 74 + 20 * title.count("\n")
+    height = round(scale * max(image.shape[0] for image in images.values()))
+    figure = pixel_figure(max(width, 9 * max(map(len, title.split("\n")))), head + height + 10)
+    figure.suptitle(title, x=0.01, y=1 - 6 / (head + height + 10), ha="left")
+    left = 0
+    for name, grid in grids.items():
+        rows, columns = (round(length * scale) for length in images[name].shape[:2])
+        axes = place(figure, left + side + 6, head, columns, rows)
+        show_image(axes, images[name], sharp=scale >= 1)
+        axes.set_title(name, pad=18)
+        write_rows(axes, centres[name], grid.rows)
+        cell = grid.lines[0].shape[3] + 1
+        middles = [(i + 0.5) * cell - 1 for i in range(len(grid.columns))]
+        write_columns(axes, middles, grid.columns, above=True)
+        left += side + 16 + columns
+    return figure
+
+
+def _stack(grid: Grid) -> tuple[NDArray[np.float32], list[float]]:
+    """The lines below one another, set apart after every few, and the height of their middles."""
+    height = grid.lines[0].shape[2]
     parts, centres, top = [], [], 0
-    for i, line in enumerate(lines):
-        gap = 0 if i == 0 else 1 if i % each else height // 5
+    for i, line in enumerate(grid.lines):
+        gap = 0 if i == 0 else 1 if i % grid.each else height // 5
         strip = torch.from_numpy(montage(line))
         parts += [torch.ones(gap, *strip.shape[1:]), strip]
         centres.append(top + gap + (height - 1) / 2)
         top += gap + height
-    show_image(axes, torch.cat(parts).numpy(), sharp=True)  # smoothed speckle takes many bytes
-    axes.set_yticks(centres, rows)
-    axes.set_xticks([i * (width + 1) + (width - 1) / 2 for i in range(len(columns))], columns)
-    axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
+    return torch.cat(parts).numpy(), centres
 
 
 def show_tangents(axes: Axes, x: Tensor, reference: Tensor, learned: Tensor) -> None:

@@ -22,12 +22,18 @@ from .directions import (
     unconstrained,
 )
 from .style import is_image, limits_of, new_figure
-from .tangent_panels import STEPS, show_angles, show_directions, show_tangents, show_walks
+from .tangent_panels import (
+    directions_grid,
+    show_angles,
+    show_grids,
+    show_tangents,
+    walks_grid,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LINES, CELL = 6, 0.62  # lines of images, and an image's side in inches
+LINES = 6  # of images
 CANDIDATES = 5000  # validation examples that neighbours are looked for among
 NAMES: dict[Tangents, str] = {
     of_encoder: "encoder",
@@ -95,18 +101,18 @@ def _of_images(
         title += (
             f"\nmedian angles to the true tangent space {', '.join(f'{a:.0f}°' for a in angles)}"
         )
-    height, width = x.shape[2:]
-    tall = CELL * len(images) * (len(kinds) + 0.2) * height / width
-    figure = new_figure(CELL * (k + 1 + STEPS) + 1.9, tall + 0.8 + 0.2 * title.count("\n"), title)
-    left, right = figure.subplots(1, 2, width_ratios=(k + 1, STEPS))
     low, high = limits_of(model, images)
     shown = (images - low) / (high - low)
-    show_directions(left, shown, kinds)
     span = float((neighbourhood - images[:, None]).flatten(2).norm(dim=2).mean())
-    show_walks(right, shown, learned / (high - low), len(kinds), span)
-    left.set_title("directions t, of length 1")
-    right.set_title("walks x + αt, by α (input units)")
-    return figure
+    return show_grids(
+        title,
+        {
+            "directions t, of length 1": directions_grid(shown, kinds),
+            "walks x + αt, by α (input units)": walks_grid(
+                shown, learned / (high - low), len(kinds), span
+            ),
+        },
+    )
 
 
 def _of_vectors(model: Any, x: Tensor, near: Tensor, true: Tensor | None, of: Tangents) -> Figure:
@@ -142,6 +148,7 @@ class TangentDirections(PictureCallback):
     """
 
     name: ClassVar[str] = "tangent_directions"
+    slow: ClassVar[bool] = True
     caption: ClassVar[str] = (
         "Directions in which the model has learned that the data vary: strokes that slant, thicken "
         "or shift the image when right, speckle when not. Red is more, blue is less."
@@ -161,9 +168,11 @@ class TangentDirections(PictureCallback):
         self.k, self.neighbours, self.of = k, neighbours, of
 
     def draw(self, model: Any, pair: Pair) -> Figure:
+        true = true_tangents(self.data, pair)
+        if true is None and is_image(model.shape):
+            pair = Pair(*(t[:LINES] for t in pair))  # all that is drawn
         among = choose(self.data, CANDIDATES, self.seed).x.to(pair.x)
         near = nearest(pair.x, among, self.neighbours)
-        true = true_tangents(self.data, pair)
         return tangent_directions(model, pair.x, near, true, self.k, self.of)
 
     def measure(self, model: Any, pair: Pair) -> dict[str, float]:

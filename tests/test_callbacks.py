@@ -1,5 +1,6 @@
 """Callbacks: drawn when due, of fixed examples, delivered to every logger, without a trace."""
 
+import io
 import json
 import random
 import struct
@@ -316,6 +317,27 @@ def test_weights_and_biases_gets_pictures_and_films_at_their_steps(tmp_path, mon
         "pictures/latent_traversal": [3, 6],
         "pictures/latent_traversal_film": [3, 6],
     }
+
+
+def test_tensorboard_gets_pictures_and_figures_at_their_steps(tmp_path) -> None:
+    from lightning.pytorch.loggers import TensorBoardLogger
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logger = TensorBoardLogger(tmp_path, name="board")
+    picture = Reconstructions(every_n_epochs=1, items=20)
+    fit(tmp_path, picture, Noting(), logger=logger)
+    logger.experiment.close()
+    events = EventAccumulator(logger.log_dir, size_guidance={"images": 0, "scalars": 0}).Reload()
+    assert set(events.Tags()["images"]) == {"pictures/reconstructions", "pictures/noting"}
+    drawn = events.Images("pictures/reconstructions")
+    assert [event.step for event in drawn] == [3, 6]
+    for event in drawn:
+        image = Image.open(io.BytesIO(event.encoded_image_string))
+        file = tmp_path / f"pictures/reconstructions/{event.step}.png"
+        assert np.array_equal(np.asarray(image), np.asarray(Image.open(file).convert("RGB")))
+    assert [(e.step, e.value) for e in events.Scalars("val/ink")] == [(6, 0.5)]
+    assert [e.step for e in events.Scalars("train/loss")] == [4]  # of 6, at every fifth
+    assert [e.step for e in events.Scalars("val/loss")] == [2, 5]
 
 
 # ---------------------------------------------------------------------- as they are made

@@ -117,7 +117,8 @@ def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> bool:
 
 
 def labels(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    """The names of a grid's rows."""
+    return [t.get_text() for t in figure.axes[0].texts if t.get_ha() == "right"]
 
 
 # ---------------------------------------------------------------------------- grids
@@ -165,7 +166,8 @@ def test_a_traversal_of_a_linear_decoder_is_a_line_along_its_column() -> None:
     for row, k in enumerate(order):
         expected[row, :, k] = torch.linspace(-3, 3, 7)
     assert close(drawn(figure, 3, 7), g(model, expected))
-    marks = [t.get_text() for t in figure.axes[0].get_xticklabels()]
+    *marks, across = [t.get_text() for t in figure.axes[0].texts if t.get_va() == "top"]
+    assert across == "standard deviations of the prior"
     assert marks == ["−3.0", "−2.0", "−1.0", "0", "+1.0", "+2.0", "+3.0"]
 
 
@@ -202,13 +204,28 @@ def test_a_dimension_that_does_not_exist_is_refused() -> None:
 
 def test_a_film_shows_every_dimension_and_plays_forth_and_back(tmp_path) -> None:
     images = torch.rand(6, 4, 1, 3, 3)
-    frames = film(images, (0.0, 1.0), zoom=1)
-    assert frames.shape == (4, 1, 2 * 4, 5 * 4)
-    assert frames[2, :, 4:7, 0:3].equal(images[5, 2])
+    frames = film(images, (0.0, 1.0))
+    assert frames.shape == (4, 1, 2 * 2 * 4, 2 * 5 * 4)
+    assert frames[2, :, 8:14:2, 0:6:2].equal(images[5, 2])
+    assert film(torch.rand(6, 4, 1, 50, 50), (0.0, 1.0)).shape == (4, 1, 2 * 51, 5 * 51)
     write_gif(frames, tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.n_frames == 6
         assert gif.info["loop"] == 0
+        gif.seek(2)
+        shown = torch.as_tensor(np.asarray(gif.convert("L")) / 255.0)
+    assert close(shown, frames[2, 0], 0.1)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 64, 64)])
+def test_a_film_is_light_whatever_it_shows(shape, tmp_path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    frames = film(torch.rand(10, 13, *shape, generator=generator), (0.0, 1.0))  # the worst: noise
+    write_gif(frames, tmp_path / "noise.gif")
+    assert 10_000 < (tmp_path / "noise.gif").stat().st_size <= 150_000
+    with Image.open(tmp_path / "noise.gif") as gif:
+        assert gif.n_frames >= 12
+        assert min(gif.size) >= 32
 
 
 # ------------------------------------------------------------------------- manifolds
@@ -347,6 +364,20 @@ def test_filters_are_the_encoders_rows_and_the_decoders_columns() -> None:
         assert ((r - b).sign() == largest.sign())[strong].all()
 
 
+def test_filters_are_as_strong_as_their_inputs_vary() -> None:
+    model, x = affine(K=5, stochastic=False), examples()
+    sd = torch.linspace(0, 3, 16).view(SHAPE)
+    x = (x - x.mean(0)) / x.std(0, unbiased=False) * sd
+    r, _, b = drawn(filters(model, x), 1, 6)[0, :5].unbind(1)
+    w = encoder_filters(model).detach()[:, 0] * sd
+    w = w[w.flatten(1).norm(dim=1).argsort(descending=True)]
+    strong = w.abs() > w.abs().max() / 8
+    assert ((r - b).sign() == w.sign())[strong].all()
+    idle = (r - b)[:, 0, 0]  # the pixel that never varies
+    assert close(idle, idle[:1].expand(5), 1e-5)
+    assert idle.abs().max() < (r - b).abs().max() / 10
+
+
 def test_filters_of_convolutions_are_their_kernels_and_a_tied_decoder_has_none() -> None:
     model = systems.VariationalAutoEncoder((3, 8, 8), 4, ConvEncoder([5]), ConvDecoder([7]))
     assert encoder_filters(model).shape == (5, 3, 4, 4)
@@ -481,6 +512,7 @@ def test_few_colours_are_written_as_they_are_and_noise_stays_light(tmp_path) -> 
         figure = new_figure(4, 3)
         figure.subplots().plot([0, 1], [0, 1])
     save_png(figure, tmp_path / "few.png")
+    assert Image.open(tmp_path / "few.png").convert("RGB").getpixel((0, 0)) == (255, 255, 255)
     figure.savefig(tmp_path / "exact.png")
     few, exact = (Image.open(tmp_path / f"{n}.png").convert("RGB") for n in ("few", "exact"))
     assert np.abs(np.asarray(few).astype(int) - np.asarray(exact)).max() <= 2
@@ -489,6 +521,7 @@ def test_few_colours_are_written_as_they_are_and_noise_stays_light(tmp_path) -> 
         figure = new_figure(5, 5)
         figure.subplots().imshow(tile(noise)[..., 0], cmap="gray")
     save_png(figure, tmp_path / "noise.png")
+    assert Image.open(tmp_path / "noise.png").convert("RGB").getpixel((0, 0)) == (255, 255, 255)
     assert (tmp_path / "noise.png").stat().st_size < 250_000
 
 

@@ -4,14 +4,16 @@ import base64
 import html
 import io
 import re
+import time
 from pathlib import Path
 
 import pytest
 import torch
-from ae_lightning.callbacks import Codes, PictureCallback, Report, write_report
+from ae_lightning.callbacks import Codes, PictureCallback, Report, report, write_report
 from ae_lightning.callbacks.report import known_pictures, newest_pictures
 from ae_lightning.datamodules import Digits
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from PIL import Image
 
 from ae_lightning import cli, systems
@@ -104,6 +106,56 @@ def test_a_picture_of_ones_own_has_its_place_on_the_page(tmp_path) -> None:
     file.parent.mkdir(parents=True)
     Image.new("RGB", (4, 4)).save(file)
     assert set(images(write_report(tmp_path, "x").read_text())) == {"own"}
+
+
+class Interrupting(Callback):
+    """End training by an exception after some steps."""
+
+    def __init__(self, exception: BaseException, after: int) -> None:
+        self.exception, self.after = exception, after
+
+    def on_train_batch_end(self, trainer, *_) -> None:
+        if trainer.global_step == self.after:
+            raise self.exception
+
+
+def interrupt(directory: Path, exception: BaseException, after: int) -> None:
+    model = systems.VariationalAutoEncoder((1, 8, 8), 3, MLP([16]), MLP([16]))
+    trainer = Trainer(
+        max_epochs=3,
+        accelerator="cpu",
+        logger=MetricsFile(directory),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        default_root_dir=directory,
+        callbacks=[Report(), Interrupting(exception, after)],
+        log_every_n_steps=2,
+    )
+    with pytest.raises(type(exception) if isinstance(exception, Exception) else SystemExit):
+        trainer.fit(model, datamodule=Digits(batch_size=400))
+
+
+@pytest.mark.parametrize("signal", [KeyboardInterrupt(), SIGTERMException(), SystemExit(143)])
+def test_a_run_that_a_signal_ends_has_its_page_of_what_is_quick(signal, tmp_path) -> None:
+    start = time.monotonic()
+    interrupt(tmp_path, signal, after=4)
+    page = (tmp_path / "index.html").read_text()
+    assert set(images(page)) >= {"curves", "reconstructions", "latent_traversal"}
+    assert not any(known_pictures()[name].slow for name in images(page))
+    assert "after 4 steps" in page
+    assert time.monotonic() - start < 30
+
+
+def test_an_interrupted_run_draws_no_longer_than_it_has_patience(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(report, "PATIENCE", 0.0)
+    interrupt(tmp_path, KeyboardInterrupt(), after=4)
+    assert len(images((tmp_path / "index.html").read_text())) <= 1
+
+
+def test_an_error_leaves_no_page(tmp_path) -> None:
+    interrupt(tmp_path, ZeroDivisionError(), after=4)
+    assert not (tmp_path / "index.html").exists()
 
 
 # -------------------------------------------------------------------------- the command

@@ -36,7 +36,7 @@ HAND_MADE = {
         encoder=MLP([]),
         posterior=Dirac(Sigmoid()),
         decoder=TiedMLP(),
-        likelihood=Gaussian(),
+        likelihood=Bernoulli(),
         regularizers={"contractive": Contractive(0.5)},
     ),
     "DenoisingAutoEncoder": lambda: dict(
@@ -90,6 +90,14 @@ def test_every_system_has_defaults_for_every_shape_and_latent_size(name, shape, 
     terms = model.objective(out)
     terms["loss"].backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_a_contractive_autoencoder_of_values_outside_the_unit_interval_is_under_squared_error() -> (
+    None
+):
+    for value_range, kind in (((0.0, 1.0), Bernoulli), ((-1.0, 1.0), Gaussian), (None, Gaussian)):
+        model = systems.ContractiveAutoEncoder((3,), latent=5, value_range=value_range)
+        assert type(model.likelihood) is kind
 
 
 @pytest.mark.parametrize("name", HAND_MADE)

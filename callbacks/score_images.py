@@ -1,0 +1,77 @@
+"""The score of a denoising autoencoder of images: as images, and in a plane of their space."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ae_lightning.geometry import score
+from ae_lightning.types import Pair
+
+from .field import field, plane_of_three, reach, show_arrows, show_cells, show_corners
+from .signed import extent, signed_colours
+from .style import (
+    COLOURS,
+    LETTER,
+    label_axes,
+    limits_of,
+    pixel_figure,
+    place,
+    show_image,
+    tile,
+    whole_scale,
+    write_rows,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ARROWS = 20  # along a side of the field
+IMAGES = 6
+
+
+def score_images(model: Any, pair: Pair, sigma: float) -> Figure:
+    """Draw x, x̃, the score s and x̃ + σ²s as images, and s in the plane of three of them."""
+    x, x_tilde = pair.x[:IMAGES], pair.x_tilde[:IMAGES]
+    s = score(model, x_tilde, sigma)
+    low, high = limits_of(model, x)
+    limit = extent(s)
+    lines = {
+        "x": (x - low) / (high - low),
+        "x̃ = x + σε": (x_tilde - low) / (high - low),
+        "score s": signed_colours(s, limit),
+        "x̃ + σ²s": (x_tilde + sigma**2 * s - low) / (high - low),
+    }
+    shown = tile(torch.stack([line.cpu().expand(-1, 3, -1, -1) for line in lines.values()]))
+    side, scale = LETTER * 11, whole_scale(shown.shape[1], 380)
+    width, height = round(shown.shape[1] * scale), round(shown.shape[0] * scale)
+    figure = pixel_figure(side + width + 470, max(height, 290) + 110)
+    axes = place(figure, side, 56, width, height)
+    show_image(axes, shown, sharp=scale >= 1)
+    cell = shown.shape[0] // 4 + 1
+    write_rows(axes, [(i + 0.5) * cell - 1 for i in range(4)], list(lines))
+    colours = "grey is 0" if x.shape[1] == 3 else "red above, blue below 0"
+    axes.set_title(f"s: {colours}, up to ±{limit:.2g} per unit")
+    title = rf"Score $s = (r(\tilde x) - \tilde x)/\sigma^2$ at $\sigma$ = {sigma:g}"
+    figure.suptitle(title, x=0.01, ha="left")
+    _show_plane(figure, place(figure, side + width + 90, 56, 270, 270), model, pair, sigma)
+    return figure
+
+
+def _show_plane(figure: Figure, axes: Axes, model: Any, pair: Pair, sigma: float) -> None:
+    onto, corners, places = plane_of_three(pair.x, pair.y)
+    grid = field(pair.x, reach(sigma, onto[0].numel()), onto, corners, ARROWS)
+    s = grid.evaluate(lambda x: score(model, x, sigma))
+    image = show_cells(axes, grid, sigma**2 * s.flatten(2).norm(dim=2), "Greys")
+    image.set_alpha(0.5)
+    box = axes.get_position()
+    beside = figure.add_axes((box.x1 + 0.01, box.y0, 0.012, box.height))
+    figure.colorbar(image, cax=beside, label="‖r(x) − x‖ (input units)")
+    arrows = grid.within(s)
+    show_arrows(axes, grid, arrows, COLOURS[0], float(arrows[grid.seen].norm(dim=1).max()))
+    low, high = limits_of(model, pair.x[places])
+    show_corners(axes, (pair.x[places] - low) / (high - low), corners)
+    axes.set_title("in the plane of three examples")
+    label_axes(axes, ("towards a second example (input units)", "towards a third (input units)"))
