@@ -1,1 +1,1 @@
-"""Experiments too long for the tests, on runs that are killed, stopped and scaled: see `__main__`."""
+"""Experiments too long for the tests, on runs killed, stopped or scaled: see `__main__`."""
