@@ -210,6 +210,6 @@ class Checkpoints(Checkpoint):
 
 
 def gradients(trainer: Trainer, model: LightningModule) -> dict[str, Tensor]:
-    """What has accumulated for the next step: the ranks' mean, which each of them can go on from."""
+    """What has accumulated for the next step: the ranks' mean, which each can go on from."""
     found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     return {name: trainer.strategy.reduce(g, reduce_op="mean") for name, g in found.items()}

@@ -21,6 +21,7 @@ from ae_lightning.callbacks import Report
 from ae_lightning.checkpointing import RESUMING, Checkpoints
 from ae_lightning.commands.base import LINKS, CommandLine, listed
 from ae_lightning.commands.checkpoints import read_checkpoint
+from ae_lightning.commands.resuming import CONFIG, former_config, refuse_changes
 from ae_lightning.commands.summary import summary
 from ae_lightning.commands.tracking import fill_in, without_anonymous
 from ae_lightning.errors import UsageError
@@ -44,6 +45,11 @@ class Bookkeeping(Callback):
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * (limit or 1))
         trainer.log_every_n_steps = max(1, min(LOG_INTERVAL, batches))  # type: ignore[attr-defined]
 
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[CONFIG] = self.config
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for logger in trainer.loggers:
             logger.log_hyperparams(self.config)
@@ -64,7 +70,7 @@ class Fit(CommandLine):
         self.claim: runs.Claim | None = None
         if own.resume:
             self._find_state()
-            trees.insert(0, configs.read(str(own.run / runs.CONFIG)))
+            trees.insert(0, former_config(own.run, self.checkpoint))
         try:
             super().__init__("fit", configs.compose(trees), flags, own)
         except BaseException:
@@ -141,6 +147,11 @@ class Fit(CommandLine):
             ours["logger"] = [MetricsFile(self.run, kept), *map(without_anonymous, given)]
         return super().instantiate_trainer(callbacks=callbacks, **ours)
 
+    def after_instantiate_classes(self) -> None:
+        if self.state is not None:
+            given = {"model": self.model.record, "data": self.datamodule.record}
+            refuse_changes(given, self.checkpoint, self.state)
+
     def whole_config(self) -> configs.Tree:
         """What `fit` needs to do the same again."""
         return {
@@ -173,7 +184,9 @@ class Fit(CommandLine):
             sys.exit(128 + signum)
         if self.run is not None and self.trainer.is_global_zero:
             if self.state and self.trainer.global_step == runs.step_of(self.state):
-                self.say("the run was complete: raise --trainer.max_epochs to train on")
+                early = self.checkpoint.get(RESUMING, {}).get("should_stop")
+                why = "it had stopped early" if early else "raise --trainer.max_epochs to train on"
+                self.say(f"the run was complete: {why}")
             if runs.states(self.run):
                 summary(self.run)
 

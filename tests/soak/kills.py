@@ -17,13 +17,13 @@ from soak.faults import MOMENT, PLACES
 KILLS, SECONDS = 20, 180.0
 # How often each place is passed at most, and about, in the run below.
 TIMES = {
-    "batch": 70,
+    "batch": 64,
     "last_batch": 4,
-    "validation": 24,
-    "validation_end": 12,
-    "writing": 20,
-    "written": 20,
-    "replaced": 20,
+    "validation": 32,
+    "validation_end": 16,
+    "writing": 18,
+    "written": 40,
+    "replaced": 18,
 }
 
 
