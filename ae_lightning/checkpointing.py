@@ -64,6 +64,7 @@ class Checkpoints(Checkpoint):
         self.latest: dict[str, float] = {}
         self.wanted = False  # whether a state is wanted after this batch, due or not
         self.saving = False
+        self.last_model_path = ""
         self._position: Position | None = None  # of the state to save at the next chance
         self._saved = (0, 0)  # the step and the batch of the newest state
         self._error: OSError | None = None  # why the newest state could not be written
@@ -161,6 +162,7 @@ class Checkpoints(Checkpoint):
         try:
             trainer.save_checkpoint(state, weights_only=False)
             self._saved = self._place(trainer, self._position)
+            self.last_model_path = str(state)  # the name that Lightning's callback has for it
             if trainer.is_global_zero:
                 if best:
                     share(state, folder / runs.BEST)

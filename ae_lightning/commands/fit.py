@@ -24,7 +24,7 @@ from ae_lightning.commands.checkpoints import read_checkpoint
 from ae_lightning.commands.resuming import CONFIG, former_config, refuse_changes
 from ae_lightning.commands.summary import summary
 from ae_lightning.commands.tracking import fill_in, without_anonymous
-from ae_lightning.errors import UsageError
+from ae_lightning.errors import NonFiniteError, UsageError
 from ae_lightning.interruption import Interrupted, Interruption
 from ae_lightning.recording import MetricsFile
 
@@ -182,6 +182,11 @@ class Fit(CommandLine):
                 raise
             self._say_how_to_go_on(signum)
             sys.exit(128 + signum)
+        except NonFiniteError as error:
+            if not (self.run and runs.states(self.run)):
+                raise
+            hint = f"{self._to_go_on()} --trainer.gradient_clip_val 1"
+            raise NonFiniteError(f"{error} For instance: {hint}") from error
         if self.run is not None and self.trainer.is_global_zero:
             if self.state and self.trainer.global_step == runs.step_of(self.state):
                 early = self.checkpoint.get(RESUMING, {}).get("should_stop")
@@ -196,9 +201,11 @@ class Fit(CommandLine):
         else:
             state = next(iter(runs.states(self.run)), None)
             where = f"after step {runs.step_of(state)}" if state else "before its first state"
-            run = shlex.quote(str(self.run))
             self.say(f"stopped by {signal.Signals(signum).name} {where}; to go on:")
-            self.say(f"ae-lightning fit --run {run} --resume")
+            self.say(self._to_go_on())
+
+    def _to_go_on(self) -> str:
+        return f"ae-lightning fit --run {shlex.quote(str(self.run))} --resume"
 
 
 def short_name(class_path: str) -> str:

@@ -40,8 +40,8 @@ class Killer(Callback):
         def wrapper(value: Any, file: Any, *args: Any, **kwargs: Any) -> None:
             save(value, file, *args, **kwargs)
             if self.left == 1:  # what lies on the disk when the process dies ends in the middle
-                file.flush()
-                file.truncate(file.tell() // 2)
+                file.file.flush()
+                file.file.truncate(file.file.tell() // 2)
             self._pass("writing")
 
         return wrapper
