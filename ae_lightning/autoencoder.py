@@ -256,6 +256,8 @@ class AutoEncoder(Recorded, LightningModule):
     def start(self, x: Tensor) -> None:
         """Start from a first batch (B, *S): the code centred, the reconstruction at the mean."""
         mean = x.mean(0)
+        if not mean.isfinite().all():
+            return  # the loss will not be finite either, and say so
         self.encoder.centre(mean, None)
         self.decoder.centre(None, self.likelihood.link(mean))
         self.prior.start(x)

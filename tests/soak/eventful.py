@@ -50,6 +50,7 @@ def config(epochs: int = 4, size: int = 640) -> dict[str, Any]:
             "init_args": {
                 "size": size,
                 "batch_size": 32,
+                "val_size": 64,
                 "corruption": {"class_path": f"{lib}.corruptions.GaussianNoise"},
             },
         },
