@@ -98,7 +98,9 @@ def digest(value: Any) -> str:
             for inner in value:
                 add(inner)
         else:
-            sum_.update(f"{value!r};".encode())
+            # A config spells a weight decay of 0 as 0.0.
+            number = isinstance(value, int) and not isinstance(value, bool)
+            sum_.update(f"{float(value) if number else value!r};".encode())
 
     add(value)
     return sum_.hexdigest()
