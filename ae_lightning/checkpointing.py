@@ -74,6 +74,9 @@ class Checkpoints(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved = self._place(trainer, positions.after_batch(trainer))
+        if trainer.is_global_zero:
+            for cut_short in Path(trainer.default_root_dir, runs.CHECKPOINTS).glob(".*.partial"):
+                cut_short.unlink()
         resumed, self._resumed = self._resumed, {}
         if not resumed:
             return

@@ -58,6 +58,8 @@ def test_a_killed_run_ends_equal_to_the_bit(folder: Path, moments: tuple[str, ..
     code, said = resume(folder, run)
     assert code == 0, said
     assert eventful.differences(folder / "whole", folder / run) == []
+    files = [{p.name for p in (folder / r / "checkpoints").iterdir()} for r in ("whole", run)]
+    assert files[0] == files[1]  # nothing half written is left
 
 
 @pytest.mark.parametrize(
