@@ -1,0 +1,204 @@
+"""A loss or gradient that is not finite ends training before it reaches the weights."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from ae_lightning.datamodules import Manifold
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins import MixedPrecision
+from torch import Tensor, nn
+
+from ae_lightning import NonFiniteError, Regularizer, UndercompleteAutoEncoder
+from ae_lightning.cli import main
+from ae_lightning.guard import Guard, magnitude
+from ae_lightning.nn import MLP
+
+STEP = 5  # in which things go wrong
+
+
+class Broken(Regularizer):
+    """A penalty whose value, or whose gradient, is not finite from `step` on."""
+
+    def __init__(self, weight: float = 1.0, value: str = "nan", step: int = STEP) -> None:
+        super().__init__(weight)
+        self.value, self.step = value, step
+
+    def forward(self, model: Any, out: Any) -> Tensor:
+        total = out.z.square().sum()
+        if model.clock.step + 1 < self.step or not model.training:
+            return 0 * total
+        if self.value == "gradient":
+            # The root's slope at 0 is infinite, and its value there is 0.
+            return (total * 0).sqrt()
+        return total * float(self.value)
+
+
+class LastLayerOnly(Regularizer):
+    """A finite penalty whose gradient overflows in one parameter alone, and on no way to others."""
+
+    def forward(self, model: Any, out: Any) -> Tensor:
+        (bias,) = [p for n, p in model.named_parameters() if n == "decoder.layers.0.bias"]
+        return (bias.sum() * 0).sqrt()
+
+
+def model(**regularizers: Regularizer) -> UndercompleteAutoEncoder:
+    small = {"encoder": MLP(widths=(4,)), "decoder": MLP(widths=(4,))}
+    return UndercompleteAutoEncoder(
+        (2,), latent=1, regularizers=regularizers, value_range=None, **small
+    )
+
+
+def fit(net: Any, folder: Path, data: Manifold | None = None, **options: Any) -> Trainer:
+    trainer = Trainer(
+        default_root_dir=folder,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **{"max_steps": 9, "enable_checkpointing": False} | options,
+    )
+    trainer.fit(net, data or Manifold(size=200, batch_size=16))
+    return trainer
+
+
+def finite(net: nn.Module) -> bool:
+    return all(p.isfinite().all() for p in net.parameters())
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_the_term_the_step_and_the_checkpoint_are_named(
+    tmp_path: Path, value: str, accumulate: int
+) -> None:
+    net = model(slow=Broken(value=value))
+    saver = ModelCheckpoint(tmp_path, every_n_train_steps=2, save_top_k=-1, save_last=True)
+    options = {"callbacks": [saver], "enable_checkpointing": True}
+    with pytest.raises(NonFiniteError, match=rf"^slow is {value} in step {STEP} ") as raised:
+        fit(net, tmp_path, accumulate_grad_batches=accumulate, **options)
+    assert "distortion" not in str(raised.value)
+    assert f"go back to {saver.last_model_path}" in str(raised.value)
+    assert net.trainer.global_step == STEP - 1
+    assert finite(net)
+
+
+def test_weights_are_those_of_a_training_that_ended_before_the_step(tmp_path: Path) -> None:
+    net, whole = model(slow=Broken()), model(slow=Broken(step=1000))
+    whole.load_state_dict(net.state_dict())
+    with pytest.raises(NonFiniteError):
+        fit(net, tmp_path)
+    fit(whole, tmp_path, max_steps=STEP - 1)
+    for p, q in zip(net.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_a_gradient_that_is_not_finite_under_a_finite_loss_is_named(tmp_path: Path) -> None:
+    net = model(slow=Broken(value="gradient"))
+    with pytest.raises(NonFiniteError, match=rf"^the gradient of encoder\.\S+ is not .* {STEP} "):
+        fit(net, tmp_path)
+    assert finite(net)
+
+
+def test_a_gradient_in_one_parameter_alone_is_found(tmp_path: Path) -> None:
+    net = model(one=LastLayerOnly())
+    with pytest.raises(NonFiniteError, match=r"^the gradient of decoder\.layers\.0\.bias is not"):
+        fit(net, tmp_path)
+    assert finite(net)
+
+
+@pytest.mark.parametrize("row", [0, 40])
+def test_the_distortion_is_named_where_the_data_are_to_blame(tmp_path: Path, row: int) -> None:
+    net, data = model(), Manifold(size=200, batch_size=16)
+    data.setup()
+    order = [i for pair in data.train_dataloader() for i in pair.index.tolist()]
+    data.sets["train"].x[order[row]] = math.nan
+    where = f"distortion is nan in step {row // 16 + 1} .*no checkpoint yet"
+    with pytest.raises(NonFiniteError, match=where):
+        fit(net, tmp_path, data)
+    assert finite(net)
+
+
+def test_a_gradient_scaler_may_skip_steps(tmp_path: Path) -> None:
+    """Its first scale overflows by design; only the loss is watched."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**126)
+    net = model()
+    trainer = fit(net, tmp_path, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
+    assert trainer.global_step == 9
+    assert scaler.get_scale() < 2.0**126  # steps were skipped
+    assert finite(net)
+
+
+def test_large_finite_gradients_are_no_error() -> None:
+    """Their sum overflows, which is looked into before anything is said."""
+    net = model()
+    guard = Guard()
+    for p in net.parameters():
+        p.grad = torch.full_like(p, 3e38)
+    assert not math.isfinite(magnitude([p.grad for p in net.parameters()]))
+    guard.note({"loss": torch.tensor(1.0)})
+    guard.check(net, net.parameters(), scaled=False)
+
+
+class Place:
+    """As much of a module as a sentence asks for."""
+
+    device = torch.device("cpu")
+
+    class trainer:
+        checkpoint_callbacks: tuple[()] = ()
+        ckpt_path = "a.ckpt"
+        global_step = current_epoch = 0
+
+        class fit_loop:
+            batch_idx = 0
+
+    @staticmethod
+    def named_parameters() -> list[tuple[str, Tensor]]:
+        return []
+
+
+def one_rank(rank: int, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    guard = Guard()
+    guard.note({"loss": torch.tensor(2.0), "rate": torch.tensor(1.0)})
+    guard.check(Place, [], scaled=False)  # all is well on both
+    nan = torch.tensor(math.nan if rank == 1 else 1.0)
+    guard.note({"loss": nan, "rate": nan})
+    try:
+        guard.check(Place, [], scaled=False)
+    except NonFiniteError as error:
+        Path(folder, str(rank)).write_text(str(error))
+
+
+def test_all_ranks_stop_together_and_name_the_same(tmp_path: Path) -> None:
+    mp.spawn(one_rank, (str(tmp_path),), nprocs=2)
+    said = [(tmp_path / str(rank)).read_text() for rank in (0, 1)]
+    assert said[0] == said[1]
+    assert said[0].startswith("rate is nan in step 1 ")
+
+
+def test_the_command_line_says_it_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    args = ["--config", "undercomplete", "--config", "manifold", "--data.size", "400"]
+    broken = ["--model.regularizers.slow", "test_guard.Broken", "--checkpoints.every_n_steps", "2"]
+    gaussian = ["--model.likelihood", "Gaussian"]
+    assert main(["fit", *args, *broken, *gaussian, "--run", "a"]) == 1
+    said = capsys.readouterr()
+    (line,) = [x for x in said.err.splitlines() if x.startswith("ae-lightning: ")]
+    assert f"slow is nan in step {STEP} " in line
+    assert "go back to a/checkpoints/step-00000004.ckpt" in line
+    assert "ae-lightning fit --run a --resume" in line
+    assert sorted(p.name for p in Path("a/checkpoints").glob("step-*")) == [
+        "step-00000002.ckpt",
+        "step-00000004.ckpt",
+    ]
