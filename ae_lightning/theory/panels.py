@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ae_lightning.callbacks.style import house_style, new_figure, show_strip
+from ae_lightning.callbacks.style import house_style, montage, new_figure, show_image
 
 WIDTH, HEIGHT = 3.6, 3.0  # inches
 
@@ -44,7 +44,9 @@ def strips(title: str, rows: dict[str, Tensor], height: float | None = None) -> 
         grid = figure.subplots(len(rows), squeeze=False)[:, 0]
         for axes, (label, images) in zip(grid, rows.items(), strict=True):
             most = images.flatten(1).abs().amax(1).view(-1, 1, 1, 1).clamp(min=1e-12)
-            show_strip(axes, images / most / 2 + 0.5, label)
+            show_image(axes, montage(images / most / 2 + 0.5, what=label))
+            beside = {"transform": axes.transAxes, "ha": "right", "va": "center"}
+            axes.text(-0.02, 0.5, label, **beside)
         grid[0].set_title(title)
     return figure
 
