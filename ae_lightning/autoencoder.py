@@ -234,7 +234,10 @@ class AutoEncoder(Recorded, LightningModule):
         if self.device.type == "cpu":
             keep_freed_memory()
             skip_driver_search()
-        self.clock = self._now()
+        if self.trainer.ckpt_path is None:
+            self.clock = self._now()
+        else:  # a validation may come before the next step: it goes by the clock of the last one
+            self.clock = self.clock._replace(total_steps=self._total_steps)
 
     @property
     def may_rest(self) -> bool:
