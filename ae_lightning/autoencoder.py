@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.optim import Adam, Optimizer
@@ -27,6 +27,7 @@ from ae_lightning.randomness import reseed, seed_of
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.regularizers.schedules import Clock, Schedule
 from ae_lightning.types import ForwardPass, Pair
+from ae_lightning.watch import Watch
 
 # "rate" is free for the Rate penalty; what evaluation calls the rate is always KL(q ‖ p).
 RESERVED = {"loss", "distortion", "elbo", "psnr", "active_units", "dead_units", "bound"} | (
@@ -228,6 +229,9 @@ class AutoEncoder(Recorded, LightningModule):
             return
         done = batch_idx // self.trainer.accumulate_grad_batches
         self._lead = self.current_epoch * steps + done - self.global_step
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [Watch()] if self.trainer.world_size > 1 else []
 
     def on_fit_start(self) -> None:
         self._log_every_n_steps = max(1, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
