@@ -12,8 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -21,7 +20,6 @@ import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ae_lightning.distributed import rank_and_world
-from ae_lightning.errors import TrainingError
 
 INTERVAL: Final = 5.0  # seconds between two signs of life
 PATIENCE: Final = 40.0  # seconds without one, after which a process counts as dead
@@ -36,22 +34,11 @@ GONE: Final = re.compile(
 )
 
 
-@contextmanager
-def losses_named(how_to_go_on: str) -> Iterator[None]:
-    """Say in one sentence what operations on several processes say where one of them is gone.
-
-    Raises:
-        TrainingError: in the place of what they raise.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        rank, world = rank_and_world()
-        if world == 1 or not (isinstance(error, dist.DistError) or GONE.search(str(error))):
-            raise
-        raise TrainingError(
-            f"rank {rank} ends, since another of the {world} processes has; {how_to_go_on}"
-        ) from error
+def lost(error: BaseException) -> bool:
+    """Whether an operation on several processes failed since one of them is gone."""
+    if not isinstance(error, RuntimeError) or rank_and_world()[1] == 1:
+        return False
+    return isinstance(error, dist.DistError) or GONE.search(str(error)) is not None
 
 
 def be_parent() -> None:
@@ -102,7 +89,12 @@ class Watch(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.done.set()
 
-    def on_exception(self, trainer: Trainer, *_: Any) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        # Said here, since a launcher may end this process before it has cleared up.
+        if lost(exception):
+            say(f"another of the {rank_and_world()[1]} processes has")
         self.done.set()
 
     @staticmethod
@@ -128,7 +120,9 @@ class Watch(Callback):
                         last[other], self.signs[other] = sign, time.monotonic()
                 if rank > 0 and self._store.check(["ae_lightning/dead"]):
                     self.end(self._store.get("ae_lightning/dead").decode())
-            self.done.wait(self.interval)
+            # One that never gave a sign cannot be missed, so the first are looked for at once.
+            met = len(self.signs) == len(others)
+            self.done.wait(self.interval if met else self.interval / 25)
 
     def _judge(self) -> None:
         """End this process where another has given no sign for too long."""
@@ -137,7 +131,7 @@ class Watch(Callback):
                 self.end("the process that started it has ended")
             for other, time_of_sign in list(self.signs.items()):
                 if time.monotonic() - time_of_sign > self.patience:
-                    self._tell(f"rank {other} gave no sign of life for {self.patience:.0f} s")
+                    self._tell(f"rank {other} gave no sign of life for {self.patience:g} s")
 
     def _tell(self, why: str) -> None:
         if rank_and_world()[0] == 0:
@@ -150,11 +144,18 @@ class Watch(Callback):
         """End this process, which may be waiting where no exception reaches it."""
         if self.done.is_set():
             return
-        print(f"ae-lightning: rank {rank_and_world()[0]} ends, since {why}.", file=sys.stderr)
-        sys.stderr.flush()
+        say(why)
         if hasattr(self._launcher, "procs"):
             self._launcher.kill(signal.SIGKILL)
         os._exit(1)
+
+
+def say(why: str) -> None:
+    """Say on stderr that this process ends, and why."""
+    line = (
+        f"ae-lightning: rank {rank_and_world()[0]} ends, since {why}; the run can go on by --resume"
+    )
+    print(line, file=sys.stderr, flush=True)
 
 
 def parent() -> int | None:

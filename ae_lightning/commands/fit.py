@@ -27,7 +27,7 @@ from ae_lightning.commands.tracking import fill_in, without_anonymous
 from ae_lightning.errors import UsageError
 from ae_lightning.interruption import Interrupted, Interruption
 from ae_lightning.recording import MetricsFile
-from ae_lightning.watch import losses_named
+from ae_lightning.watch import lost
 
 LOG_INTERVAL = 50
 
@@ -174,8 +174,11 @@ class Fit(CommandLine):
             text = yaml.safe_dump(self.whole_config(), sort_keys=False)
             runs.write(self.run / runs.CONFIG, text)
         try:
-            with losses_named(f"to go on: ae-lightning fit --run {self.run} --resume"):
-                self.trainer.fit(**arguments, ckpt_path=self.state)
+            self.trainer.fit(**arguments, ckpt_path=self.state)
+        except RuntimeError as error:
+            if lost(error):  # which has been said
+                sys.exit(1)
+            raise
         except SystemExit as end:  # Lightning's own too: before the first batch, or at a second ^C
             signum = end.signum if isinstance(end, Interrupted) else signal.SIGINT
             if isinstance(end, SIGTERMException):
