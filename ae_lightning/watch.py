@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
@@ -23,6 +24,10 @@ from ae_lightning.distributed import rank_and_world
 
 INTERVAL: Final = 5.0  # seconds between two signs of life
 PATIENCE: Final = 40.0  # seconds without one, after which a process counts as dead
+
+# What the store keeps: a count for every rank, and which one is dead.
+SIGN: Final = "ae_lightning/sign/{}"
+DEAD: Final = "ae_lightning/dead"
 
 PARENT: Final = "AE_LIGHTNING_PARENT"  # tells the processes that rank zero starts who did so
 
@@ -98,31 +103,32 @@ class Watch(Callback):
         self.done.set()
 
     @staticmethod
-    def _start(run: Any) -> None:
-        threading.Thread(target=run, name="watch", daemon=True).start()
+    def _start(run: Callable[..., None], *arguments: str) -> None:
+        threading.Thread(target=run, args=arguments, name="watch", daemon=True).start()
 
     def _give_and_take(self) -> None:
         """Give a sign of life, and look for those of others, until training is done."""
         rank, world = rank_and_world()
         others = range(1, world) if rank == 0 else [0]
-        last: dict[int, bytes] = {}
+        last: dict[int, str | None] = {}
         count = 0
         while not self.done.is_set():
             count += 1
             # Where the store does not answer, rank zero gives no sign either.
             with suppress(RuntimeError):
-                self._store.set(f"ae_lightning/sign/{rank}", str(count))
+                self._store.set(SIGN.format(rank), str(count))
                 for other in others:
-                    key = f"ae_lightning/sign/{other}"
-                    if self._store.check([key]) and (sign := self._store.get(key)) != last.get(
-                        other
-                    ):
+                    sign = self._read(SIGN.format(other))
+                    if sign != last.get(other):
                         last[other], self.signs[other] = sign, time.monotonic()
-                if rank > 0 and self._store.check(["ae_lightning/dead"]):
-                    self.end(self._store.get("ae_lightning/dead").decode())
+                if rank > 0 and (why := self._read(DEAD)) is not None:
+                    self.end(why)
             # One that never gave a sign cannot be missed, so the first are looked for at once.
             met = len(self.signs) == len(others)
             self.done.wait(self.interval if met else self.interval / 25)
+
+    def _read(self, key: str) -> str | None:
+        return self._store.get(key).decode() if self._store.check([key]) else None
 
     def _judge(self) -> None:
         """End this process where another has given no sign for too long."""
@@ -135,10 +141,13 @@ class Watch(Callback):
 
     def _tell(self, why: str) -> None:
         if rank_and_world()[0] == 0:
-            with suppress(RuntimeError):
-                self._store.set("ae_lightning/dead", why)
+            self._start(self._announce, why)  # which may find no connection, and wait for ever
             self.done.wait(1.2 * self.interval)  # for the others to read it
         self.end(why)
+
+    def _announce(self, why: str) -> None:
+        with suppress(RuntimeError):
+            self._store.set(DEAD, why)
 
     def end(self, why: str) -> None:
         """End this process, which may be waiting where no exception reaches it."""

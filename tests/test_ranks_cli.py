@@ -5,92 +5,20 @@ from __future__ import annotations
 import csv
 import os
 import re
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import torch.distributed as dist
+from jobs import Job
 
 from ae_lightning import runs, watch
 from ae_lightning.cli import main
 from ae_lightning.watch import PARENT, Watch
 
-MARK = "AE_TEST_JOB"  # names a job to all processes of it, whatever launched them
 FIT = ["fit", "--run", "run", "--trainer.accelerator", "cpu"]
-
-
-class Job:
-    """A command, and all processes that it starts."""
-
-    def __init__(self, command: list[str], folder: Path) -> None:
-        launched = ("LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_PORT", runs.HANDED_ON, PARENT)
-        environment = {k: v for k, v in os.environ.items() if k not in launched}
-        self.mark, self.log = uuid4().hex, folder / f"{uuid4().hex}.log"
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=folder,
-            env={**environment, "OMP_NUM_THREADS": "1", MARK: self.mark},
-            start_new_session=True,
-            stdout=self.log.open("w"),
-            stderr=subprocess.STDOUT,
-        )
-
-    def processes(self) -> dict[int, Mapping[str, str]]:
-        """The environments of those that live, by process id."""
-        found = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                text = (folder / "environ").read_text()
-            except (OSError, UnicodeDecodeError):
-                continue
-            if f"{MARK}={self.mark}" in text:
-                found[int(folder.name)] = dict(
-                    v.split("=", 1) for v in text.split("\0") if "=" in v
-                )
-        return found
-
-    def kill_rank(self, rank: int) -> None:
-        names = ("RANK", "LOCAL_RANK")
-        [pid] = [
-            pid
-            for pid, environment in self.processes().items()
-            if str(rank) in [environment.get(name) for name in names]
-        ]
-        os.kill(pid, signal.SIGKILL)
-
-    def ends(self, seconds: float) -> bool:
-        """Whether all of its processes are gone within this time."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None and not self.processes():
-                return True
-            time.sleep(0.1)
-        return False
-
-    def clear(self) -> None:
-        for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
-        self.process.wait()
-
-    def said(self) -> str:
-        return self.log.read_text()
-
-
-def trained_on(job: Job, run: Path, state: Path | None) -> Path:
-    """Wait for a state after this one, and return it."""
-    deadline = time.monotonic() + 120
-    while (newest := next(iter(runs.states(run)), None)) == state:
-        assert time.monotonic() < deadline, job.said()
-        assert job.process.poll() is None, job.said()
-        time.sleep(0.1)
-    assert newest is not None
-    return newest
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
@@ -110,7 +38,7 @@ def test_a_run_survives_the_death_of_ranks_on_any_number_of_processes(
     ):
         job = Job(command, tmp_path)
         try:
-            state = trained_on(job, run, state)
+            state = job.waits_for_state(run, state)
             job.kill_rank(1)
             assert job.ends(within := 60), f"processes live {within} s after a rank: {job.said()}"
             assert job.process.returncode != 0
@@ -167,7 +95,7 @@ def store() -> Any:
 
 def give_signs(here: Any, rank: int, seconds: float) -> None:
     for count in range(round(seconds / 0.05)):
-        here.set(f"ae_lightning/sign/{rank}", str(count))
+        here.set(watch.SIGN.format(rank), str(count))
         time.sleep(0.05)
 
 
@@ -179,13 +107,13 @@ def test_a_process_ends_when_one_that_it_watches_gives_no_more_signs(rank: int, 
     assert ends == []
     time.sleep(0.8)
     assert ends == [f"rank {1 - rank} gave no sign of life for 0.5 s"]
-    assert here.check(["ae_lightning/dead"]) is (rank == 0)
+    assert here.check([watch.DEAD]) is (rank == 0)
 
 
 def test_a_process_ends_when_rank_zero_has_found_another_dead(watched) -> None:
     here = store()
     _, ends = watched(1, here)
-    here.set("ae_lightning/dead", "rank 7 gave no sign")
+    here.set(watch.DEAD, "rank 7 gave no sign")
     time.sleep(0.3)
     assert ends == ["rank 7 gave no sign"]
 
@@ -197,7 +125,7 @@ def test_a_training_that_is_done_is_watched_no_more(watched) -> None:
     made.teardown(None, None, "fit")
     time.sleep(0.8)
     assert ends == []
-    assert int(here.get("ae_lightning/sign/0")) >= 2
+    assert int(here.get(watch.SIGN.format(0))) >= 2
 
 
 def test_a_launched_process_ends_with_its_launcher(monkeypatch, watched) -> None:
