@@ -1,7 +1,7 @@
 """End every process of a training soon after one of them has died.
 
 A collective operation notices a closed connection at once where gloo carries it; but it waits for
-half an hour for a process that is frozen, or behind a broken network, or under NCCL.
+half an hour for a process that is frozen.
 """
 
 from __future__ import annotations

@@ -12,10 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from jobs import Job
 
-from ae_lightning import runs
 from soak import eventful
 from soak.experiment import Failed
 
@@ -87,7 +85,7 @@ def on_one_node(folder: Path, config: str) -> None:
 
 
 def two_nodes() -> Iterator[str]:
-    """Train on two nodes as on one; lose a node, and then the cable; go on with one node."""
+    """Train on two nodes as on one, and lose a node."""
     if shutil.which("ip") is None or os.geteuid() != 0:
         yield "skipped: network namespaces need root and iproute2"
         return
@@ -110,34 +108,20 @@ def in_namespaces(folder: Path, config: str) -> Iterator[str]:
     yield "two nodes of one process each equal one node of two, to the bit"
 
     long = [*arguments, "lost", "--trainer.max_epochs", "10000"]
-    state = None
-    for what in ("a node that dies", "a cable that is cut"):
-        jobs = [node(i, folder, long) for i in range(2)]
-        try:
-            state = jobs[0].waits_for_state(folder / "lost", state)
-            time.sleep(2)
-            began = time.monotonic()
-            if what == "a node that dies":
-                jobs[1].clear()
-            else:
-                ip("-n", NODES[0], "link", "set", "ae_veth_0", "down")
-            finish(jobs[0], seconds=WITHIN, succeed=False)
-        finally:
-            jobs[1].clear()
-        said = [line for line in jobs[0].said().splitlines() if line.startswith("ae-lightning:")]
-        if len(said) != 1:
-            raise Failed(f"expected one sentence, not {said}")
-        yield f"{what} takes the other down in {time.monotonic() - began:.1f} s: {said[0]}"
-        long = [*FIT, "--run", "lost", "--resume", "--trainer.max_epochs", "10000"]
-
-    newest = torch.load(runs.states(folder / "lost")[0], weights_only=True)
-    epochs = str(2 + int(newest["epoch"]))
-    alone = ["--trainer.strategy", "auto", "--trainer.num_nodes", "1", "--trainer.devices", "1"]
-    arguments = ["fit", "--run", "lost", "--resume", "--trainer.max_epochs", epochs, *alone]
-    finish(job := Job(["ae_lightning", *arguments], folder, where()))
-    if "1 process with 32 examples a step from here on, after 2" not in job.said():
-        raise Failed(f"the run does not say what changed: {job.said()}")
-    yield f"the run goes on with one process, to epoch {epochs}"
+    jobs = [node(i, folder, long) for i in range(2)]
+    try:
+        jobs[0].waits_for_state(folder / "lost")
+        time.sleep(2)
+        began = time.monotonic()
+        jobs[1].clear()
+        finish(jobs[0], seconds=WITHIN, succeed=False)
+    finally:
+        jobs[1].clear()
+    said = [line for line in jobs[0].said().splitlines() if line.startswith("ae-lightning:")]
+    if len(said) != 1:
+        raise Failed(f"expected one sentence, not {said}")
+    seconds = time.monotonic() - began
+    yield f"a node that dies takes the other down in {seconds:.1f} s: {said[0]}"
 
 
 def slurm() -> Iterator[str]:
