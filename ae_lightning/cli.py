@@ -69,6 +69,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if "--debug" in rest:
             raise
+        from ae_lightning.explain import known_failure  # torch is loaded by now
+
+        if sentence := known_failure(error):
+            return fail(sentence)
         name, text = type(error).__name__, " ".join(str(error).split())
         return fail(f"unexpected {name}: {text} (--debug shows where)", code=1)
     return 0
