@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test bench clean
+.PHONY: help install demo lint test bench soak clean
 
 help:     ## print these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -26,6 +26,9 @@ test: lint  ## check style and types, and run doctests and tests
 
 bench: install  ## print the ratios of training speed, each with its spread; ONLY="P1 P2" runs some
 	PYTHONPATH=tests $(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
+
+soak: install  ## kill, stop and damage real runs, and compare; ONLY="sigkill" runs some: minutes
+	PYTHONPATH=tests $(BIN)/python -m soak $(ONLY)
 
 clean:  ## remove what the targets made, but for runs and data
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ae_lightning.autoencoder import AutoEncoder
-    from ae_lightning.errors import UsageError
+    from ae_lightning.errors import NonFiniteError, SavingError, TrainingError, UsageError
     from ae_lightning.parts import Part
     from ae_lightning.regularizers import Regularizer, Schedule
     from ae_lightning.systems import (
@@ -32,12 +32,15 @@ __all__ = [
     "ForwardPass",
     "ImportanceWeightedAutoEncoder",
     "LinearAutoEncoder",
+    "NonFiniteError",
     "Pair",
     "Part",
     "Regularizer",
+    "SavingError",
     "Schedule",
     "SparseAutoEncoder",
     "StochasticAutoEncoder",
+    "TrainingError",
     "UndercompleteAutoEncoder",
     "UsageError",
     "VariationalAutoEncoder",
@@ -46,10 +49,13 @@ __all__ = [
 HOMES = {
     "AutoEncoder": "autoencoder",
     "ForwardPass": "types",
+    "NonFiniteError": "errors",
     "Pair": "types",
     "Part": "parts",
     "Regularizer": "regularizers",
+    "SavingError": "errors",
     "Schedule": "regularizers",
+    "TrainingError": "errors",
     "UsageError": "errors",
 }
 

@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from ae_lightning.allocator import keep_freed_memory, skip_driver_search
 from ae_lightning.distributed import gather, rank_and_world
 from ae_lightning.distributions import sample_by_index
+from ae_lightning.guard import Guard
 from ae_lightning.likelihoods import Likelihood
 from ae_lightning.metrics import Evaluation
 from ae_lightning.nn import Network
@@ -102,6 +103,7 @@ class AutoEncoder(Recorded, LightningModule):
             self.regularizers[name] = penalty
         self._build()
         self.clock = Clock()
+        self._guard, self._terms = Guard(), dict[str, Tensor]()
         self.register_buffer("started", torch.tensor(False))
         terms = ("loss", *self.bound_terms, *self.regularizers)
         self.evaluations = nn.ModuleDict(
@@ -217,7 +219,10 @@ class AutoEncoder(Recorded, LightningModule):
         if self.device.type == "cpu":
             keep_freed_memory()
             skip_driver_search()
-        self.clock = self._now()
+        if self.trainer.ckpt_path is None:
+            self.clock = self._now()
+        else:  # a validation may come before the next step: it goes by the clock of the last one
+            self.clock = self.clock._replace(total_steps=self._total_steps)
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
@@ -259,10 +264,20 @@ class AutoEncoder(Recorded, LightningModule):
     def training_step(self, batch: Pair, batch_idx: int) -> Tensor:
         out = self.propagate(batch)
         terms = self.objective(out)
+        self._terms = dict(terms)
         # A call of self.log costs as much as a twentieth of a small model's step.
         if (self.clock.step + 1) % self._log_every_n_steps == 0:
             self._log_terms(terms, out)
         return terms["loss"]
+
+    def on_before_backward(self, loss: Tensor) -> None:
+        self._guard.note(self._terms)
+        self._terms = {}  # which would keep the graph
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        parameters = (p for group in optimizer.param_groups for p in group["params"])
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        self._guard.check(self, parameters, scaled=scaler is not None)
 
     def _log_terms(self, terms: dict[str, Tensor], out: ForwardPass) -> None:
         self._watch(terms, out)

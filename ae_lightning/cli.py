@@ -13,7 +13,7 @@ from inspect import getfullargspec
 from pathlib import Path
 from typing import Any, Final
 
-from ae_lightning.errors import UsageError
+from ae_lightning.errors import TrainingError, UsageError
 
 TRAINER: Final = {
     "fit": "train a system on a data set: --config vae --config digits",
@@ -23,7 +23,7 @@ TRAINER: Final = {
 }
 # Each is a plain typed function of that name, in a module of that name in ae_lightning.commands.
 PLAIN: Final = {
-    "configs": "list the shipped configs",
+    "configs": "list the shipped configs, or print one: configs [NAME]",
     "summary": "what a run has reached, and where its files lie",
     "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
 }
@@ -62,6 +62,10 @@ def main(args: Sequence[str] | None = None) -> int:
         if "--debug" in rest:
             traceback.print_exc()
         return fail(str(error))
+    except TrainingError as error:
+        if "--debug" in rest:
+            traceback.print_exc()
+        return fail(str(error), code=1)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except KeyboardInterrupt:

@@ -10,6 +10,18 @@ class UsageError(ValueError):
     """What a user can put right; the command line prints its one sentence and exits with 2."""
 
 
+class TrainingError(RuntimeError):
+    """What ends a training that was rightly begun; the command line prints it and exits with 1."""
+
+
+class NonFiniteError(TrainingError):
+    """A loss or a gradient is not finite; the weights still are those before the step."""
+
+
+class SavingError(TrainingError):
+    """The last state of a run could not be written."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """End an error about an unknown `name`: the nearest right name, or all of them.
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Final
 
+from ae_lightning.durable import damage as damage
+from ae_lightning.durable import replacing
 from ae_lightning.errors import UsageError
 
 CONFIG: Final = "config.yaml"
@@ -85,9 +86,8 @@ def demand(run: Path) -> Path:
 
 def write(file: Path, text: str) -> None:
     """Write a whole text file, or leave the former one."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, file)
+    with replacing(file) as opened:
+        opened.write(text.encode())
 
 
 def state_name(step: int) -> str:
@@ -111,16 +111,6 @@ def step_of(state: Path) -> int:
     1200
     """
     return int(state.stem.removeprefix("step-"))
-
-
-def damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint file, or None: it must be a zip file whose sums are right."""
-    try:
-        with zipfile.ZipFile(checkpoint) as archive:
-            member = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        return str(error) or type(error).__name__
-    return None if member is None else f"{member} in it is damaged"
 
 
 def newest_state(run: Path) -> tuple[Path | None, list[str]]:

@@ -14,9 +14,10 @@ ROOT = Path(ae_lightning.__file__).parents[1]
 
 # A module imports what stands in its own row, or above; the last rows see everything above them.
 ROWS = (
-    {"errors", "randomness", "distributed", "allocator", "types", "observations"},
-    {"parts", "distributions"},
-    {"runs", "configs", "explain", "recording", "progress"},
+    {"errors", "durable", "randomness", "distributed", "allocator", "types", "observations"},
+    {"parts", "distributions", "guard"},
+    {"runs", "configs", "explain", "recording", "progress"}
+    | {"positions", "checkpointing", "interruption"},
     {"posteriors", "priors", "likelihoods", "corruptions", "nn", "geometry"},
     {"regularizers", "samplers", "metrics"},
     {"autoencoder"},

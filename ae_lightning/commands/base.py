@@ -20,12 +20,12 @@ from lightning.pytorch.strategies import StrategyRegistry as STRATEGIES
 
 from ae_lightning import configs, runs
 from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.checkpointing import DurableCheckpointIO
 from ae_lightning.commands.options import check_configs, check_settings, with_classes
 from ae_lightning.datamodules import PairDataModule
 from ae_lightning.errors import UsageError, nearest
 from ae_lightning.explain import ParseFailure, blamed, explain, known_failure, root_cause
 from ae_lightning.progress import SparingProgressBar
-from ae_lightning.recording import DurableCheckpointIO
 
 # What is not for configs to set, and where it comes from.
 LINKS = {

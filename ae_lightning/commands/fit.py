@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
@@ -16,11 +18,15 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ae_lightning import configs, runs
 from ae_lightning.callbacks import Report
+from ae_lightning.checkpointing import RESUMING, Checkpoints
 from ae_lightning.commands.base import LINKS, CommandLine, listed
+from ae_lightning.commands.checkpoints import read_checkpoint
+from ae_lightning.commands.resuming import CONFIG, former_config, refuse_changes
 from ae_lightning.commands.summary import summary
-from ae_lightning.commands.tracking import fill_in, without_anonymous
-from ae_lightning.errors import UsageError
-from ae_lightning.recording import Checkpoints, MetricsFile
+from ae_lightning.commands.tracking import Tracking, WeightsAndBiases, fill_in
+from ae_lightning.errors import NonFiniteError, UsageError
+from ae_lightning.interruption import Interrupted, Interruption
+from ae_lightning.recording import MetricsFile
 
 LOG_INTERVAL = 50
 
@@ -39,6 +45,11 @@ class Bookkeeping(Callback):
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * (limit or 1))
         trainer.log_every_n_steps = max(1, min(LOG_INTERVAL, batches))  # type: ignore[attr-defined]
 
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[CONFIG] = self.config
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for logger in trainer.loggers:
             logger.log_hyperparams(self.config)
@@ -55,10 +66,11 @@ class Fit(CommandLine):
         trees = [configs.read(name) for name in own.config]
         self.run: Path | None = own.run
         self.state: Path | None = None
+        self.checkpoint: dict[str, Any] = {}  # what it holds
         self.claim: runs.Claim | None = None
         if own.resume:
             self._find_state()
-            trees.insert(0, configs.read(str(own.run / runs.CONFIG)))
+            trees.insert(0, former_config(own.run, self.checkpoint))
         try:
             super().__init__("fit", configs.compose(trees), flags, own)
         except BaseException:
@@ -74,11 +86,14 @@ class Fit(CommandLine):
         self.state, passed = runs.newest_state(runs.demand(self.run))
         for sentence in passed:
             self.say(sentence)
+        if self.state is not None:
+            self.checkpoint = read_checkpoint(self.state)
         self.say(f"{self.run} goes on from {self.state.name if self.state else 'its start'}")
 
     def _has_trained(self) -> bool:
         trainer = getattr(self, "trainer", None)
-        return trainer is not None and trainer.global_step > 0
+        stepped = trainer is not None and trainer.global_step > 0
+        return stepped or (self.run is not None and bool(runs.states(self.run)))
 
     # ------------------------------------------------------------- the run directory
 
@@ -99,7 +114,7 @@ class Fit(CommandLine):
         trainer.default_root_dir = str(self.run)
         for logger in listed(trainer.logger):
             if getattr(logger, "class_path", "").endswith(".WandbLogger"):
-                self.say(fill_in(logger.init_args, self.run))
+                self.say(fill_in(logger, self.run))
 
     def _settle_run(self) -> None:
         """Rank zero chooses the directory, and hands it on to the processes that it starts."""
@@ -123,13 +138,20 @@ class Fit(CommandLine):
         callbacks: list[Callback] = [Bookkeeping(self.whole_config(), trainer.log_every_n_steps)]
         if not any(isinstance(c, Report) for c in listed(trainer.callbacks)):
             callbacks.append(Report())
-        if trainer.enable_checkpointing is not False:
-            callbacks.append(self._get(self.config_init, "checkpoints"))
+        saves = trainer.enable_checkpointing is not False
+        checkpoints = self._get(self.config_init, "checkpoints") if saves else None
+        callbacks += [Interruption(checkpoints), *listed(checkpoints)]
         if trainer.logger is not False:
-            resumed_at = runs.step_of(self.state) if self.state else 0
+            kept = self.checkpoint.get(RESUMING, {}).get("metrics_rows", 0)
             given = [] if trainer.logger is True else listed(trainer.logger)
-            ours["logger"] = [MetricsFile(self.run, resumed_at), *map(without_anonymous, given)]
+            ours["logger"] = [MetricsFile(self.run, kept), *given]
+            callbacks += [Tracking(one) for one in given if isinstance(one, WeightsAndBiases)]
         return super().instantiate_trainer(callbacks=callbacks, **ours)
+
+    def after_instantiate_classes(self) -> None:
+        if self.state is not None:
+            given = {"model": self.model.record, "data": self.datamodule.record}
+            refuse_changes(given, self.checkpoint, self.state)
 
     def whole_config(self) -> configs.Tree:
         """What `fit` needs to do the same again."""
@@ -153,18 +175,38 @@ class Fit(CommandLine):
             runs.write(self.run / runs.CONFIG, text)
         try:
             self.trainer.fit(**arguments, ckpt_path=self.state)
-        except SIGTERMException:
-            sys.exit(143)
-        except SystemExit:
-            if self.trainer.interrupted:
-                self.say(f"interrupted; to go on: ae-lightning fit --run {self.run} --resume")
-                sys.exit(130)
-            raise
+        except SystemExit as end:  # Lightning's own too: before the first batch, or at a second ^C
+            signum = end.signum if isinstance(end, Interrupted) else signal.SIGINT
+            if isinstance(end, SIGTERMException):
+                signum = signal.SIGTERM
+            elif not self.trainer.interrupted:
+                raise
+            self._say_how_to_go_on(signum)
+            sys.exit(128 + signum)
+        except NonFiniteError as error:
+            if not (self.run and runs.states(self.run)):
+                raise
+            hint = f"{self._to_go_on()} --trainer.gradient_clip_val 1"
+            raise NonFiniteError(f"{error} For instance: {hint}") from error
         if self.run is not None and self.trainer.is_global_zero:
             if self.state and self.trainer.global_step == runs.step_of(self.state):
-                self.say("the run was complete: raise --trainer.max_epochs to train on")
+                early = self.checkpoint.get(RESUMING, {}).get("should_stop")
+                why = "it had stopped early" if early else "raise --trainer.max_epochs to train on"
+                self.say(f"the run was complete: {why}")
             if runs.states(self.run):
                 summary(self.run)
+
+    def _say_how_to_go_on(self, signum: int) -> None:
+        if self.run is None or (self.claim is not None and not self._has_trained()):
+            self.say(f"stopped by {signal.Signals(signum).name}; nothing is kept")
+        else:
+            state = next(iter(runs.states(self.run)), None)
+            where = f"after step {runs.step_of(state)}" if state else "before its first state"
+            self.say(f"stopped by {signal.Signals(signum).name} {where}; to go on:")
+            self.say(self._to_go_on())
+
+    def _to_go_on(self) -> str:
+        return f"ae-lightning fit --run {shlex.quote(str(self.run))} --resume"
 
 
 def short_name(class_path: str) -> str:

@@ -1,0 +1,1 @@
+"""Experiments too long for the tests, on runs killed, stopped or scaled: see `__main__`."""
