@@ -10,44 +10,44 @@ from torch import Tensor
 from ae_lightning import geometry
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.datamodules import MixtureOfGaussians
-from ae_lightning.randomness import generator_of
 from ae_lightning.theory.base import Check, Claim, Outcome
+from ae_lightning.theory.data import gaussian_nodes
 from ae_lightning.theory.panels import legend, panel
 from ae_lightning.theory.score import denoiser
 from ae_lightning.types import Pair
 
 SIGMA = 0.5
-DRAWS, CHUNK = 200_000, 50_000
+NODES = 10  # a dimension, of four
 NETWORKS = 8
 
 
-def half_square(error: Tensor) -> Tensor:
-    """½‖error‖², summed over the batch."""
-    return error.square().sum() / 2
+def losses(models: list[AutoEncoder], nodes: int = NODES) -> dict[str, Tensor]:
+    """Every model's loss by denoising, and by matching the score of p_σ and of p.
 
+    The means over x and x̃ are sums over Gaussian nodes, since a sample's own noise would hide a
+    small difference of large losses.
+    """
+    toy = MixtureOfGaussians()
+    points, weights = gaussian_nodes(nodes, 4)
+    K = len(toy.means)
+    x = (toy.means[:, None] + toy.width * points[:, :2]).flatten(0, 1)
+    x_tilde = x + SIGMA * points[:, 2:].repeat(K, 1)
+    weights = weights.repeat(K) / K
+    smoothed, unsmoothed = toy.score(x_tilde, SIGMA), toy.score(x_tilde)
+    places = torch.arange(len(x))
 
-def losses(models: list[AutoEncoder], seed: int) -> dict[str, Tensor]:
-    """Every model's loss by denoising, and by matching the score of p_σ and of p."""
-    toy, generator = MixtureOfGaussians(), generator_of(seed)
-    totals = {name: torch.zeros(len(models)) for name in ("denoising", "smoothed", "unsmoothed")}
-    places = torch.arange(CHUNK)
-    for _ in range(DRAWS // CHUNK):
-        x = toy.sample(CHUNK, generator)
-        # Noise in opposite pairs: what one adds to the denoising loss, the other nearly takes away.
-        half = torch.randn(CHUNK // 2, 2, generator=generator)
-        x = torch.cat([x[: CHUNK // 2]] * 2)
-        x_tilde = x + SIGMA * torch.cat([half, -half])
-        smoothed, unsmoothed = toy.score(x_tilde, SIGMA), toy.score(x_tilde)
-        for i, model in enumerate(models):
-            # −log p(x|x̃) is ½σ²‖s − (x − x̃)/σ²‖², and a constant.
-            D = model.distortion(model.propagate(Pair(x_tilde, x, places, places))).sum()
-            s = geometry.score(model, x_tilde, SIGMA)
-            totals["denoising"][i] += D / SIGMA**2
-            totals["smoothed"][i] += half_square(s - smoothed)
-            totals["unsmoothed"][i] += half_square(s - unsmoothed)
-    means = {name: total / DRAWS for name, total in totals.items()}
-    means["denoising"] -= math.log(2 * math.pi * SIGMA**2) / SIGMA**2
-    return means
+    def mean_square(error: Tensor) -> Tensor:
+        return weights @ error.square().sum(1) / 2
+
+    found: dict[str, list[Tensor]] = {"denoising": [], "smoothed": [], "unsmoothed": []}
+    for model in models:
+        # −log p(x|x̃) is ½σ²‖s − (x − x̃)/σ²‖², and a constant.
+        D = weights @ model.distortion(model.propagate(Pair(x_tilde, x, places, places)))
+        s = geometry.score(model, x_tilde, SIGMA)
+        found["denoising"].append((D - math.log(2 * math.pi * SIGMA**2)) / SIGMA**2)
+        found["smoothed"].append(mean_square(s - smoothed))
+        found["unsmoothed"].append(mean_square(s - unsmoothed))
+    return {name: torch.stack(values) for name, values in found.items()}
 
 
 class DenoisingIsScoreMatching(Claim):
@@ -78,9 +78,9 @@ class DenoisingIsScoreMatching(Claim):
             with torch.no_grad():
                 for weights in model.parameters():
                     weights.mul_(size)
-            model.freeze()
+            model.double().freeze()
             models.append(model)
-        found = losses(models, seed)
+        found = losses(models)
 
         def spread(values: Tensor) -> float:
             return float(values.max() - values.min())
