@@ -88,9 +88,10 @@ def seal(file: BinaryIO) -> None:
     """End an open zip file without a comment by the digest of what it holds."""
     file.seek(-2, os.SEEK_END)
     file.write(struct.pack("<H", SEAL))  # the length of the comment
+    size = file.tell()
     file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-    file.seek(0, os.SEEK_END)
+    digest = _digest(file, size)
+    file.seek(size)
     file.write(NAME + digest.encode())
 
 

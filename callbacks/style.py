@@ -264,7 +264,12 @@ def show_image(axes: Axes, image: NDArray[np.float32], sharp: bool = False) -> N
 
 
 def save_png(figure: Figure, path: Path, most: int = 150_000) -> None:
-    """Write a figure as a PNG of 256 colours or, where that takes more bytes than `most`, of fewer.
+    """Write a figure's `png` to a file."""
+    path.write_bytes(png(figure, most))
+
+
+def png(figure: Figure, most: int = 150_000) -> bytes:
+    """Render a figure as a PNG of 256 colours, or of fewer where that takes over `most` bytes.
 
     Most colours differ by 2 of 255 levels or less.
     """
@@ -272,7 +277,7 @@ def save_png(figure: Figure, path: Path, most: int = 150_000) -> None:
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    path.write_bytes(png_of(np.asarray(canvas.buffer_rgba()), most))
+    return png_of(np.asarray(canvas.buffer_rgba()), most)
 
 
 def png_of(pixels: NDArray[np.uint8], most: int) -> bytes:

@@ -23,23 +23,32 @@ from ae_lightning.recording import MetricsFile
 DRAWN = {"curves", "reconstructions", "prior_samples", "codes", "filters", "kl_per_dimension"}
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    """A run with a page, and a checkpoint."""
-    directory = tmp_path_factory.mktemp("run")
-    torch.manual_seed(0)
-    model = systems.VariationalAutoEncoder((1, 8, 8), 3, MLP([16]), MLP([16]))
-    trainer = Trainer(
-        max_epochs=2,
+def small_model() -> systems.VariationalAutoEncoder:
+    return systems.VariationalAutoEncoder((1, 8, 8), 3, MLP([16]), MLP([16]))
+
+
+def quiet_trainer(directory: Path, epochs: int, *callbacks: Callback) -> Trainer:
+    return Trainer(
+        max_epochs=epochs,
         accelerator="cpu",
         logger=MetricsFile(directory),
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,
         default_root_dir=directory,
-        callbacks=[Report(names=sorted(DRAWN - {"codes"})), Codes(every_n_epochs=1, items=30)],
+        callbacks=list(callbacks),
         log_every_n_steps=2,
     )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A run with a page, and a checkpoint."""
+    directory = tmp_path_factory.mktemp("run")
+    torch.manual_seed(0)
+    model = small_model()
+    report = Report(names=sorted(DRAWN - {"codes"}))
+    trainer = quiet_trainer(directory, 2, report, Codes(every_n_epochs=1, items=30))
     (directory / "config.yaml").write_text("model: <small & plain>\n")
     trainer.fit(model, datamodule=Digits(batch_size=400))
     trainer.save_checkpoint(directory / "checkpoints" / "best.ckpt")
@@ -120,18 +129,8 @@ class Interrupting(Callback):
 
 
 def interrupt(directory: Path, exception: BaseException, after: int) -> None:
-    model = systems.VariationalAutoEncoder((1, 8, 8), 3, MLP([16]), MLP([16]))
-    trainer = Trainer(
-        max_epochs=3,
-        accelerator="cpu",
-        logger=MetricsFile(directory),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        default_root_dir=directory,
-        callbacks=[Report(), Interrupting(exception, after)],
-        log_every_n_steps=2,
-    )
+    model = small_model()
+    trainer = quiet_trainer(directory, 3, Report(), Interrupting(exception, after))
     with pytest.raises(type(exception) if isinstance(exception, Exception) else SystemExit):
         trainer.fit(model, datamodule=Digits(batch_size=400))
 

@@ -7,7 +7,6 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -148,7 +147,8 @@ def prove(claim: Claim, seed: int = 0) -> Proof:
 
 def render(figure: Figure) -> Picture:
     """Render a panel as PNG; in words, it is the titles of its axes."""
-    buffer = BytesIO()
-    figure.savefig(buffer, dpi=DPI)
+    from ae_lightning.callbacks.style import png
+
+    figure.set_dpi(DPI)
     titles = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes]
-    return Picture(buffer.getvalue(), "; ".join(title for title in titles if title))
+    return Picture(png(figure), "; ".join(title for title in titles if title))
