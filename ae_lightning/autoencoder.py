@@ -199,7 +199,10 @@ class AutoEncoder(Recorded, LightningModule):
     # ------------------------------------------------------------------- training
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer(self.parameters())
+        try:
+            optimizer = self.optimizer(self.parameters())
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"model.optimizer cannot be made: {error}.") from error
         if (schedule := self.lr_schedule) is None:
             return optimizer
 
@@ -215,7 +218,6 @@ class AutoEncoder(Recorded, LightningModule):
         return Clock(self.global_step, self.current_epoch, self._total_steps)
 
     def on_fit_start(self) -> None:
-        self._log_every_n_steps = max(1, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
         if self.device.type == "cpu":
             keep_freed_memory()
             skip_driver_search()
@@ -226,6 +228,7 @@ class AutoEncoder(Recorded, LightningModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
+            self._log_every_n_steps = max(1, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
             total = self.trainer.estimated_stepping_batches
             self._total_steps = int(total) if total < float("inf") else 0
             penalties = [s for r in self.regularizers.values() for s in r.schedules]

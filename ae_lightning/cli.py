@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from argparse import ArgumentError, ArgumentParser, Namespace
+from argparse import ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -74,6 +74,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if "--debug" in rest:
             raise
+        from ae_lightning.explain import known_failure  # torch is loaded by now
+
+        if sentence := known_failure(error):
+            return fail(sentence)
         name, text = type(error).__name__, " ".join(str(error).split())
         return fail(f"unexpected {name}: {text} (--debug shows where)", code=1)
     return 0
@@ -115,7 +119,7 @@ def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
     """Take the options that say what is parsed at all; return the others as they were given."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("-c", "--config", action="append", default=[])
-    parser.add_argument("--run", type=Path)
+    parser.add_argument("--run", type=folder)
     parser.add_argument("--debug", action="store_true")
     if command == "fit":
         parser.add_argument("--resume", action="store_true")
@@ -126,6 +130,13 @@ def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
     except ArgumentError as error:
         name = error.argument_name or ""
         raise UsageError(f"{name.split('/')[-1]}: {error.message}.") from None
+
+
+def folder(name: str) -> Path:
+    """The directory of this name, where it is one."""
+    if not name:
+        raise ArgumentTypeError("expected a directory")
+    return Path(name)
 
 
 def call(function: Callable[..., None], args: list[str]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -14,6 +16,9 @@ from ae_lightning.errors import UsageError, nearest
 from ae_lightning.parts import locate
 
 Tree = Mapping[str, Any]
+NULLS = ("null", "Null", "NULL", "~")
+MANY = 20  # names, which would be no answer
+LONG = 500  # characters, which hold more than a sentence
 CLASS = ""  # where a simplified tree keeps a node's class
 
 FRIENDLY = {
@@ -26,7 +31,15 @@ FRIENDLY = {
     "collections.abc.Sequence": "a list",
     "collections.abc.Iterable": "a list",
     "dict": "names with values",
+    "instantiatable": "the name of a class",
 }
+
+
+# What torch says of sizes that no machine has, and of those that this one has not.
+TOO_LARGE = re.compile(
+    r"can't allocate memory|not enough memory|out of memory|Storage size calculation overflowed"
+    r"|[Ii]nteger multiplication overflow|numel: integer|Overflow when unpacking",
+)
 
 
 class ParseFailure(Exception):
@@ -55,13 +68,15 @@ def explain(message: str, tree: Tree, flags: list[str], options: Iterable[str]) 
     if found := re.search(r"arguments? are required: (.+)", block):
         return _missing(found[1], _key(message))
     if found := re.search(r"Problem with given class_path '([^']+)':\s*([^\n]+)", block):
-        return _unknown_class(found[1], found[2])
+        return _unknown_class(found[1], found[2], _key(message))
     if found := re.search(r"Expected a dot import path string: ([^\n]+)", block):
         return _unknown_name(found[1], _key(message), block)
     if found := re.search(r"does not correspond to a subclass of (\w+)", block):
         return f"{_key(message)} is {_value(message)}, which is no {found[1]}."
     if found := re.search(r"Not a valid subclass of (\w+)", block):
         return f"{_key(message)} is {_value(message)}: expected the class_path of one {found[1]}."
+    if found := re.match(r"argument (?:-\w/)?(\S+): (.+)", message):
+        return f"{found[1]}: {found[2]}."
     if reason := _reason(block, _value(message)):
         return f"{_key(message)} is {_value(message)}: {reason}"
     return _short(message)
@@ -80,6 +95,52 @@ def innermost(message: str) -> str:
             break
         block.append(line)
     return "\n".join(block)
+
+
+def known_failure(error: BaseException) -> str | None:
+    """One sentence for what a trainer or a part fails of and a user can put right, or None."""
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    text = " ".join(str(error).partition("Exception raised from")[0].split())  # frames of C++
+    if isinstance(error, MisconfigurationException):
+        return _short(text, LONG)
+    if _raised_in(error).startswith("lightning."):
+        # An attribute that is looked up in vain has a name; an error that says so has none.
+        wrong = isinstance(error, AttributeError) and error.name is None
+        # A callback that is told to watch what nothing logs.
+        wrong |= "callbacks" in _raised_in(error) and isinstance(error, RuntimeError)
+        if wrong or isinstance(error, ValueError):
+            return _short(text, LONG)
+    if isinstance(error, ImportError) and not (error.name or "").startswith("ae_lightning"):
+        return text
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}."
+    if isinstance(error, MemoryError | RuntimeError | TypeError) and TOO_LARGE.search(text):
+        return (
+            f"model and data do not fit into memory: make them or data.batch_size smaller ({text})."
+        )
+    return None
+
+
+def blamed(text: str, trainer: Tree) -> str:
+    """Begin a sentence on a trainer that cannot be made with the option whose value it is about."""
+    if any(f"`{name}" in text or f"trainer.{name}" in text for name in trainer):
+        return text
+    plain = re.sub(r"\W|_", "", text.lower())
+    for name, value in trainer.items():
+        if value is None or isinstance(value, bool):
+            continue
+        given = str(value.get("class_path") if isinstance(value, Mapping) else value)
+        word = re.sub(r"\W|_|logger|strategy|profiler", "", given.rpartition(".")[2].lower())
+        if len(word) > 2 and word in plain:
+            return f"trainer.{name} is {given}: {text}"
+    return text
+
+
+def _raised_in(error: BaseException) -> str:
+    """The name of the module that raised an error."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -106,12 +167,10 @@ def _unknown_option(given: str, options: list[str]) -> str:
 
 
 def _unknown_argument(name: str, tree: Tree, flags: list[str]) -> str:
-    whole = simplified(tree)
+    whole = _with_flags(tree, flags)
     shown = name
-    for flag, value in _pairs(flags):
-        names = [p for p in flag.split(".") if p != "init_args"]
-        _put(whole, names, value)
-        if names[-1] == name:
+    for flag, _ in _pairs(flags):
+        if flag.rpartition(".")[2] == name:
             shown = f"--{flag}"
     for path, node in _nodes(whole):
         cls = class_named(node[CLASS]) if name in node and CLASS in node else None
@@ -119,6 +178,39 @@ def _unknown_argument(name: str, tree: Tree, flags: list[str]) -> str:
             shown = shown if shown != name else ".".join([*path, name])
             return f"{shown} is no argument of {cls.__name__}: {nearest(name, known)}"
     return f"{shown} is not accepted there."
+
+
+def empty_or_endless(tree: Tree, flags: list[str]) -> str | None:
+    """The first argument that is null or infinite and may not be, with what it is; or None.
+
+    The parser lets both pass.
+    """
+    for path, node in _nodes(_with_flags(tree, flags)):
+        given = {name: v for name, v in node.items() if name != CLASS and not finite(v)}
+        cls = class_named(node[CLASS]) if given and isinstance(node.get(CLASS), str) else None
+        known = arguments_of(cls) if cls is not None else {}
+        for name, value in given.items():
+            hint = known.get(name, Any)
+            kinds = {hint, *get_args(hint)}
+            if isinstance(hint, str) or Any in kinds:
+                continue
+            option = ".".join([*path, name])
+            if value is None and type(None) not in kinds:
+                return f"{option} is null, and it needs a value: leave it out for its default."
+            if value is not None and kinds & {int, float}:
+                return f"{option} is {value}: expected a finite number."
+    return None
+
+
+def finite(value: Any) -> bool:
+    """Whether a value is neither null nor, as a number or as text, an infinite one or none."""
+    if value is None:
+        return False
+    try:
+        text = value.replace(".inf", "inf").replace(".nan", "nan") if isinstance(value, str) else ""
+        return not isinstance(value, float | str) or math.isfinite(float(text or value))
+    except ValueError:
+        return True
 
 
 def _missing(names: str, key: str) -> str:
@@ -129,12 +221,14 @@ def _missing(names: str, key: str) -> str:
     return f"{key} needs {names}." if key else f"{names} is missing."
 
 
-def _unknown_class(path: str, detail: str) -> str:
+def _unknown_class(path: str, detail: str, key: str) -> str:
+    if "has no attribute 'keys'" in detail:
+        return f"{key} is no mapping: expected names with values."
     if found := re.search(r"module '([^']+)' has no attribute '([^']+)'", detail):
         module = locate(found[1])
         known = [n for n in dir(module) if inspect.isclass(getattr(module, n, None))]
         return f"there is no {path}: {nearest(found[2], known)}"
-    return f"{path} cannot be imported: {detail.strip().rstrip('.')}."
+    return f"{key} is {path}, which cannot be imported: {detail.strip().rstrip('.')}."
 
 
 def _unknown_name(name: str, key: str, block: str) -> str:
@@ -146,7 +240,10 @@ def _unknown_name(name: str, key: str, block: str) -> str:
     if base is None:
         return f"{key} is {name}: expected the dotted path of a class."
     known = [c.__name__ for c in subclasses(base) if not inspect.isabstract(c)]
-    return f"{key} is {name}, which is no {base.__name__}: {nearest(name, known)}"
+    hint = nearest(name, known)
+    if len(known) > MANY and "did you mean" not in hint:
+        hint = f"expected one's name, such as {known[-1]}."
+    return f"{key} is {name}, which is no {base.__name__}: {hint}"
 
 
 def _beside_class(tree: Any, path: str = "") -> str:
@@ -223,12 +320,21 @@ def _pairs(flags: list[str]) -> Iterator[tuple[str, str]]:
             yield name, value if equals else "".join(flags[i + 1 : i + 2])
 
 
-def _put(tree: dict[str, Any], path: list[str], value: str) -> None:
+def _with_flags(tree: Tree, flags: list[str]) -> dict[str, Any]:
+    """A simplified config, with what flags set in it."""
+    whole: dict[str, Any] = simplified(tree)
+    for flag, value in _pairs(flags):
+        path = [name for name in flag.split(".") if name != "init_args"]
+        _put(whole, path, None if value in NULLS else value)
+    return whole
+
+
+def _put(tree: dict[str, Any], path: list[str], value: str | None) -> None:
     for name in path[:-1]:
         if not isinstance(tree.get(name), dict):
             tree[name] = {CLASS: tree[name]} if isinstance(tree.get(name), str) else {}
         tree = tree[name]
-    if path[-1] == "class_path" or isinstance(tree.get(path[-1]), dict):
+    if path[-1] == "class_path" or (value is not None and isinstance(tree.get(path[-1]), dict)):
         tree = tree if path[-1] == "class_path" else tree[path[-1]]
         tree[CLASS] = value
     else:
@@ -268,16 +374,20 @@ def class_named(path: str) -> type | None:
     return next((c for b in bases for c in subclasses(b) if c.__name__ == path), None)
 
 
-def arguments_of(cls: type) -> list[str]:
-    """The names of the arguments that a class takes, its bases' among them."""
-    names: dict[str, None] = {}
+def arguments_of(cls: type) -> dict[str, Any]:
+    """The arguments that a class takes, its bases' among them: their annotations by name."""
+    names: dict[str, Any] = {}
     for base in cls.__mro__:
         if (init := vars(base).get("__init__")) is None:
             continue
-        parameters = list(inspect.signature(init).parameters.values())[1:]
-        names |= {
-            p.name: None for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-        }
+        try:
+            signature = inspect.signature(init, eval_str=True)
+        except NameError:  # of a type that only type checkers import
+            signature = inspect.signature(init)
+        parameters = list(signature.parameters.values())[1:]
+        for p in parameters:
+            if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL):
+                names.setdefault(p.name, p.annotation)
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-    return list(names)
+    return names

@@ -346,6 +346,15 @@ def _strided(shape: Shape, layers: int) -> tuple[int, int]:
     return shape[1] // 2**layers, shape[2] // 2**layers
 
 
+def _refuse_empty(channels: Sequence[int], hidden: int) -> None:
+    """Refuse a layer without a unit, and convolutions that are none."""
+    if not channels or min(hidden, *channels) < 1:
+        raise UsageError(
+            f"channels {list(channels)}, hidden {hidden}: expected one channel or more, and at "
+            "least one unit in every layer."
+        )
+
+
 def _with_activation(layers: Iterable[nn.Module], activation: str) -> list[nn.Module]:
     return [m for layer in layers for m in (layer, activation_of(activation))]
 
@@ -366,6 +375,7 @@ class ConvEncoder(Network):
     ) -> None:
         super().__init__()
         self.channels, self.hidden, self.activation = tuple(channels), hidden, activation
+        _refuse_empty(self.channels, hidden)
 
     def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
         height, width = _strided(inputs, len(self.channels))
@@ -421,6 +431,7 @@ class ConvDecoder(Network):
     ) -> None:
         super().__init__()
         self.channels, self.hidden, self.activation = tuple(channels), hidden, activation
+        _refuse_empty(self.channels, hidden)
 
     def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
         height, width = _strided(outputs, len(self.channels))

@@ -47,14 +47,17 @@ class NumpyFile(PairDataModule):
     def _arrays(self) -> dict[str, Tensor]:
         """What the file holds, by name."""
         if not self.path.is_file():
-            raise UsageError(f"there is no file {self.path}.")
+            raise UsageError(
+                f"there is no file {self.path}: give data.path, a .npy, .npz or .pt file."
+            )
         try:
             if self.path.suffix in (".npy", ".npz"):
                 found = np.load(self.path, allow_pickle=False)
             else:
                 found = torch.load(self.path, map_location="cpu", weights_only=True)
             named = dict(found) if isinstance(found, Mapping) else {"x": found}
-            return {str(name): torch.as_tensor(array) for name, array in named.items()}
+            # A sparse array becomes one like the others.
+            return {str(k): torch.as_tensor(array).to_dense() for k, array in named.items()}
         except (
             Exception
         ) as error:  # whatever NumPy and torch raise on a file that is none of theirs
@@ -94,6 +97,10 @@ class NumpyFile(PairDataModule):
                     f"{where} holds values from {low:.3g} to {high:.3g}, not in [0, 1]."
                 )
         y = self._arrays.get(y_name, torch.zeros(len(x)))
+        if y.ndim != 1 or not y.isfinite().all():
+            raise UsageError(
+                f"{self.path}: {y_name} of shape {tuple(y.shape)}: expected finite labels (N,)."
+            )
         if len(y) != len(x):
             raise UsageError(f"{where} has {len(x)} examples, and {y_name} {len(y)} labels.")
         return Arrays(as_channels(x), y.long())

@@ -21,9 +21,10 @@ from lightning.pytorch.strategies import StrategyRegistry as STRATEGIES
 from ae_lightning import configs, runs
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.checkpointing import DurableCheckpointIO
+from ae_lightning.commands.options import check_configs, check_settings, with_classes
 from ae_lightning.datamodules import PairDataModule
 from ae_lightning.errors import UsageError, nearest
-from ae_lightning.explain import ParseFailure, explain, root_cause
+from ae_lightning.explain import ParseFailure, blamed, explain, known_failure, root_cause
 from ae_lightning.progress import SparingProgressBar
 
 # What is not for configs to set, and where it comes from.
@@ -82,8 +83,10 @@ class CommandLine(LightningCLI):
     """
 
     def __init__(self, command: str, tree: configs.Tree, flags: list[str], own: Namespace) -> None:
+        tree, flags = with_classes(tree, flags)
         self.command, self.tree, self.flags, self.own = command, tree, flags, own
         refuse_linked(tree, flags)
+        check_configs(tree, flags)
         quieten()
         super().__init__(
             AutoEncoder,
@@ -126,6 +129,7 @@ class CommandLine(LightningCLI):
             actions = self._subcommand_parsers[self.command]._actions
             options = {o.lstrip("-") for a in actions for o in a.option_strings}
             raise UsageError(explain(str(failure), self.tree, self.flags, options)) from failure
+        check_settings(self.settings)
 
     def _parse_ckpt_path(self) -> None:
         """Replace nothing: what a checkpoint records lies below the configs and the flags."""
@@ -146,10 +150,14 @@ class CommandLine(LightningCLI):
         check_name("accelerator", trainer.accelerator, ACCELERATORS.available_accelerators())
         try:
             super().instantiate_classes()
-        except (ValueError, TypeError, MisconfigurationException) as error:
-            cause, known = root_cause(error), (ValueError, TypeError, MisconfigurationException)
-            name = "" if isinstance(cause, known) else f"{type(cause).__name__}: "
-            raise UsageError(name + " ".join(str(cause).split())) from error
+        except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
+            cause = root_cause(error)
+            if isinstance(cause, UsageError):
+                raise UsageError(str(cause)) from error
+            plain = (ValueError, TypeError, ImportError, MisconfigurationException)
+            name = "" if isinstance(cause, plain) else f"{type(cause).__name__}: "
+            text = known_failure(cause) or name + " ".join(str(cause).split())
+            raise UsageError(blamed(text, trainer.as_dict())) from error
 
     def instantiate_trainer(self, **ours: Any) -> Trainer:
         trainer = self._get(self.config_init, "trainer")
@@ -171,7 +179,10 @@ def check_name(option: str, value: Any, known: Iterable[str]) -> None:
     """Refuse a name that Lightning does not know."""
     known = ["auto", *known] + (["gpu"] if option == "accelerator" else [])
     if isinstance(value, str) and value not in known:
-        raise UsageError(f"trainer.{option} is {value}: {nearest(value, known)}")
+        hint = nearest(value, known)
+        if not hint.startswith("did"):  # the variants of a strategy would be no answer
+            hint = nearest(value, [name for name in known if "_" not in name])
+        raise UsageError(f"trainer.{option} is {value}: {hint}")
 
 
 def listed(value: Any) -> list[Any]:

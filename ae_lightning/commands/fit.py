@@ -24,7 +24,7 @@ from ae_lightning.commands.checkpoints import read_checkpoint
 from ae_lightning.commands.resuming import CONFIG, former_config, refuse_changes
 from ae_lightning.commands.summary import summary
 from ae_lightning.commands.tracking import fill_in, without_anonymous
-from ae_lightning.errors import NonFiniteError, UsageError
+from ae_lightning.errors import NonFiniteError, UsageError, nearest
 from ae_lightning.interruption import Interrupted, Interruption
 from ae_lightning.recording import MetricsFile
 
@@ -44,6 +44,17 @@ class Bookkeeping(Callback):
         limit = trainer.limit_train_batches
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * (limit or 1))
         trainer.log_every_n_steps = max(1, min(LOG_INTERVAL, batches))  # type: ignore[attr-defined]
+
+    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse before the first step what would fail after the first epoch."""
+        known = [name for name in trainer.callback_metrics if name.startswith("val/")]
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            monitor = str(getattr(callback, "monitor", ""))
+            if known and monitor.startswith("val") and monitor not in known:
+                raise UsageError(
+                    f"trainer.callbacks: the monitor of {type(callback).__name__} is {monitor}, "
+                    f"which validation does not log: {nearest(monitor, known)}"
+                )
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

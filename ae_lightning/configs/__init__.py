@@ -48,10 +48,10 @@ def read(name: str) -> Tree:
         UsageError: where there is neither, or it is no YAML of names and values.
     """
     file = Path(name)
-    if not file.is_file():
+    if not is_file(file):
         if name not in (known := shipped()):
             raise UsageError(
-                f"there is no config {name}, as a file or shipped: {nearest(name, known)}"
+                f"there is no config {name[:100]}, as a file or shipped: {nearest(name, known)}"
             )
         file = known[name]
     try:
@@ -63,12 +63,51 @@ def read(name: str) -> Tree:
         place = f", line {mark.line + 1}" if mark else ""
         problem = problem or str(error).splitlines()[0]
         raise UsageError(f"the config {name}{place} is no YAML: {problem}.") from None
+    except RecursionError:
+        raise UsageError(f"the config {name} is nested too deeply to be read.") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
         kind = type(tree).__name__
         raise UsageError(f"the config {name} is a {kind}: expected names with values, as in a: 1.")
+    if wrong := malformed(tree):
+        raise UsageError(f"the config {name}: {wrong}.")
     return tree
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; what can be no path is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def malformed(node: Any, path: str = "", above: tuple[int, ...] = ()) -> str | None:
+    """Say what in a config no parser can make sense of, or None.
+
+    >>> malformed({"model": {"class_path": 3}})
+    'model.class_path is 3, and no text'
+    """
+    if id(node) in above:
+        return f"{path} refers to what it stands in"
+    if isinstance(node, list):
+        entries: Iterable[tuple[Any, Any]] = [(str(i), value) for i, value in enumerate(node)]
+    elif isinstance(node, Mapping):
+        entries = node.items()
+    else:
+        return None
+    for name, value in entries:
+        here = f"{path}.{name}" if path else str(name)
+        if not isinstance(name, str):
+            return f"{here} has the name {name!r}, which is no text: put it in quotes"
+        if name == "class_path" and not isinstance(value, str):
+            return f"{here} is {value!r}, and no text"
+        if name == "init_args" and not isinstance(value, Mapping):
+            return f"{here} is {value!r}: expected names with values"
+        if wrong := malformed(value, here, (*above, id(node))):
+            return wrong
+    return None
 
 
 def compose(trees: Iterable[Tree]) -> Tree:

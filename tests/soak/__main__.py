@@ -14,7 +14,7 @@ import time
 
 from soak.experiment import Failed
 
-MODULES = {"kills": ("sigkill",)}
+MODULES = {"kills": ("sigkill",), "wrong": ("bad-configs",)}
 
 
 def main() -> int:
