@@ -14,7 +14,16 @@ ROOT = Path(ae_lightning.__file__).parents[1]
 
 # A module imports what stands in its own row, or above; the last rows see everything above them.
 ROWS = (
-    {"errors", "durable", "randomness", "distributed", "allocator", "types", "observations"},
+    {
+        "errors",
+        "durable",
+        "randomness",
+        "distributed",
+        "watch",
+        "allocator",
+        "types",
+        "observations",
+    },
     {"parts", "distributions", "guard"},
     {"runs", "configs", "explain", "recording", "progress"}
     | {"positions", "checkpointing", "interruption"},

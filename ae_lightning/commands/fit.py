@@ -27,6 +27,7 @@ from ae_lightning.commands.tracking import fill_in, without_anonymous
 from ae_lightning.errors import NonFiniteError, UsageError, nearest
 from ae_lightning.interruption import Interrupted, Interruption
 from ae_lightning.recording import MetricsFile
+from ae_lightning.watch import lost
 
 LOG_INTERVAL = 50
 
@@ -198,6 +199,10 @@ class Fit(CommandLine):
                 raise
             hint = f"{self._to_go_on()} --trainer.gradient_clip_val 1"
             raise NonFiniteError(f"{error} For instance: {hint}") from error
+        except RuntimeError as error:
+            if lost(error):  # which has been said
+                sys.exit(1)
+            raise
         if self.run is not None and self.trainer.is_global_zero:
             if self.state and self.trainer.global_step == runs.step_of(self.state):
                 early = self.checkpoint.get(RESUMING, {}).get("should_stop")

@@ -55,6 +55,7 @@ class Rate(Regularizer):
     """
 
     holds_scale = True
+    holds_prior = True
 
     def __init__(
         self,

@@ -14,7 +14,11 @@ import time
 
 from soak.experiment import Failed
 
-MODULES = {"kills": ("sigkill",), "wrong": ("bad-configs",)}
+MODULES = {
+    "kills": ("sigkill",),
+    "wrong": ("bad-configs",),
+    "two_nodes": ("two_nodes", "slurm", "frozen"),
+}
 
 
 def main() -> int:
