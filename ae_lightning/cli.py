@@ -23,7 +23,7 @@ TRAINER: Final = {
 }
 # Each is a plain typed function of that name, in a module of that name in ae_lightning.commands.
 PLAIN: Final = {
-    "configs": "list the shipped configs",
+    "configs": "list the shipped configs, or print one: configs [NAME]",
     "summary": "what a run has reached, and where its files lie",
     "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
     "theory": "prove the claims of the notes by experiment: theory [CLAIM …] [--report DIR]",
@@ -153,8 +153,11 @@ def call(function: Callable[..., None], args: list[str]) -> None:
 
     parser = Parser(prog=f"ae-lightning {function.__name__}", description=function.__doc__)
     parser.add_argument("--debug", action="store_true")
-    parser.add_function_arguments(function, as_positional=True)
     signature = getfullargspec(function)
+    optional = signature.args[len(signature.args) - len(signature.defaults or ()) :]
+    parser.add_function_arguments(function, as_positional=True, skip=set(optional))
+    for name in optional:
+        parser.add_argument(name, nargs="?", type=str, default=None)
     if signature.varargs:
         parser.add_argument(signature.varargs, nargs="*", type=str, default=[])
     given = parser.parse_args(args)

@@ -211,30 +211,6 @@ def test_what_is_switched_off_stays_off(elsewhere: Path, off: str) -> None:
     assert {"metrics.csv", "checkpoints"} - names == {missing[off]}
 
 
-def test_wandb_stays_offline_without_credentials_and_keeps_its_id(
-    elsewhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("WANDB_SILENT", "WANDB_INIT_TIMEOUT", "WANDB_MODE"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    import wandb
-
-    assert short_fit("--config", "wandb", "--run", "a") == 0
-    wandb.finish()
-    said = capsys.readouterr().out
-    (records,) = Path("a/wandb").glob("offline-run-*")
-    identifier = Path("a/wandb_id").read_text()
-    assert records.name.endswith(identifier)
-    assert f"Weights & Biases: run {identifier}, offline for want of credentials" in said
-    assert Path("a/metrics.csv").exists()
-    assert main(["fit", "--run", "a", "--resume", "--trainer.max_epochs", "2"]) == 0
-    wandb.finish()
-    assert f"run {identifier}" in capsys.readouterr().out
-    # W&B appends a number to the second folder where both were begun within one second.
-    assert len(list(Path("a/wandb").glob(f"offline-run-*-{identifier}*"))) == 2
-    assert len(list(Path("a/wandb").glob("offline-run-*"))) == 2
-
-
 @pytest.mark.parametrize(
     ("environment", "known"),
     [({}, False), ({"WANDB_API_KEY": "k"}, True)],

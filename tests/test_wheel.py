@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ae_lightning
-from ae_lightning.configs import shipped
+from ae_lightning.configs import shipped, shipped_sweeps
 
 ROOT = Path(ae_lightning.__file__).parents[1]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "ae_lightning", "datamodules", "callbacks")
@@ -58,6 +58,9 @@ def test_one_top_level_name(wheel: Path) -> None:
 
 def test_every_shipped_config_is_in_it(wheel: Path) -> None:
     assert {f"ae_lightning/configs/{name}.yaml" for name in shipped()} <= files(wheel)
+    sweeps = {f"ae_lightning/configs/sweeps/{name}.yaml" for name in shipped_sweeps()}
+    assert sweeps
+    assert sweeps <= files(wheel)
 
 
 def test_every_module_is_in_it(wheel: Path) -> None:

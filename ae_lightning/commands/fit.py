@@ -23,7 +23,8 @@ from ae_lightning.commands.base import LINKS, CommandLine, listed
 from ae_lightning.commands.checkpoints import read_checkpoint
 from ae_lightning.commands.resuming import CONFIG, former_config, refuse_changes
 from ae_lightning.commands.summary import summary
-from ae_lightning.commands.tracking import fill_in, without_anonymous
+from ae_lightning.commands.tracking import fill_in, with_folders
+from ae_lightning.commands.weights_and_biases import Tracking, WeightsAndBiases
 from ae_lightning.errors import NonFiniteError, UsageError, nearest
 from ae_lightning.interruption import Interrupted, Interruption
 from ae_lightning.recording import MetricsFile
@@ -84,7 +85,7 @@ class Fit(CommandLine):
             self._find_state()
             trees.insert(0, former_config(own.run, self.checkpoint))
         try:
-            super().__init__("fit", configs.compose(trees), flags, own)
+            super().__init__("fit", *with_folders(configs.compose(trees), flags), own)
         except BaseException:
             if self.claim is not None and not self._has_trained():
                 self.claim.withdraw()
@@ -125,8 +126,8 @@ class Fit(CommandLine):
         self.given = {k: plain(v) for k, v in trainer.as_dict().items() if v is not None}
         trainer.default_root_dir = str(self.run)
         for logger in listed(trainer.logger):
-            if getattr(logger, "class_path", "").endswith(".WandbLogger"):
-                self.say(fill_in(logger.init_args, self.run))
+            if line := fill_in(logger, self.run):
+                self.say(line)
 
     def _settle_run(self) -> None:
         """Rank zero chooses the directory, and hands it on to the processes that it starts."""
@@ -156,7 +157,8 @@ class Fit(CommandLine):
         if trainer.logger is not False:
             kept = self.checkpoint.get(RESUMING, {}).get("metrics_rows", 0)
             given = [] if trainer.logger is True else listed(trainer.logger)
-            ours["logger"] = [MetricsFile(self.run, kept), *map(without_anonymous, given)]
+            ours["logger"] = [MetricsFile(self.run, kept), *given]
+            callbacks += [Tracking(one) for one in given if isinstance(one, WeightsAndBiases)]
         return super().instantiate_trainer(callbacks=callbacks, **ours)
 
     def after_instantiate_classes(self) -> None:

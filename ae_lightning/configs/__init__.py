@@ -34,6 +34,11 @@ def shipped() -> dict[str, Path]:
     return {file.stem: file for file in sorted(Path(__file__).parent.glob("*.yaml"))}
 
 
+def shipped_sweeps() -> dict[str, Path]:
+    """The shipped sweeps' files by name, for W&B's agent to run."""
+    return {file.stem: file for file in sorted(Path(__file__).parent.glob("sweeps/*.yaml"))}
+
+
 def headline(file: Path) -> tuple[str, str]:
     """What kind of config a shipped file is, and what it is for: its first line, a comment."""
     with file.open() as lines:
