@@ -72,7 +72,9 @@ class Regularizer(Part, ABC):
         """The unweighted penalty Ω: (B,) per example, or () for a batch statistic."""
 
     def __call__(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
-        penalty: Tensor = super().__call__(model, out)
+        # Differences of codes, and of derivatives, are lost in the rounding of half precision.
+        with torch.autocast(out.x.device.type, enabled=False):
+            penalty: Tensor = super().__call__(model, out)
         if penalty.shape not in ((), out.x.shape[:1]):
             raise UsageError(
                 f"{type(self).__name__} returned the shape {tuple(penalty.shape)}: sum over the "
