@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ae_lightning.parts import UsageError
 
-from .remote import Cache, litdata
+from .remote import Cache, litdata, reason
 
 ATTEMPTS: Final = 5  # since another process may drop a chunk between its fetching and its opening
 
@@ -70,7 +70,7 @@ class Chunks:
         return sorted({row // self.chunk for row in rows})
 
     def _item(self, row: int) -> Any:
-        c, reason = row // self.chunk, ""
+        c, wrong = row // self.chunk, ""
         for _ in range(ATTEMPTS if self.cache else 1):
             try:
                 item = self._dataset[self._index(row, c)]
@@ -78,10 +78,10 @@ class Chunks:
                     raise ValueError(f"an example in it is of shape {item['x'].shape}")
                 return item
             except (OSError, RuntimeError, ValueError, TypeError) as error:
-                reason = " ".join(str(error).split())
+                wrong = reason(error)
                 if self.cache is not None:
                     self.cache.demand(self.folder.name, [self.names[c]])
-        raise UsageError(f"{self.folder / self.names[c]} cannot be read: {reason.rstrip('.')}.")
+        raise UsageError(f"{self.folder / self.names[c]} cannot be read: {wrong}.")
 
     @property
     def _dataset(self) -> Any:

@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,8 @@ from typing import Any, Final
 from ae_lightning.parts import UsageError
 
 UNITS: Final = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-WAIT: Final = 0.05  # seconds until another process is asked again whether it has fetched a chunk
+WAIT: Final = 0.05  # seconds until it is looked again whether another process has fetched a chunk
+PATIENCE: Final = 300  # seconds
 
 
 def litdata() -> Any:
@@ -47,6 +48,11 @@ def bytes_of(size: str) -> int:
     return int(float(found[1]) * UNITS[found[2]])
 
 
+def reason(error: Exception) -> str:
+    """What an error says, in one line without its full stop."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
 class Remote:
     """A folder far away, kept in a folder here as far as there is room.
 
@@ -57,7 +63,10 @@ class Remote:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         downloader = litdata().streaming.downloader
-        self._downloader = downloader.get_downloader(self.url, "", [], {})
+        try:
+            self._downloader = downloader.get_downloader(self.url, "", [], {})
+        except Exception as error:  # such as a storage's own package, where it is not installed
+            raise UsageError(f"{url} cannot be read: {reason(error)}.") from error
         if type(self._downloader) is downloader.LocalDownloader:
             known = ", ".join(downloader._DOWNLOADERS)
             raise UsageError(f"{url} is in no storage that litdata reads from: expected {known}.")
@@ -72,21 +81,33 @@ class Remote:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._downloader.download_file(f"{self.url}/{name}", str(file))
         except Exception as error:  # each storage has its own
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise UsageError(f"{self.url}/{name} cannot be fetched: {reason}.") from error
+            raise UsageError(f"{self.url}/{name} cannot be fetched: {reason(error)}.") from error
 
-    def demand(self, name: str, file: Path) -> None:
-        """Fetch a file, or wait until another process has."""
-        while not file.exists():
-            self.fetch(name, file)
-            if not file.exists():
+    def demand(
+        self, files: Mapping[str, Path], before_each: Callable[[], None] = lambda: None
+    ) -> None:
+        """Fetch files, by their names far away, or wait until another process has.
+
+        Raises:
+            UsageError: where one cannot be fetched, or none comes for long.
+        """
+        last = time.monotonic()
+        while missing := [name for name, file in files.items() if not file.exists()]:
+            for name in missing:
+                before_each()
+                self.fetch(name, files[name])
+            if any(files[name].exists() for name in missing):
+                last = time.monotonic()
+            elif time.monotonic() > last + PATIENCE:  # litdata passes over some errors
+                raise UsageError(f"{self.url}/{missing[0]} has not come within {PATIENCE} s.")
+            else:
                 time.sleep(WAIT)
 
     def text(self, name: str) -> str:
         """Read a small file anew."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, name)
-            self.demand(name, file)
+            self.demand({name: file})
             return file.read_text()
 
 
@@ -108,12 +129,7 @@ class Cache:
         for file in files.values():
             with suppress(FileNotFoundError):
                 os.utime(file)
-        while missing := [name for name, file in files.items() if not file.exists()]:
-            for name in missing:
-                self.make_room(keep=files.values())
-                self.remote.fetch(name, files[name])
-            if not any(files[name].exists() for name in missing):
-                time.sleep(WAIT)
+        self.remote.demand(files, lambda: self.make_room(keep=files.values()))
 
     def make_room(self, keep: Iterable[Path]) -> None:
         """Drop what was used longest ago, down to the limit."""

@@ -150,7 +150,7 @@ class Stream(PairDataModule):
         if self._remote is not None:
             self._demand_room(files)
             cache = Cache(self._remote, self._folder, self.limit)
-            self._remote.demand(index, folder / INDEX)
+            self._remote.demand({index: folder / INDEX})
         chunks = Chunks(folder, files, known.chunk, known.shape, cache)
         if cache is None:
             chunks.check()

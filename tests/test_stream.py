@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ae_lightning.datamodules import ImageFolder, Stream, loading, writing
+from ae_lightning.datamodules import ImageFolder, Stream, loading, remote, writing
 from ae_lightning.datamodules.windows import Windows
 from test_data import everything
 from test_data_files import write_images
@@ -251,6 +251,15 @@ def test_a_chunk_that_is_dropped_while_it_is_wanted_is_fetched_again(out, tmp_pa
     pair = data.pairs("train", [0, 1])
     assert dropped == ["chunk-0-0.bin"]
     assert torch.equal(pair.x, Stream(str(out)).pairs("train", [0, 1]).x)
+
+
+def test_a_storage_that_sends_nothing_is_not_waited_for_without_end(out, tmp_path, monkeypatch):
+    from litdata.streaming.downloader import LocalDownloaderWithCache
+
+    monkeypatch.setattr(LocalDownloaderWithCache, "download_file", lambda *_: None)
+    monkeypatch.setattr(remote, "PATIENCE", 0)
+    with pytest.raises(UsageError, match=r"^local:.*/out/stream\.json has not come within 0 s\.$"):
+        from_afar(out, tmp_path).setup()
 
 
 def test_data_written_anew_in_the_same_place_are_not_mistaken_for_the_former(tmp_path):
