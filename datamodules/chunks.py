@@ -60,14 +60,17 @@ class Chunks:
         x = np.empty((len(rows), *self.shape), np.uint8)
         y = np.empty(len(rows), np.int64)
         if self.cache is not None:
-            self.cache.demand(self.folder.name, (self.names[c] for c in self._touched(rows)))
+            touched = sorted({row // self.chunk for row in rows})
+            self.cache.demand(self.folder.name, (self.names[c] for c in touched))
         for b, row in sorted(enumerate(rows), key=lambda place: place[1]):
             item = self._item(row)
             x[b], y[b] = item["x"], item["y"]
         return x, y
 
-    def _touched(self, rows: Sequence[int]) -> list[int]:
-        return sorted({row // self.chunk for row in rows})
+    def expect(self, chunks: Sequence[int]) -> None:
+        """Begin to fetch chunks that will be wanted, where they lie far away."""
+        if self.cache is not None:
+            self.cache.fetch_ahead(self.folder.name, (self.names[c] for c in chunks))
 
     def _item(self, row: int) -> Any:
         c, wrong = row // self.chunk, ""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final
 
 from ae_lightning.parts import UsageError
@@ -117,19 +118,42 @@ class Cache:
     Args:
         remote: the folder far away.
         folder: the folder here, which processes of one machine share.
-        limit: how many bytes of chunks it may hold; each process that reads may fetch one more.
+        limit: how many bytes of chunks it may hold; each process that reads may fetch two more.
     """
 
     def __init__(self, remote: Remote, folder: Path, limit: int) -> None:
         self.remote, self.folder, self.limit = remote, folder, limit
+        self.ahead: Thread | None = None
+        self._expected: list[str] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"ahead": None}
 
     def demand(self, split: str, names: Iterable[str]) -> None:
         """Fetch those chunks of a split that are missing, each by one process alone."""
-        files = {f"{split}/{name}": self.folder / split / name for name in names}
+        files = self._files(split, names)
         for file in files.values():
             with suppress(FileNotFoundError):
                 os.utime(file)
         self.remote.demand(files, lambda: self.make_room(keep=files.values()))
+
+    def fetch_ahead(self, split: str, names: Iterable[str]) -> None:
+        """Fetch chunks that will be wanted in the background, after those asked for before."""
+        names = list(names)
+        if names != self._expected and not (self.ahead and self.ahead.is_alive()):
+            files, self._expected = self._files(split, names), names
+            self.ahead = Thread(target=self._fetch_each, args=(files,), daemon=True)
+            self.ahead.start()
+
+    def _fetch_each(self, files: Mapping[str, Path]) -> None:
+        with suppress(UsageError):  # who wants the chunk will meet it too
+            for name, file in files.items():
+                if not file.exists():
+                    self.make_room(keep=files.values())
+                    self.remote.fetch(name, file)
+
+    def _files(self, split: str, names: Iterable[str]) -> dict[str, Path]:
+        return {f"{split}/{name}": self.folder / split / name for name in names}
 
     def make_room(self, keep: Iterable[Path]) -> None:
         """Drop what was used longest ago, down to the limit."""

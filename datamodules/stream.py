@@ -34,13 +34,25 @@ class Streamed(Examples, Dataset[Batch]):
 
     def __init__(self, chunks: Chunks, n: int, window: int, workers: int) -> None:
         self.chunks, self.n, self.window, self.workers = chunks, n, window, workers
+        self._at: Windows | None = None  # the order of the epoch that is being read
 
     def __len__(self) -> int:
         return self.n
 
     def __getitem__(self, draw: Draw) -> Batch:
         x, y = self.chunks.read(draw.rows.tolist())
+        if draw.key is not None and self.chunks.cache is not None:
+            self._look_ahead(*draw.key[:2], draw.rows)
         return Batch(torch.from_numpy(x), torch.from_numpy(y), draw.rows, draw.key)
+
+    def _look_ahead(self, seed: int, epoch: int, rows: Tensor) -> None:
+        """Begin to fetch the next window, which may be the next epoch's first."""
+        if self._at is None or (self._at.seed, self._at.epoch) != (seed, epoch):
+            self._at = self.order(seed, epoch)
+        following = self._at.after(rows)
+        if following is None:
+            following = self.order(seed, epoch + 1).windows[0]
+        self.chunks.expect(following.tolist())
 
     def select(self, rows: Tensor) -> Arrays:
         batch = self[Draw(None, rows)]
@@ -57,9 +69,9 @@ class Streamed(Examples, Dataset[Batch]):
 class Stream(PairDataModule):
     """Images streamed from a folder that `ae-lightning optimize` wrote, here or far away.
 
-    The pairs are those of `ImageFolder` from the same images. Chunks far away are fetched when
-    they are first drawn from, and kept on this machine while there is room. Training draws from
-    `window` chunks at a time, so that this many are read again and again, and no others.
+    The pairs are those of `ImageFolder` from the same images. Training draws from `window` chunks
+    at a time, so that this many are read again and again, and no others. Chunks far away are
+    fetched a window ahead, and kept on this machine while there is room.
 
     Args:
         path: the folder, or its address in a storage, such as s3://bucket/folder.

@@ -39,6 +39,7 @@ class Windows:
         generator = generator_of(seed, epoch, 0, 0, CHUNKS)
         order = torch.randperm(-(-n // chunk), generator=generator)
         self.windows = [chunks.sort().values for chunks in order.split(window)]
+        self.window_of = order.argsort() // window  # by chunk
         self.ends = list(accumulate(map(self._size, self.windows)))
         self._held: dict[int, Tensor] = {}
 
@@ -56,6 +57,11 @@ class Windows:
             parts.append(self._rows(w)[start - begin : end - begin])
             start = end
         return torch.cat(parts)
+
+    def after(self, rows: Tensor) -> Tensor | None:
+        """The chunks of the window that comes after those rows'; None after the last."""
+        w = int(self.window_of[rows // self.chunk].max()) + 1
+        return self.windows[w] if w < len(self.windows) else None
 
     def _rows(self, w: int) -> Tensor:
         if w not in self._held:

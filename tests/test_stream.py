@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import sys
 from collections import Counter
@@ -225,7 +226,7 @@ def test_chunks_from_afar_are_fetched_when_wanted_and_dropped_when_there_is_no_r
     for _ in range(2):
         for one, other in zip(data.train_dataloader(), here.train_dataloader(), strict=True):
             assert equal(one, other)
-            assert held(tmp_path) <= limit + max(1, workers) * size
+            assert held(tmp_path) <= limit + 2 * max(1, workers) * size
     assert held(tmp_path) > limit // 2
     assert held(out) > 2 * limit  # nothing is dropped there
     for split in ("val", "test"):
@@ -251,6 +252,28 @@ def test_a_chunk_that_is_dropped_while_it_is_wanted_is_fetched_again(out, tmp_pa
     pair = data.pairs("train", [0, 1])
     assert dropped == ["chunk-0-0.bin"]
     assert torch.equal(pair.x, Stream(str(out)).pairs("train", [0, 1]).x)
+
+
+def test_the_next_window_is_fetched_while_one_is_read(out, tmp_path):
+    data = from_afar(out, tmp_path, window=4, batch_size=6, num_workers=0)
+    pairs = iter(data.train_dataloader())
+    chunks = data.sets["train"].chunks
+    windows = [data.sets["train"].order(0, epoch).windows for epoch in (0, 1)]
+    for w, expected in enumerate([*windows[0][1:], windows[1][0]]):
+        next(pairs)  # a window is of two batches
+        chunks.cache.ahead.join()
+        next(pairs)
+        chunks.cache.ahead.join()
+        here = {int(file.stem.split("-")[2]) for file in chunks.folder.glob("chunk-*.bin")}
+        assert here == set(torch.cat([*windows[0][: w + 1], expected]).tolist())
+
+
+def test_examples_can_be_sent_to_workers_that_are_not_forked(out, tmp_path):
+    data = from_afar(out, tmp_path, num_workers=0)
+    next(iter(data.train_dataloader()))
+    examples = data.sets["train"]
+    draw = loading.Draw((0, 0, 0, 0), torch.arange(5))
+    assert torch.equal(pickle.loads(pickle.dumps(examples))[draw].x, examples[draw].x)
 
 
 def test_a_storage_that_sends_nothing_is_not_waited_for_without_end(out, tmp_path, monkeypatch):
@@ -333,13 +356,19 @@ def test_an_empty_folder_is_written_to_and_any_other_is_refused(images, tmp_path
 # ----------------------------------------------------------------------------------- errors
 
 
-def damaged(out: Path, path: Path, change: Callable[[Path], object]) -> str:
+def damaged(out: Path, path: Path, change: Callable[[Path], object], workers: int) -> str:
     """The one sentence that a damaged copy gets."""
     shutil.copytree(out, path)
     change(path)
     with pytest.raises(UsageError) as failure:
-        list(islice(Stream(str(path), num_workers=0).train_dataloader(), 1))
+        list(islice(Stream(str(path), num_workers=workers).train_dataloader(), 1))
     return str(failure.value).replace(str(path), "OUT")
+
+
+def zeroed(path: Path) -> None:
+    """Lose what the chunks hold, but not their sizes."""
+    for file in (path / "train").glob("chunk-*.bin"):
+        file.write_bytes(bytes(file.stat().st_size))
 
 
 def edited(name: str, old: str, new: str) -> Callable[[Path], object]:
@@ -365,24 +394,21 @@ def edited(name: str, old: str, new: str) -> Callable[[Path], object]:
         (edited("stream.json", '"shape"', '"form"'), "OUT/stream.json is damaged: write the fo"),
         (edited("stream.json", '"val": 6', '"val": 7'), "OUT/val/index.json tells of 6 examples"),
         (edited("train/index.json", "{", "["), "OUT/train/index.json is damaged: copy its folder"),
-        (
-            lambda p: (
-                shutil.copy(p / "val/chunk-0-1.bin", p / "gone")
-                and [
-                    (p / "train" / name).write_bytes(bytes((p / "train" / name).stat().st_size))
-                    for name in os.listdir(p / "train")
-                    if name.endswith(".bin")
-                ]
-            ),
-            "OUT/train/chunk-0-",
-        ),
+        (zeroed, "OUT/train/chunk-0-"),
     ],
 )
 def test_damage_is_said_in_one_sentence(out, tmp_path, change, sentence):
-    said = damaged(out, tmp_path / "copy", change)
+    said = damaged(out, tmp_path / "copy", change, 0)
     assert said.startswith(sentence)
-    assert said.count(".\n") == 0
+    assert "\n" not in said
     assert said.endswith(".")
+
+
+def test_what_a_worker_cannot_read_is_said_as_well(out, tmp_path):
+    said = damaged(out, tmp_path / "copy", zeroed, 1)
+    assert said.startswith("OUT/train/chunk-0-")
+    assert "cannot be read: " in said
+    assert "\n" not in said
 
 
 @pytest.mark.parametrize(
