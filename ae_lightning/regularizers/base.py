@@ -46,6 +46,7 @@ class Regularizer(Part, ABC):
     penalises_jacobian: ClassVar[bool] = False  # evaluation then reports the exact Jacobian norm
     holds_scale: ClassVar[bool] = False  # with it, a code cannot shrink and the decoder undo that
     holds_prior: ClassVar[bool] = False  # it has a gradient in the prior's parameters
+    sees_outputs_only: ClassVar[bool] = False  # neither weights nor derivatives of the two maps
 
     def __init__(self, weight: float | Schedule = 1.0) -> None:
         super().__init__()
