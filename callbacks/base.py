@@ -19,6 +19,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from ae_lightning.compilation import uncompiled
 from ae_lightning.parts import UsageError
 from ae_lightning.sharding import whole
 from ae_lightning.types import Pair
@@ -44,7 +45,12 @@ def observing(model: LightningModule) -> Iterator[None]:
     modes = {module: module.training for module in model.modules()}
     devices = [model.device] if model.device.type == "cuda" else []
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices), torch.inference_mode(False), torch.no_grad():
+    with (
+        torch.random.fork_rng(devices),
+        torch.inference_mode(False),
+        torch.no_grad(),
+        uncompiled(model),
+    ):
         try:
             torch.default_generator.manual_seed(0)
             for device in devices:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from ae_lightning.compilation import uncompiled
 from ae_lightning.distributed import gather
 from ae_lightning.parts import Part, UsageError
 from ae_lightning.regularizers.schedules import Clock, Schedule
@@ -73,7 +74,7 @@ class Regularizer(Part, ABC):
 
     def __call__(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
         # Differences of codes, and of derivatives, are lost in the rounding of half precision.
-        with torch.autocast(out.x.device.type, enabled=False):
+        with torch.autocast(out.x.device.type, enabled=False), uncompiled(model):
             penalty: Tensor = super().__call__(model, out)
         if penalty.shape not in ((), out.x.shape[:1]):
             raise UsageError(
