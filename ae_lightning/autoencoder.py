@@ -27,6 +27,7 @@ from ae_lightning.priors import Prior, StandardNormal
 from ae_lightning.randomness import reseed, seed_of
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.regularizers.schedules import Clock, Schedule
+from ae_lightning.sharding import shard, take_over, whole
 from ae_lightning.types import ForwardPass, Pair
 from ae_lightning.watch import Watch
 
@@ -256,6 +257,13 @@ class AutoEncoder(Recorded, LightningModule):
             resting.append(self.prior)
         return any(p.requires_grad for part in resting for p in part.parameters())
 
+    def configure_model(self) -> None:
+        if self._trainer is None:
+            return
+        outputs = all(r.sees_outputs_only for r in self.regularizers.values())
+        apart = [self.encoder, self.decoder] if outputs and not self.decoder.tied() else []
+        shard(self, self.trainer.strategy, apart)
+
     def setup(self, stage: str) -> None:
         if stage == "fit":
             self._log_every_n_steps = max(1, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
@@ -287,7 +295,11 @@ class AutoEncoder(Recorded, LightningModule):
                     "data, such as GaussianNoise(sigma=0.3) or Masking(p=0.3)."
                 )
             if not self.started:
-                self.start(gather(pair.x))
+                x = gather(pair.x)
+                if (model := whole(self)) is not None:
+                    model.start(x.to(model.device))
+                if model is not self:
+                    take_over(self, model)
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:

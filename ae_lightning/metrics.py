@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from ae_lightning.compilation import uncompiled
 from ae_lightning.distributions import kl, kl_per_dimension, sample_by_index
 from ae_lightning.geometry import squared_jacobian
 from ae_lightning.parts import UsageError
@@ -244,7 +245,8 @@ class Evaluation(Metric):
         if self.value_range is not None and x.dim() == 4 and min(x.shape[2:]) >= SSIM_SIDE:
             figures["ssim"] = ssim(reconstruction, x, self.value_range).mean()
         if any(r.penalises_jacobian for r in model.regularizers.values()):
-            figures["jacobian"] = squared_jacobian(model, x).mean()
+            with torch.autocast(x.device.type, enabled=False), uncompiled(model):
+                figures["jacobian"] = squared_jacobian(model, x).mean()
         figures["l0"] = (code.abs() > ACTIVE_CODE).sum(1).to(code.dtype).mean()
         return figures
 

@@ -145,7 +145,8 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
     def training_draws(self) -> TrainingDraws:
         """Which examples make the training batches."""
         self.setup()
-        return TrainingDraws(len(self.sets["train"]), self.batch_size, self.seed, self._position)
+        examples, size = self.sets["train"], self.batch_size
+        return TrainingDraws(len(examples), size, self.seed, self._position, examples.order)
 
     def val_dataloader(self) -> Loader:
         return self._evaluation_loader("val")

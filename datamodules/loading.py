@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 import torch
@@ -74,6 +75,12 @@ class Position(NamedTuple):
     first: int = 0
 
 
+class Order(Protocol):
+    """An epoch's order of examples, read slice by slice."""
+
+    def __getitem__(self, places: slice) -> Tensor: ...
+
+
 class Batches(Protocol):
     """An epoch's batches, each time anew."""
 
@@ -98,6 +105,10 @@ class Examples(ABC):
     def near(self, device: torch.device) -> Examples:
         """Return the same examples, on the device where that is worth it."""
         return self
+
+    def order(self, seed: int, epoch: int) -> Order:
+        """Return an epoch's training order, as a function of (seed, epoch)."""
+        return permutation(len(self), seed, epoch)
 
     def batches(self, draws: Draws) -> Batches:
         """Return the draws' batches, fetched in order each time they are iterated over."""
@@ -144,8 +155,13 @@ class Arrays(Examples):
         return Arrays(self.x.to(device), self.y.to(device))
 
 
+def permutation(n: int, seed: int, epoch: int) -> Tensor:
+    """A permutation of n that is a function of (seed, epoch)."""
+    return torch.randperm(n, generator=generator_of(seed, epoch, 0, 0, ORDER))
+
+
 class TrainingDraws:
-    """An epoch of training batches: a permutation of n that is a function of (seed, epoch).
+    """An epoch of training batches, in an order that is a function of (seed, epoch).
 
     Every process takes its share [rank::world] of each global batch of batch_size · world
     examples. What does not fill a global batch is left out of this epoch; a set smaller than one
@@ -157,12 +173,19 @@ class TrainingDraws:
         seed: what the order is a function of.
         position: returns where training stands. It is asked when the first batch is wanted,
             since only then a resumed trainer knows.
+        order: returns the order for a seed and an epoch; a permutation of all, if None.
     """
 
     def __init__(
-        self, n: int, batch_size: int, seed: int, position: Callable[[], tuple[int, ...]]
+        self,
+        n: int,
+        batch_size: int,
+        seed: int,
+        position: Callable[[], tuple[int, ...]],
+        order: Callable[[int, int], Order] | None = None,
     ) -> None:
         self.n, self.batch_size, self.seed, self.position = n, batch_size, seed, position
+        self.order = order or partial(permutation, n)
 
     @property
     def global_batch(self) -> int:
@@ -183,7 +206,7 @@ class TrainingDraws:
         rank, world = rank_and_world()
         size = self.global_batch
         epoch, done, first = Position(*self.position())
-        order = torch.randperm(self.n, generator=generator_of(self.seed, epoch, 0, 0, ORDER))
+        order = self.order(self.seed, epoch)
         for batch in range(done, len(self)):
             start = first + batch * size
             yield Draw((self.seed, epoch, batch, rank), order[start : start + size][rank::world])

@@ -24,11 +24,13 @@ from ae_lightning.datamodules import PairDataModule
 from ae_lightning.datamodules.loading import Arrays, Batch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.plugins import DoublePrecision
 from torch import Tensor, multiprocessing
 from torch.optim import SGD
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ae_lightning import AutoEncoder, autoencoder, likelihoods, priors, regularizers, systems
+from ae_lightning.checkpointing import DurableCheckpointIO
 from ae_lightning.corruptions import Compose, Corruption, GaussianNoise, Masking, corrupt_by_index
 from ae_lightning.distributed import rank_and_world
 from ae_lightning.errors import NonFiniteError
@@ -36,6 +38,7 @@ from ae_lightning.guard import Guard
 from ae_lightning.nn import MLP, ConvDecoder, ConvEncoder, Sigmoid, TopK, UnitVariance
 from ae_lightning.posteriors import Dirac
 from ae_lightning.randomness import seed_of
+from ae_lightning.sharding import FullySharded, full, local
 from ae_lightning.types import ForwardPass
 
 SHAPE, K = (1, 4, 4), 3
@@ -153,6 +156,7 @@ RESTING: dict[str, Callable[[], AutoEncoder]] = {
     ),
 }
 
+RESUMED = "TotalCorrelation"  # its weight is the same with any number of epochs
 CASES = SYSTEMS | PENALTIES | PARTS | RESTING
 
 
@@ -226,16 +230,20 @@ def noise_of_one_process() -> Iterator[None]:
 
 def trainer_of(directory: Path, **options: Any) -> Trainer:
     world = rank_and_world()[1]
+    ours = {
+        "strategy": "auto" if world == 1 else "ddp",
+        "accelerator": "cpu",
+        "logger": False,
+        "default_root_dir": directory,
+        "plugins": [DoublePrecision(), DurableCheckpointIO()],
+    }
     return Trainer(
-        strategy="auto" if world == 1 else "ddp",
-        accelerator="cpu",
         devices=world,
-        precision="64-true",
         inference_mode=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        **{"logger": False, "default_root_dir": directory, **options},
+        **ours | options,
     )
 
 
@@ -267,16 +275,35 @@ class Losses(CSVLogger):
         pass
 
 
-def trained(case: str, directory: Path) -> dict[str, Any]:
+def trained(case: str, directory: Path, **options: Any) -> dict[str, Any]:
     """The losses, and the weights that they end with, of a global batch shared by all ranks."""
     model, log = CASES[case](), Losses(directory)
-    trainer = trainer_of(
-        directory, max_epochs=EPOCHS, limit_val_batches=0, log_every_n_steps=1, logger=log
-    )
-    with noise_of_one_process():
-        trainer.fit(model, OfOneProcess(GLOBAL // rank_and_world()[1], corruption()))
+    trainer = fit(model, directory, logger=log, **options)
     assert trainer.global_step == STEPS
-    return {"losses": log.rows, "weights": dict(model.state_dict())}
+    held = sum(p.numel() for p in map(local, model.parameters()))
+    weights = {name: full(w) for name, w in model.state_dict().items()}
+    return {"losses": log.rows, "weights": weights, "held": held}
+
+
+def fit(
+    model: AutoEncoder, directory: Path, checkpoint: Path | None = None, **options: Any
+) -> Trainer:
+    options = {"max_epochs": EPOCHS, "limit_val_batches": 0, "log_every_n_steps": 1, **options}
+    trainer = trainer_of(directory, **options)
+    data = OfOneProcess(GLOBAL // rank_and_world()[1], corruption())
+    with noise_of_one_process():
+        trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+    return trainer
+
+
+def resumed(case: str, directory: Path) -> dict[str, Tensor]:
+    """The weights of a sharded training that went on from its middle."""
+    file = directory / "middle.ckpt"
+    begun = fit(CASES[case](), directory, max_epochs=1, strategy=FullySharded())
+    begun.save_checkpoint(file)
+    model = CASES[case]()
+    fit(model, directory, file, strategy=FullySharded())
+    return {name: full(w) for name, w in model.state_dict().items()}
 
 
 def validated(case: str, directory: Path) -> dict[str, float]:
@@ -350,6 +377,8 @@ def be_rank(rank: int, ports: dict[int, int], directory: Path) -> None:
             found["noise"] = noise(directory)
             found["guard"] = guarded()
             found["train"] = {c: trained(c, directory) for c in CASES}
+            found["sharded"] = {c: trained(c, directory, strategy=FullySharded()) for c in CASES}
+            found["resumed"] = resumed(RESUMED, directory)
         dist.destroy_process_group()
         torch.save(found, directory / f"{rank}-of-{world}.pt")
 

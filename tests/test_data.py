@@ -380,8 +380,8 @@ def test_errors_name_the_value_and_what_was_expected(make, sentence):
 
 # ------------------------------------------------------------------------------- imports
 
-HEAVY = {"torchvision", "sklearn", "PIL", "rich", "matplotlib", "wandb"}
-WITHIN = {"types", "corruptions", "randomness", "distributed", "parts", "errors"}
+HEAVY = {"torchvision", "sklearn", "PIL", "rich", "matplotlib", "wandb", "litdata"}
+WITHIN = {"types", "corruptions", "randomness", "distributed", "parts", "errors", "durable"}
 
 
 def imports_of(file: Path) -> list[tuple[str, bool]]:

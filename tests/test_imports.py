@@ -24,7 +24,7 @@ ROWS = (
         "types",
         "observations",
     },
-    {"parts", "distributions", "guard"},
+    {"parts", "distributions", "guard", "sharding", "compilation"},
     {"runs", "configs", "explain", "recording", "progress"}
     | {"positions", "checkpointing", "interruption"},
     {"posteriors", "priors", "likelihoods", "corruptions", "nn", "geometry"},

@@ -12,12 +12,18 @@ from typing import Any
 import pytest
 import ranks
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from ae_lightning import priors, regularizers, systems
 from ae_lightning.regularizers import Regularizer
+from ae_lightning.sharding import FullySharded
 
 TOLERANCE = 1e-9  # of float64, where issue 5 asks for 1e-6
+
+GPU = "gpu"
+# A model's noise comes of its device's generator, and so is another on another kind of device.
+WITHOUT_NOISE = ["UndercompleteAutoEncoder", "SparseAutoEncoder", "Contractive", "Orthogonality"]
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +56,42 @@ def close(value: float | Tensor, expected: float | Tensor) -> bool:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("case", ranks.CASES)
 def test_two_halves_of_a_batch_train_as_the_whole(case: str, found, tmp_path: Path) -> None:
+    equals_the_whole(case, [found[f"{rank}-of-2"]["train"][case] for rank in range(2)], tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", ranks.CASES)
+def test_two_shards_of_a_model_train_as_the_whole(case: str, found, tmp_path: Path) -> None:
+    shards = [found[f"{rank}-of-2"]["sharded"][case] for rank in range(2)]
+    equals_the_whole(case, shards, tmp_path)
+    size = sum(p.numel() for p in ranks.CASES[case]().parameters())
+    assert sum(shard["held"] for shard in shards) == size
+    assert max(shard["held"] for shard in shards) < 0.7 * size  # rows of layers, of 3 units too
+
+
+def test_a_sharded_training_goes_on_from_its_checkpoint_to_the_bit(found) -> None:
+    for rank in range(2):
+        whole = found[f"{rank}-of-2"]["sharded"][ranks.RESUMED]["weights"]
+        for name, weight in found[f"{rank}-of-2"]["resumed"].items():
+            assert torch.equal(weight, whole[name]), name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", WITHOUT_NOISE)
+def test_a_model_sharded_on_a_gpu_trains_as_one_on_the_cpu(case: str, tmp_path: Path) -> None:
     expected = ranks.trained(case, tmp_path)
-    first, second = (found[f"{rank}-of-2"]["train"][case] for rank in range(2))
+    try:
+        seen = ranks.trained(case, tmp_path, strategy=FullySharded(), accelerator=GPU)
+    finally:
+        dist.destroy_process_group()
+    for name, weight in expected["weights"].items():
+        assert close(seen["weights"][name].cpu(), weight), name
+
+
+def equals_the_whole(case: str, shards: list[dict[str, Any]], directory: Path) -> None:
+    expected = ranks.trained(case, directory)
+    first, second = shards
     assert len(expected["losses"]) == len(first["losses"]) == ranks.STEPS
     for row, wanted in zip(first["losses"], expected["losses"], strict=True):
         assert row.keys() == wanted.keys()

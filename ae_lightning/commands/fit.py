@@ -25,6 +25,7 @@ from ae_lightning.commands.resuming import CONFIG, former_config, refuse_changes
 from ae_lightning.commands.summary import summary
 from ae_lightning.commands.tracking import fill_in, with_folders
 from ae_lightning.commands.weights_and_biases import Tracking, WeightsAndBiases
+from ae_lightning.compilation import Compilation
 from ae_lightning.errors import NonFiniteError, UsageError, nearest
 from ae_lightning.interruption import Interrupted, Interruption
 from ae_lightning.recording import MetricsFile
@@ -113,6 +114,9 @@ class Fit(CommandLine):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
         parser.add_class_arguments(Checkpoints, "checkpoints")
+        parser.add_argument(
+            "--compile", type=bool, default=False, help="Compile encoder and decoder."
+        )
         parser.add_argument("--resume", type=bool, default=False, help="Go on with the run.")
 
     def before_instantiate_classes(self) -> None:
@@ -151,6 +155,9 @@ class Fit(CommandLine):
         callbacks: list[Callback] = [Bookkeeping(self.whole_config(), trainer.log_every_n_steps)]
         if not any(isinstance(c, Report) for c in listed(trainer.callbacks)):
             callbacks.append(Report())
+        if self.settings.compile:
+            self.say("encoder and decoder are compiled in the first steps, which takes a while")
+            callbacks.append(Compilation())
         saves = trainer.enable_checkpointing is not False
         checkpoints = self._get(self.config_init, "checkpoints") if saves else None
         callbacks += [Interruption(checkpoints), *listed(checkpoints)]
@@ -172,6 +179,7 @@ class Fit(CommandLine):
             "seed_everything": self.settings.seed_everything,
             "trainer": self.given,
             "checkpoints": self.settings.checkpoints.as_dict(),
+            "compile": self.settings.compile,
             "model": unlinked("model", self.model.record),
             "data": unlinked("data", self.datamodule.record),
         }
