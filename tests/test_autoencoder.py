@@ -178,3 +178,19 @@ def test_a_shape_that_is_not_the_models_is_named(tmp_path) -> None:
     x = torch.rand(6, 1, 5, 5)
     with pytest.raises(UsageError, match=r"\(1, 4, 4\).*\(1, 5, 5\)"):
         fit(vae(), tmp_path, data=[Pair(x, x, x[:, 0, 0, 0], torch.arange(6))])
+
+
+def test_batches_may_run_before_training_to_find_the_largest_size(tmp_path) -> None:
+    from ae_lightning.datamodules import Manifold
+    from lightning.pytorch.callbacks import BatchSizeFinder
+
+    data = Manifold(size=200, val_size=20, batch_size=4)
+    model = AutoEncoder((2,), 1, MLP([4]), Dirac(), MLP([4]), Gaussian(), value_range=None)
+    finder = BatchSizeFinder(steps_per_trial=1, max_trials=2, init_val=8)
+    options = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(
+        max_steps=3, accelerator="cpu", default_root_dir=tmp_path, callbacks=[finder], **options
+    )
+    trainer.fit(model, data)
+    assert data.batch_size == 16  # what the second trial has tried
+    assert trainer.global_step == 3

@@ -402,6 +402,10 @@ def test_a_logger_is_named_and_keeps_its_files_in_the_run(elsewhere: Path, name:
     if name == "CSVLogger":
         [file] = Path("a").rglob("version_0/metrics.csv")
         assert "val/loss" in file.read_text().splitlines()[0].split(",")
+        # A config that another run is made of does not lead it into this one's directory.
+        assert main(["fit", "--config", "a/config.yaml", "--run", "b"]) == 0
+        assert main(["fit", "--run", "b", "--resume", "--trainer.max_epochs", "2"]) == 0
+        assert [len(list(Path(run).rglob("version_*"))) for run in "ab"] == [1, 2]
         return
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

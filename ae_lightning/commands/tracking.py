@@ -38,12 +38,12 @@ def with_folders(tree: Tree, flags: list[str]) -> tuple[Tree, list[str]]:
         several = isinstance(given, list)
         nodes = [with_folder(node) for node in (given if several else [given])]
         tree = {**tree, "trainer": {**trainer, "logger": nodes if several else nodes[0]}}
-    for flag, following in zip(flags, [*flags[1:], ""], strict=True):
+    for i, flag in enumerate(flags):
         option, equals, value = flag.partition("=")
         if option in ("--trainer.logger", "--trainer.logger.class_path"):
             told = any("logger." in f and f.partition("=")[0].endswith(".save_dir") for f in flags)
-            if not told and needs_folder(value if equals else following):
-                flags = [*flags, f"--trainer.logger.save_dir={RUN_FOLDER}"]
+            if not told and needs_folder(value if equals else "".join(flags[i + 1 : i + 2])):
+                return tree, [*flags, f"--trainer.logger.save_dir={RUN_FOLDER}"]
     return tree, flags
 
 
