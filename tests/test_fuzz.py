@@ -359,6 +359,12 @@ def wrong_commands(random: Random, spell: Spell) -> Iterator[Case]:
     yield ["summary", "empty"], "empty"
     yield ["summary", "taken", "more"], "more"
     yield ["configs", "more"], "more"
+    yield ["configs", "rate", "more"], "more"
+    yield ["theory", "nonesuch"], "nonesuch"
+    yield ["optimize"], "optimize"
+    yield ["optimize", "nowhere", "out"], "nowhere"
+    yield ["optimize", "images.npy", "out"], "images.npy"
+    yield ["optimize", "empty", "out", "--resize", "x"], "resize"
 
 
 # ------------------------------------------------------------------------------ the test

@@ -47,6 +47,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("no_proxy", "*")  # the servers of these tests are here
     yield tmp_path
     wandb.teardown()
 
@@ -84,13 +85,15 @@ def artifacts(run: Path) -> list[Any]:
 def test_weights_and_biases_is_told_all_of_a_run_and_of_its_resumption(
     elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    import wandb
+
     git = ["git", "-c", "user.name=a", "-c", "user.email=b"]
     subprocess.run(["git", "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "start"], check=True)
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    wandb = ["--config", "wandb", "--trainer.logger.log_model", "true"]
+    tracked = ["--config", "wandb", "--trainer.logger.log_model", "true"]
     callbacks = ["--trainer.callbacks", "Codes", "--trainer.callbacks.every_n_epochs", "1"]
-    assert main([*FIT, *wandb, *callbacks, "--trainer.max_epochs", "1", "--run", "a"]) == 0
+    assert main([*FIT, *tracked, *callbacks, "--trainer.max_epochs", "1", "--run", "a"]) == 0
     identifier = Path("a/wandb_id").read_text()
     [records_of_it] = Path("a/wandb").glob("offline-run-*")
     assert records_of_it.name.endswith(identifier)
@@ -122,6 +125,11 @@ def test_weights_and_biases_is_told_all_of_a_run_and_of_its_resumption(
     rows = [row["trainer/global_step"] for row in history(Path("a")) if "val/loss" in row]
     assert len(rows) == 2
     assert rows[0] < rows[1]
+
+    assert main(["test", "--run", "a", "--config", "wandb"]) == 0
+    wandb.finish()
+    assert {r.run.run_id for r in told(Path("a")) if r.HasField("run")} == {identifier}
+    assert any("test/loss" in row for row in history(Path("a")))
 
 
 @pytest.mark.parametrize("upload", ["false", "all"])
@@ -320,6 +328,7 @@ def test_training_ends_in_time_where_the_server_falls_silent_meanwhile(
     assert main([*FIT, "--config", "wandb", "--trainer.max_epochs", "1", "--run", "a"]) == 0
     assert "UpsertBucket" in heard.asked
     assert [name for name, _ in waits] == ["answers", "init", "finish"]
+    assert waits[-1][1] > SHORT / 2  # it does wait for an answer
     assert longest(waits[2:], CLOSE - SHORT) < 15
     wandb.teardown()  # as at the end of the process
     # What wandb sync sends later.

@@ -13,9 +13,10 @@ import torch
 from lightning.pytorch.cli import LightningArgumentParser
 
 from ae_lightning import configs, runs
-from ae_lightning.commands.base import CommandLine
+from ae_lightning.commands.base import CommandLine, listed
 from ae_lightning.commands.checkpoints import read_checkpoint, recorded
 from ae_lightning.commands.fit import unlinked
+from ae_lightning.commands.tracking import fill_in, with_folders
 from ae_lightning.errors import UsageError
 
 PREDICTIONS = "predictions.npz"
@@ -37,7 +38,7 @@ class Evaluate(CommandLine):
         base = {key: unlinked(key, record) for key, record in self.recorded.items()}
         base["seed_everything"] = self.recorded["model"]["init_args"].get("seed", 0)
         trees = [base, *(configs.read(name) for name in own.config)]
-        super().__init__(command, configs.compose(trees), flags, own)
+        super().__init__(command, *with_folders(configs.compose(trees), flags), own)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
@@ -47,6 +48,9 @@ class Evaluate(CommandLine):
         if self.settings.trainer.logger is None:
             self.settings.trainer.logger = False
         self.settings.trainer.enable_checkpointing = False
+        for logger in listed(self.settings.trainer.logger):
+            if line := fill_in(logger, runs.folder_of(self.file)):
+                self.say(line)
 
     def after_instantiate_classes(self) -> None:
         """Load the weights into the model as it is configured, which flags may have changed."""
