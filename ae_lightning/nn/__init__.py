@@ -1,0 +1,35 @@
+"""Networks: maps between shapes, wired by the autoencoder that owns them, and code activations."""
+
+from ae_lightning.nn.activations import (
+    Activation,
+    Rectifier,
+    Sigmoid,
+    TopK,
+    UnitNorm,
+    UnitVariance,
+)
+from ae_lightning.nn.base import ROWS, Network, activation_of, hidden_of, slope
+from ae_lightning.nn.convolutions import ConvDecoder, ConvEncoder
+from ae_lightning.nn.identity import Identity, Residual
+from ae_lightning.nn.mlp import MLP, TiedMLP, UnitColumns
+
+__all__ = [
+    "MLP",
+    "ROWS",
+    "Activation",
+    "ConvDecoder",
+    "ConvEncoder",
+    "Identity",
+    "Network",
+    "Rectifier",
+    "Residual",
+    "Sigmoid",
+    "TiedMLP",
+    "TopK",
+    "UnitColumns",
+    "UnitNorm",
+    "UnitVariance",
+    "activation_of",
+    "hidden_of",
+    "slope",
+]

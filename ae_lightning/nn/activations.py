@@ -1,0 +1,108 @@
+"""What makes a network's features the code."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ae_lightning.distributed import gather
+from ae_lightning.parts import Part, UsageError
+
+
+class Activation(Part, ABC):
+    """What makes the encoder's features the code, and what it promises of it."""
+
+    elementwise: ClassVar[bool] = True  # each code depends on its own feature alone
+    normalised: ClassVar[bool] = False  # the code's scale cannot shrink
+
+    def build(self, latent: int) -> None:
+        """Learn the code's size."""
+
+    @abstractmethod
+    def forward(self, u: Tensor) -> Tensor:
+        """Map features (B, K) to the code (B, K)."""
+
+
+class Sigmoid(Activation):
+    """Codes in (0, 1), as a target activation or a saturating contraction needs them."""
+
+    def forward(self, u: Tensor) -> Tensor:
+        return u.sigmoid()
+
+
+class Rectifier(Activation):
+    """Codes max(u, 0), exactly zero where inactive."""
+
+    def forward(self, u: Tensor) -> Tensor:
+        return u.relu()
+
+
+class TopK(Activation):
+    """Keep the k largest features of each example, and set the others to zero.
+
+    References:
+        | k-Sparse Autoencoders (Makhzani and Frey, 2013)
+    """
+
+    def __init__(self, k: int = 25) -> None:
+        super().__init__()
+        self.k = k
+
+    def build(self, latent: int) -> None:
+        if not 1 <= self.k <= latent:
+            raise UsageError(f"TopK k is {self.k}: expected 1 to {latent}, the latent size.")
+
+    def forward(self, u: Tensor) -> Tensor:
+        values, places = u.topk(self.k, dim=1)
+        return torch.zeros_like(u).scatter(1, places, values)
+
+
+class UnitNorm(Activation):
+    """Codes on the unit sphere."""
+
+    elementwise = False
+    normalised = True
+
+    def forward(self, u: Tensor) -> Tensor:
+        return F.normalize(u, dim=1)
+
+
+class UnitVariance(Activation):
+    """Codes of zero mean and unit variance over the batch, and over the data in evaluation.
+
+    A Jacobian is taken with the statistics of the latest batch held fixed in x (see
+    `geometry.fixed_statistics`); in the weights they are differentiated, so that shrinking the
+    features shrinks no penalty.
+    """
+
+    normalised = True
+    momentum, eps = 0.05, 1e-6
+    mean: Tensor  # over the data (K,)
+    variance: Tensor  # (K,)
+
+    def build(self, latent: int) -> None:
+        self.fixed = False
+        self.register_buffer("mean", torch.zeros(latent))
+        self.register_buffer("variance", torch.ones(latent))
+        self.batch: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, u: Tensor) -> Tensor:
+        if self.training and self.fixed and self.batch is not None:
+            mean, variance = self.batch
+        elif self.training and not self.fixed:
+            batch = gather(u)
+            mean, variance = self.batch = batch.mean(0), batch.var(0, unbiased=False)
+            with torch.no_grad():
+                self.mean.lerp_(mean, self.momentum)
+                self.variance.lerp_(variance, self.momentum)
+        else:
+            mean, variance = self.mean, self.variance
+        return (u - mean) / (variance + self.eps).sqrt()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The latest batch's statistics carry a graph, which cannot be copied.
+        return {**self.__dict__, "batch": None}
