@@ -98,7 +98,9 @@ def _show_kinds(axes: Axes, points: NDArray[np.float32], y: Tensor, kinds: list[
     apart = 0.05 * np.ptp(points, axis=0).max()
     for i, kind in enumerate(kinds):
         of_kind = points[(y == kind).numpy()]
-        axes.scatter(*of_kind.T, s=5, color=LABELS[i % len(LABELS)], linewidths=0, label=str(kind))
+        colour = LABELS[i % len(LABELS)]
+        # As markers of a line, which take half as long as a scatter.
+        axes.plot(*of_kind.T, "o", markersize=2.2, mew=0, color=colour, label=str(kind))
         middle = np.median(of_kind, axis=0)
         if (np.linalg.norm(written - middle, axis=1) > apart).all():
             written = np.vstack([written, middle])

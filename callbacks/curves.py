@@ -27,7 +27,6 @@ FIGURES = {
     "dead_units": "dead units",
     "l0": "L0 (active units an example)",
     "mse": "squared error (a value)",
-    "psnr": "PSNR (dB)",
     "ssim": "SSIM",
     "jacobian": "‖∂f/∂x‖² (exact)",
 }

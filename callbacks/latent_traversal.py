@@ -49,11 +49,11 @@ def traversal(
     mean, sd = location_and_scale(model, x)
     t = torch.linspace(-SPAN, SPAN, steps).to(mean)
     z = (mean if start is None else start).expand(len(dims), steps, -1).clone()
+    codes = None if model.posterior.stochastic else model.code(x)
     for row, k in enumerate(dims):
         z[row, :, k] = mean[k] + t * sd[k]
-        if not model.posterior.stochastic:
-            codes = model.code(x)[:, k]
-            z[row, :, k].clamp_(codes.min(), codes.max())
+        if codes is not None:
+            z[row, :, k].clamp_(codes[:, k].min(), codes[:, k].max())
     return z
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LINES = 6  # of images
-CANDIDATES = 5000  # validation examples that neighbours are looked for among
+CANDIDATES = 2000  # validation examples that neighbours are looked for among
 NAMES: dict[Tangents, str] = {
     of_encoder: "encoder",
     of_decoder: "decoder",

@@ -389,8 +389,13 @@ def test_every_picture_of_every_system_leaves_no_trace(system, tmp_path) -> None
     model = system(data.shape, latent=6).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.random.get_rng_state()
+    flat = system is systems.LinearAutoEncoder  # contracts alike at any radius
     for picture in PICTURES:
         stem = tmp_path / picture.name
+        if flat and picture is ContractionCurve:
+            with pytest.raises(UsageError, match="of an affine code is flat"):
+                picture(items=8).picture(model, data, stem=stem)
+            continue
         picture(items=8).picture(model, data, stem=stem)
         assert 5_000 < stem.with_suffix(".png").stat().st_size < 150_000
     assert state.equal(torch.random.get_rng_state())

@@ -27,8 +27,18 @@ from ae_lightning.callbacks.latent_manifold import quantile_grid
 from ae_lightning.callbacks.latent_traversal import film
 from ae_lightning.callbacks.report import known_pictures
 from ae_lightning.callbacks.sparsity import kept_error
-from ae_lightning.callbacks.style import house_style, new_figure, plane, save_png, tile
+from ae_lightning.callbacks.style import (
+    house_style,
+    new_figure,
+    pixel_figure,
+    place,
+    plane,
+    save_png,
+    show_image,
+    tile,
+)
 from ae_lightning.datamodules import Digits, Manifold
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -131,6 +141,23 @@ def test_a_tile_holds_its_images_apart_by_white() -> None:
     assert tiled[5:9, 12:17].equal(images[1, 2, 0])
     assert tiled[4].eq(1).all()
     assert tiled[:, [5, 11]].eq(1).all()
+
+
+@pytest.mark.parametrize("shape", [(9, 14), (9, 14, 3)])
+def test_sharp_images_are_drawn_as_matplotlib_draws_them(shape) -> None:
+    image = np.random.default_rng(0).random(shape, np.float32)
+    for dpi in (None, 77):  # the picture's own, and a user's
+        pixels = []
+        for sharp in (True, False):
+            with house_style():
+                axes = place(figure := pixel_figure(80, 70), 7, 11, 4 * 14, 4 * 9)
+                show_image(axes, image if image.ndim == 3 else image[..., None], sharp)
+                axes.images[0].set_interpolation("nearest")
+                figure.set_dpi(dpi or figure.dpi)
+                (canvas := FigureCanvasAgg(figure)).draw()
+            pixels.append(np.asarray(canvas.buffer_rgba()).astype(int))
+        assert pixels[0].min() < 30 < 225 < pixels[0][..., :3].max()
+        assert np.abs(pixels[0] - pixels[1]).max() <= 1
 
 
 def test_reconstructions_show_clean_corrupted_reconstructed_and_error() -> None:
@@ -311,11 +338,12 @@ def test_two_dimensional_codes_are_drawn_as_they_are_in_the_colour_of_their_labe
     model, x = affine(), examples(30)
     y = torch.arange(30) % 3
     figure = codes(model, x, y)
-    scatters = figure.axes[0].collections
+    scatters = figure.axes[0].lines
     assert len(scatters) == 3
     for kind, scatter in enumerate(scatters):
-        assert close(torch.as_tensor(np.asarray(scatter.get_offsets())), f(model, x)[y == kind])
-    assert len({tuple(s.get_facecolor()[0]) for s in scatters}) == 3
+        assert (scatter.get_linestyle(), scatter.get_marker()) == ("None", "o")
+        assert close(torch.as_tensor(scatter.get_xydata()), f(model, x)[y == kind])
+    assert len({s.get_color() for s in scatters}) == 3
     assert [t.get_text() for t in figure.axes[0].get_legend().get_texts()] == ["0", "1", "2"]
     (ellipse,) = figure.axes[0].patches
     assert (ellipse.width, ellipse.height, *ellipse.center) == (4, 4, 0, 0)
