@@ -129,7 +129,7 @@ def _of_vectors(model: Any, x: Tensor, near: Tensor, true: Tensor | None, of: Ta
     show_angles(right, angles)
     left.set_title(f"learned (thin) over {name} (thick)")
     right.set_title("how far off")
-    right.set_xlabel(f"largest angle to the {name} tangents (degrees)")
+    right.set_xlabel(f"largest angle to the {name} tangents (°)")
     return figure
 
 
