@@ -58,7 +58,8 @@ def codes(model: Any, x: Tensor, y: Tensor, umap: bool = False) -> Figure:
         figure.colorbar(shown, label="label")
     axes.set_title(f"Codes of {len(x):,} examples: {how}")
     axes.set(xlabel=names[0], ylabel=names[1])
-    axes.set_aspect("equal", adjustable="datalim")
+    if model.latent > 1:
+        axes.set_aspect("equal", adjustable="datalim")
     axes.locator_params(nbins=6)
     if umap:
         axes.set(xticks=[], yticks=[])  # UMAP's axes have no unit

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SPAN = 3.0  # standard deviations, to both sides
+POINTS = 301  # of a curve of vectors
 FRAMES = 13  # of a film, from one end to the other
 
 
@@ -99,9 +100,10 @@ def latent_traversal(
     score, what = importance(model, x)
     vectors = not is_image(model.shape)
     shown = leading(model, x, dims, min(rows, len(COLOURS)) if vectors else rows)
-    z = traversal(model, x, shown, start, 61 if vectors else columns)
+    z = traversal(model, x, shown, start, POINTS if vectors else columns)
     decoded = model.decode(z).mean  # (N, steps, *S)
-    names = [f"z{k}  {float(score[k]):.2f}" for k in shown]
+    digits = ".2g" if what == "variance" else ".2f"  # a variance may be of any size
+    names = [f"z{k}  {float(score[k]):{digits}}" for k in shown]
     number = f"{len(shown)} of {model.latent} dimensions"
     if vectors:
         return _curves(x, decoded, names, f"Traversal of {number}, and their {what}")
@@ -148,7 +150,8 @@ class LatentTraversal(PictureCallback):
     caption: ClassVar[str] = (
         "Each row moves one dimension of the code and keeps the others, the most informative "
         "first. Right when a row changes smoothly, and does one thing; a row whose images are all "
-        "the same is a dimension that the model does not use (its KL is 0)."
+        "the same is a dimension that the model does not use (its KL is 0), or one of so many that "
+        "alone it changes little."
     )
 
     def __init__(

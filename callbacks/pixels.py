@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class Pixels(AxesImage):
+class Pixels(AxesImage):  # type: ignore[misc]
     """An image that fills its axes, coloured before it is enlarged, and enlarged by repetition.
 
     matplotlib's own enlarges first, and colours what is then many times as large. Where a pixel

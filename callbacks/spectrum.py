@@ -59,7 +59,9 @@ def jacobian_spectrum(model: Any, x: Tensor) -> Figure:
     values = torch.cat([spectrum(model.code, one, CHUNK) for one in x.split(1)])
     values = finite(values, "the spectrum")
     least = FLOOR * float(values.max())
-    values = values[:, values.median(0).values > least].clamp(min=least)
+    values = values[:, values.median(0).values > least]
+    # Where a sparse code has fewer active units, it has zeros, which no logarithm shows.
+    values = values.clamp(min=float(values.median(0).values.min()) / 3)
     figure = new_figure(WIDTH, 3.4, room=Room())
     axes = figure.subplots()
     place = torch.arange(1, values.shape[1] + 1)

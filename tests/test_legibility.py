@@ -76,7 +76,7 @@ def faults(figure: Figure) -> list[str]:
 def test_faults_are_found() -> None:
     with house_style():
         figure = pixel_figure(400, 300)
-        figure.suptitle("a title", y=0.95)
+        figure.suptitle("a title", y=0.99)
         axes = place(figure, 50, 60, 300, 200)
         show_image(axes, np.zeros((20, 30, 1), np.float32), sharp=True)
     assert faults(figure) == []
@@ -85,12 +85,13 @@ def test_faults_are_found() -> None:
     axes.set_title("another", y=1.15, x=0.45)
     figure.text(0.5, 0.5, "within")
     figure.text(0.95, 0.02, "beyond")
-    corner = OffsetImage(np.zeros((30, 30)))
-    axes.add_artist(AnnotationBbox(corner, (5, 0), (0, 20), boxcoords="offset points"))
+    corner = OffsetImage(np.zeros((12, 12)))
+    axes.add_artist(AnnotationBbox(corner, (15, 0), (0, 20), boxcoords="offset points"))
     assert faults(figure) == [
         "'beyond' leaves the picture",
         "'another' lies over 'a title'",
         "'another' lies over 'a thumbnail'",
+        "'a title' lies over 'a thumbnail'",
         "'within' lies over an image",
     ]
 

@@ -1,5 +1,7 @@
 """Pictures: what they draw is what is known of linear maps, normal quantiles and sparse codes."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -33,6 +35,7 @@ from ae_lightning.callbacks.style import (
     pixel_figure,
     place,
     plane,
+    png_of,
     save_png,
     show_image,
     tile,
@@ -553,6 +556,20 @@ def test_few_colours_are_written_as_they_are_and_noise_stays_light(tmp_path) -> 
     assert (tmp_path / "noise.png").stat().st_size < 250_000
 
 
+def test_a_photograph_keeps_its_colours_and_too_much_of_it_stays_light() -> None:
+    smooth = np.stack(np.meshgrid(np.arange(200), np.arange(150)), axis=2) * (255 / 200)
+    photograph = np.dstack([smooth, smooth.sum(2) / 2, np.full((150, 200), 255)]).astype(np.uint8)
+    generator = np.random.default_rng(0)
+    noise = generator.integers(0, 256, (300, 300, 4), np.uint8)
+    shown = [
+        np.asarray(Image.open(io.BytesIO(file)).convert("RGB")).astype(int)
+        for pixels in (photograph, noise)
+        if len(file := png_of(pixels, 150_000)) <= 150_000
+    ]
+    assert np.abs(shown[0] - photograph[..., :3]).max() <= 4
+    assert np.abs(shown[1] - noise[..., :3]).mean() < 30
+
+
 SYSTEMS = (
     *("LinearAutoEncoder", "UndercompleteAutoEncoder", "SparseAutoEncoder"),
     *("ContractiveAutoEncoder", "DenoisingAutoEncoder", "StochasticAutoEncoder"),
@@ -608,6 +625,6 @@ def test_a_traversal_of_vectors_is_the_line_that_the_decoder_draws() -> None:
     model, x = affine(K=2, shape=(2,)), examples(30, (2,))
     figure = latent_traversal(model, x, dims=[1])
     line = torch.as_tensor(np.asarray(figure.axes[0].lines[0].get_xydata()))
-    z = torch.zeros(61, 2)
-    z[:, 1] = torch.linspace(-3, 3, 61)
+    z = torch.zeros(301, 2)
+    z[:, 1] = torch.linspace(-3, 3, 301)
     assert close(line, g(model, z))
