@@ -1,6 +1,8 @@
 """Pictures: what they draw is what is known of linear maps, normal quantiles and sparse codes."""
 
 import io
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -370,12 +372,29 @@ def test_labels_that_are_no_kinds_are_drawn_as_a_scale() -> None:
     assert figure.axes[1].get_ylabel() == "label"
 
 
-def test_umap_is_named_where_it_is_missing() -> None:
-    try:
-        import umap  # noqa: F401
-    except ImportError:
-        with pytest.raises(UsageError, match="pip install umap-learn"):
-            codes(affine(), examples(), torch.zeros(40), umap=True)
+def test_umap_is_named_where_it_is_missing(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "umap", None)  # as if it were not installed
+    with pytest.raises(UsageError, match="pip install umap-learn"):
+        codes(affine(), examples(), torch.zeros(40), umap=True)
+
+
+def test_umap_is_drawn_of_the_codes_where_it_is_there(monkeypatch) -> None:
+    class Swapping:
+        """In place of umap-learn's own: it gives the first two coordinates, swapped."""
+
+        def __init__(self, random_state: int, n_jobs: int) -> None:
+            self.settings = random_state, n_jobs
+
+        def fit_transform(self, code):
+            return code[:, [1, 0]]
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Swapping))
+    model, x = affine(K=3), examples()
+    axes = codes(model, x, torch.zeros(40), umap=True).axes[0]
+    assert axes.get_title("left") == "Codes of 40 examples: UMAP"
+    (points,) = (torch.as_tensor(np.asarray(c.get_offsets())) for c in axes.collections)
+    assert close(points, f(model, x)[:, [1, 0]])
+    assert len(axes.get_xticks()) == 0
 
 
 # --------------------------------------------------------------------------- weights
