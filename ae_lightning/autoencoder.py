@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from ae_lightning.allocator import keep_freed_memory, skip_driver_search
-from ae_lightning.distributed import gather, rank_and_world
+from ae_lightning.distributed import expect_unused, gather, rank_and_world
 from ae_lightning.distributions import sample_by_index
 from ae_lightning.guard import Guard
 from ae_lightning.likelihoods import Likelihood
@@ -27,7 +27,9 @@ from ae_lightning.priors import Prior, StandardNormal
 from ae_lightning.randomness import reseed, seed_of
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.regularizers.schedules import Clock, Schedule
+from ae_lightning.sharding import shard, take_over, whole
 from ae_lightning.types import ForwardPass, Pair
+from ae_lightning.watch import Watch
 
 # "rate" is free for the Rate penalty; what evaluation calls the rate is always KL(q ‖ p).
 RESERVED = {"loss", "distortion", "elbo", "psnr", "active_units", "dead_units", "bound"} | (
@@ -61,6 +63,7 @@ class AutoEncoder(Recorded, LightningModule):
 
     needs_corruption: ClassVar[bool] = False  # clean pairs are refused
     bound_terms: ClassVar[tuple[str, ...]] = ("distortion",)
+    bound_holds_prior: ClassVar[bool] = False  # it has a gradient in the prior's parameters
 
     regularizers: Any  # nn.ModuleDict of Regularizer
     evaluations: Any  # nn.ModuleDict of Evaluation, by stage
@@ -104,6 +107,7 @@ class AutoEncoder(Recorded, LightningModule):
         self._build()
         self.clock = Clock()
         self._guard, self._terms = Guard(), dict[str, Tensor]()
+        self._lead, self._former_epoch = 0, 0  # see `_take_lead`
         self.register_buffer("started", torch.tensor(False))
         terms = ("loss", *self.bound_terms, *self.regularizers)
         self.evaluations = nn.ModuleDict(
@@ -212,7 +216,25 @@ class AutoEncoder(Recorded, LightningModule):
         }
 
     def _now(self) -> Clock:
-        return Clock(self.global_step, self.current_epoch, self._total_steps)
+        return Clock(self.global_step, self.current_epoch, self._total_steps, self._lead)
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        batches = self.trainer.num_training_batches  # type: ignore[attr-defined]
+        if batches == float("inf"):
+            return 0
+        return -(-int(batches) // self.trainer.accumulate_grad_batches)
+
+    def _take_lead(self, batch_idx: int) -> None:
+        """Where an epoch takes another number of steps than before, count as if it always had."""
+        steps, former, self._former_epoch = self._steps_per_epoch, self._former_epoch, 0
+        if former in (0, steps) or self.trainer.max_steps == self._total_steps:
+            return
+        done = batch_idx // self.trainer.accumulate_grad_batches
+        self._lead = self.current_epoch * steps + done - self.global_step
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [Watch()] if self.trainer.world_size > 1 else []
 
     def on_fit_start(self) -> None:
         self._log_every_n_steps = max(1, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
@@ -224,8 +246,26 @@ class AutoEncoder(Recorded, LightningModule):
         else:  # a validation may come before the next step: it goes by the clock of the last one
             self.clock = self.clock._replace(total_steps=self._total_steps)
 
+    @property
+    def may_rest(self) -> bool:
+        """Whether parameters may go without a gradient, while nothing in the loss uses them."""
+        on = [r for r in self.regularizers.values() if not r.schedules and r.weight != 0]
+        resting = [r for r in self.regularizers.values() if r not in on]
+        if not (self.bound_holds_prior or any(r.holds_prior for r in on)):
+            resting.append(self.prior)
+        return any(p.requires_grad for part in resting for p in part.parameters())
+
+    def configure_model(self) -> None:
+        if self._trainer is None:
+            return
+        outputs = all(r.sees_outputs_only for r in self.regularizers.values())
+        apart = [self.encoder, self.decoder] if outputs and not self.decoder.tied() else []
+        shard(self, self.trainer.strategy, apart)
+
     def setup(self, stage: str) -> None:
         if stage == "fit":
+            if self.may_rest:
+                expect_unused(self.trainer.strategy)
             total = self.trainer.estimated_stepping_batches
             self._total_steps = int(total) if total < float("inf") else 0
             penalties = [s for r in self.regularizers.values() for s in r.schedules]
@@ -240,6 +280,8 @@ class AutoEncoder(Recorded, LightningModule):
 
     def on_train_batch_start(self, batch: Pair, batch_idx: int) -> None:
         rank, _ = rank_and_world()
+        if self._former_epoch:
+            self._take_lead(batch_idx)
         self.clock = self._now()
         reseed(seed_of(self.seed, self.clock.epoch, batch_idx, rank), self.device)
         if self.clock.step == 0:
@@ -250,7 +292,11 @@ class AutoEncoder(Recorded, LightningModule):
                     "data, such as GaussianNoise(sigma=0.3) or Masking(p=0.3)."
                 )
             if not self.started:
-                self.start(gather(pair.x))
+                x = gather(pair.x)
+                if (model := whole(self)) is not None:
+                    model.start(x.to(model.device))
+                if model is not self:
+                    take_over(self, model)
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
@@ -287,8 +333,9 @@ class AutoEncoder(Recorded, LightningModule):
         for name, weight in self.weights().items():
             if isinstance(self.regularizers[name].weight, Schedule):
                 values[f"train/{name}_weight"] = torch.tensor(weight)
-        self.log("train/loss", values.pop("train/loss"), prog_bar=True)
-        self.log_dict(values)
+        several = rank_and_world()[1] > 1
+        self.log("train/loss", values.pop("train/loss"), prog_bar=True, sync_dist=several)
+        self.log_dict(values, sync_dist=several)
 
     def _watch(self, terms: dict[str, Tensor], out: ForwardPass) -> None:
         """Add the raw penalties whose weight is 0 now, without a trace on training."""
@@ -303,7 +350,7 @@ class AutoEncoder(Recorded, LightningModule):
         out = self.propagate(batch)
         terms = self.objective(out)
         self._watch(terms, out)
-        self.evaluations[stage].update(self, out, terms)
+        self.evaluations[stage].update(self, out, terms, batch.index[0] >= 0)
 
     def _log_evaluation(self, stage: str) -> None:
         evaluation = self.evaluations[stage]
@@ -338,9 +385,11 @@ class AutoEncoder(Recorded, LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["clock"] = list(self.clock)
+        checkpoint["steps_per_epoch"] = self._steps_per_epoch
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.clock = Clock(*checkpoint["clock"])
+        self._lead, self._former_epoch = self.clock.lead, checkpoint.get("steps_per_epoch", 0)
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]

@@ -18,6 +18,7 @@ from ae_lightning.durable import replacing, share
 from ae_lightning.errors import SavingError, UsageError, nearest
 from ae_lightning.positions import Position
 from ae_lightning.recording import MetricsFile
+from ae_lightning.sharding import full, sharded_like
 
 RESUMING = "resuming"  # where a checkpoint keeps what resuming needs beside Lightning's own
 
@@ -84,7 +85,7 @@ class Checkpoints(Checkpoint):
         trainer.should_stop = resumed["should_stop"]
         for name, parameter in pl_module.named_parameters():
             if name in resumed["gradients"]:
-                parameter.grad = resumed["gradients"][name].to(parameter.device)
+                parameter.grad = sharded_like(resumed["gradients"][name], parameter)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         # What this step logs is written only after this hook, so the state is saved in the next:
@@ -216,5 +217,5 @@ class Checkpoints(Checkpoint):
 
 def gradients(trainer: Trainer, model: LightningModule) -> dict[str, Tensor]:
     """What has accumulated for the next step: the ranks' mean, which each can go on from."""
-    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    found = {name: full(p.grad) for name, p in model.named_parameters() if p.grad is not None}
     return {name: trainer.strategy.reduce(g, reduce_op="mean") for name, g in found.items()}

@@ -26,6 +26,7 @@ PLAIN: Final = {
     "configs": "list the shipped configs",
     "summary": "what a run has reached, and where its files lie",
     "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
+    "optimize": "write a folder of images as chunks to stream: optimize FOLDER OUT",
     "theory": "prove the claims of the notes by experiment: theory [CLAIM …] [--report DIR]",
 }
 
@@ -134,6 +135,10 @@ def call(function: Callable[..., None], args: list[str]) -> None:
 
     class Parser(jsonargparse.ArgumentParser):
         def error(self, message: str, ex: Exception | None = None) -> Any:
+            if "Parser key" in message:
+                from ae_lightning.explain import explain
+
+                raise UsageError(explain(message, {}, args, [])) from None
             wrong = message.removeprefix("unrecognized arguments: ")
             missing = message.removeprefix("the following arguments are required: ")
             if wrong != message:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import Tensor
 
 
@@ -14,6 +15,12 @@ def rank_and_world() -> tuple[int, int]:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
+
+
+def expect_unused(strategy: Strategy) -> None:
+    """Let DDP look for parameters without a gradient at every step, which it else waits for."""
+    if isinstance(strategy, DDPStrategy):
+        strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
 
 
 def gather(x: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import vjp, vmap
 
 from ae_lightning.nn import ROWS, UnitVariance, slope
+from ae_lightning.observations import single
 from ae_lightning.parts import UsageError
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def squared_jacobian(model: AutoEncoder, x: Tensor, features: Tensor | None = No
         rows = encoder.squared_gradients(x, features, model.latent)  # (B, K)
         if activation is not None:
             with fixed_statistics(activation):
-                rows = slope(activation, features).square() * rows
+                rows = slope(activation, single(features)).square() * rows
         return rows.sum(1)
     J = jacobian(model.code, x, chunk=max(1, ROWS // len(x)))
     return J.square().flatten(1).sum(1)
@@ -118,9 +119,9 @@ def code_projections(
     if activation is not None:
         with fixed_statistics(activation):
             if activation.elementwise:
-                v = u * slope(activation, features)
+                v = u * slope(activation, single(features))
             else:
-                v = vector_jacobian(activation, features, u)
+                v = vector_jacobian(activation, single(features), u)
     return encoder.pull_back(x, features, v)
 
 

@@ -18,6 +18,7 @@ from torch.nn.utils import get_total_norm
 
 from ae_lightning.distributed import rank_and_world
 from ae_lightning.errors import NonFiniteError
+from ae_lightning.sharding import local
 
 Terms = Mapping[str, Tensor]
 
@@ -44,12 +45,12 @@ class Guard:
             NonFiniteError: on every process, naming what is not finite on any of them.
         """
         terms, self._terms = self._terms, []
-        gradients = [] if scaled else [p.grad for p in parameters if p.grad is not None]
+        gradients = [] if scaled else [local(p.grad) for p in parameters if p.grad is not None]
         total = magnitude(gradients)
         for term in terms:
             total = total + term["loss"]
         if rank_and_world()[1] > 1:
-            # Gradients are the same everywhere by now; a loss is each rank's own.
+            # Gradients are the same everywhere by now, or sharded; a loss is each rank's own.
             total = torch.as_tensor(total, dtype=torch.float32, device=model.device)
             dist.all_reduce(total)
         if math.isfinite(total):
@@ -64,8 +65,7 @@ def magnitude(gradients: list[Tensor]) -> Tensor | float:
     if all(g.is_cpu for g in gradients):
         # A sum may overflow, where the culprit is then looked for in vain; it hides nothing.
         return sum(g.sum().item() for g in gradients)
-    norm: Any = get_total_norm(gradients)
-    return norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # type: ignore[no-any-return]
+    return get_total_norm(gradients)
 
 
 def bad_terms(terms: list[Terms]) -> list[str]:
@@ -80,7 +80,7 @@ def bad_terms(terms: list[Terms]) -> list[str]:
 def bad_gradients(model: Any) -> list[str]:
     """The first parameter whose gradient is not finite."""
     for name, p in model.named_parameters():
-        if p.grad is not None and not p.grad.isfinite().all():
+        if p.grad is not None and not local(p.grad).isfinite().all():
             return [f"the gradient of {name} is not finite"]
     return []
 

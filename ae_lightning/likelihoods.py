@@ -95,11 +95,12 @@ class Gaussian(Likelihood):
     def __init__(self, sigma: float = 1.0, learned: bool = False) -> None:
         super().__init__()
         self.constant = math.log(_positive("sigma", sigma, math.exp(FLOOR) if learned else 0.0))
-        self.raw = nn.Parameter(torch.tensor(unfloored(self.constant))) if learned else None
+        # Of one dimension, since no scalar can be sharded.
+        self.raw = nn.Parameter(torch.tensor([unfloored(self.constant)])) if learned else None
 
     @property
     def log_sigma(self) -> Tensor:
-        return torch.tensor(self.constant) if self.raw is None else floored(self.raw)
+        return torch.tensor(self.constant) if self.raw is None else floored(self.raw[0])
 
     @property
     def sigma(self) -> Tensor:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from ae_lightning.compilation import uncompiled
 from ae_lightning.distributions import kl, kl_per_dimension, sample_by_index
 from ae_lightning.geometry import squared_jacobian
 from ae_lightning.parts import UsageError
@@ -167,7 +168,8 @@ def merge_moments(parts: Tensor) -> Tensor:
 class Evaluation(Metric):
     """Means over a data set of all that an autoencoder is judged by.
 
-    Every example counts once, in batches of any sizes and on any number of processes.
+    Every example counts once, in batches of any sizes and on any number of processes. A penalty
+    on a batch as a whole, such as MMD, is averaged over the batches, weighted by their sizes.
 
     Args:
         latent: the code's size K.
@@ -195,11 +197,23 @@ class Evaluation(Metric):
         self.add_state("moments", torch.zeros(3, latent), dist_reduce_fx=merge_moments)
         self.add_state("largest", torch.zeros(latent), dist_reduce_fx="max")
 
-    def update(self, model: AutoEncoder, out: ForwardPass, terms: dict[str, Tensor]) -> None:
-        """Add a batch, given its forward pass and the batch means of the objective's terms."""
+    def update(
+        self,
+        model: AutoEncoder,
+        out: ForwardPass,
+        terms: dict[str, Tensor],
+        counts: Tensor | bool = True,
+    ) -> None:
+        """Add a batch, given its forward pass and the batch means of the objective's terms.
+
+        Args:
+            counts: whether it counts; one that does not gives the sums their precision alone, so
+                that every process holds the same kind of sums.
+        """
         figures = {"distortion": model.distortion(out).mean()} if "distortion" not in terms else {}
-        figures |= terms | self._figures(model, out)
+        figures |= terms | self._figures(model, out, counts)
         present = self.counts.new_tensor([len(out.x) * (name in figures) for name in self.names])
+        present = present * counts
         zero = torch.zeros_like(figures["mse"])
         means = torch.stack([figures.get(name, zero) for name in self.names])
         # Not in place, so that a sum takes the precision of the model.
@@ -207,13 +221,15 @@ class Evaluation(Metric):
         self.counts = self.counts + present
         code = out.q.mean.detach()
         mean = code.mean(0)
-        moments = torch.stack(
+        moments = counts * torch.stack(
             [torch.full_like(mean, len(code)), mean, (code - mean).square().sum(0)]
         )
         self.moments = merge_moments(torch.stack([self.moments.to(moments), moments]))
-        self.largest = torch.maximum(self.largest.to(code), code.abs().amax(0))
+        self.largest = torch.maximum(self.largest.to(code), counts * code.abs().amax(0))
 
-    def _figures(self, model: AutoEncoder, out: ForwardPass) -> dict[str, Tensor]:
+    def _figures(
+        self, model: AutoEncoder, out: ForwardPass, counts: Tensor | bool
+    ) -> dict[str, Tensor]:
         code, x = out.q.mean, out.x
         figures = {}
         reconstruction = out.p.mean[0]
@@ -223,13 +239,14 @@ class Evaluation(Metric):
             rates = kl_per_dimension(out.q, prior)
             figures["rate"] = (kl(out.q, prior, out.z) if rates is None else rates.sum(1)).mean()
             if rates is not None:
-                self.rates = self.rates + rates.detach().sum(0)
+                self.rates = self.rates + counts * rates.detach().sum(0)
         figures["mse"] = squared_error(reconstruction, x).mean() / x[0].numel()
         figures["mse_corrupted"] = squared_error(out.x_tilde, x).mean() / x[0].numel()
         if self.value_range is not None and x.dim() == 4 and min(x.shape[2:]) >= SSIM_SIDE:
             figures["ssim"] = ssim(reconstruction, x, self.value_range).mean()
         if any(r.penalises_jacobian for r in model.regularizers.values()):
-            figures["jacobian"] = squared_jacobian(model, x).mean()
+            with torch.autocast(x.device.type, enabled=False), uncompiled(model):
+                figures["jacobian"] = squared_jacobian(model, x).mean()
         figures["l0"] = (code.abs() > ACTIVE_CODE).sum(1).to(code.dtype).mean()
         return figures
 

@@ -57,7 +57,7 @@ def hidden_of(network: Network, x: Tensor, features: Tensor) -> list[Tensor]:
     """What came before each activation, on the way from x to the network's output `features`."""
     if not hasattr(features, "hidden"):
         with torch.enable_grad():
-            features = network(x)
+            features = network.forward(x)  # never compiled
     return features.hidden  # type: ignore[attr-defined, no-any-return]
 
 

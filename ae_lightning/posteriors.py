@@ -61,6 +61,7 @@ class Dirac(Posterior):
         return latent
 
     def forward(self, features: Tensor) -> Distribution:
+        features = single(features)
         code = features if self.activation is None else self.activation(features)
         return distributions.Dirac(code)
 

@@ -285,6 +285,7 @@ class ImportanceWeightedAutoEncoder(AutoEncoder):
     """
 
     bound_terms: ClassVar[tuple[str, ...]] = ("bound", "distortion")
+    bound_holds_prior = True
 
     def __init__(
         self,

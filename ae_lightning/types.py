@@ -15,7 +15,8 @@ class Pair(NamedTuple):
     x_tilde: Tensor  # corrupted input (B, *S)
     x: Tensor  # clean target (B, *S)
     y: Tensor  # label (B,), for callbacks and probes only
-    # The example's place in its set (B,), on which evaluation noise is keyed.
+    # The example's place in its set (B,), on which evaluation noise is keyed; −1 in a batch that
+    # another process counts.
     index: Tensor  # type: ignore[assignment]
 
     def to(self, device: torch.device | str) -> Pair:

@@ -19,7 +19,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from ae_lightning.compilation import uncompiled
 from ae_lightning.parts import UsageError
+from ae_lightning.sharding import whole
 from ae_lightning.types import Pair
 
 from .history import History, read_history
@@ -43,7 +45,12 @@ def observing(model: LightningModule) -> Iterator[None]:
     modes = {module: module.training for module in model.modules()}
     devices = [model.device] if model.device.type == "cuda" else []
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices), torch.inference_mode(False), torch.no_grad():
+    with (
+        torch.random.fork_rng(devices),
+        torch.inference_mode(False),
+        torch.no_grad(),
+        uncompiled(model),
+    ):
         try:
             torch.default_generator.manual_seed(0)
             for device in devices:
@@ -176,17 +183,17 @@ class PictureCallback(Callback, ABC):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         step = trainer.global_step  # 0 while the first gradients accumulate
         if self.every_n_steps and step > 0 and step % self.every_n_steps == 0:
-            self.deliver(trainer, pl_module)
+            self.deliver(trainer, whole(pl_module))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self.deliver(trainer, pl_module)
+            self.deliver(trainer, whole(pl_module))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.deliver(trainer, pl_module)
+        self.deliver(trainer, whole(pl_module))
 
     @rank_zero_only
-    def deliver(self, trainer: Trainer, model: LightningModule) -> None:
+    def deliver(self, trainer: Trainer, model: Any) -> None:
         """Draw, unless this step's is drawn; write the file, and hand it to the loggers."""
         step, run = trainer.global_step, Path(trainer.default_root_dir)
         if step == self._step or trainer.fast_dev_run:  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from ae_lightning.parts import UsageError, nearest
+from ae_lightning.sharding import whole
 
 from .base import FOLDER, PictureCallback, data_of
 from .history import History, read_history
@@ -138,7 +139,8 @@ class Report(Callback):
         given = {type(c) for c in trainer.callbacks}  # type: ignore[attr-defined]
         self.pictures = [p for p in found if type(p) not in given]
 
-    def _draw(self, trainer: Trainer, model: LightningModule, patience: float = math.inf) -> None:
+    @rank_zero_only
+    def _draw(self, trainer: Trainer, model: Any, patience: float = math.inf) -> None:
         """Draw all; with little patience, only what is quick, and until these seconds are over."""
         history, start = read_history(Path(trainer.default_root_dir)), time.monotonic()
         for picture in self.pictures:
@@ -150,10 +152,10 @@ class Report(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self._draw(trainer, pl_module)
+            self._draw(trainer, whole(pl_module))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, pl_module)
+        self._draw(trainer, whole(pl_module))
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -161,7 +163,7 @@ class Report(Callback):
         """Where a signal ends training, write the page too, without keeping anyone waiting."""
         signalled = isinstance(exception, KeyboardInterrupt | SystemExit)
         if signalled and trainer.state.fn == "fit" and trainer.global_step > 0:
-            self._draw(trainer, pl_module, PATIENCE)
+            self._draw(trainer, whole(pl_module), PATIENCE)
             self.on_fit_end(trainer, pl_module)
 
     @rank_zero_only

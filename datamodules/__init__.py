@@ -11,6 +11,7 @@ from .folder import ImageFolder
 from .manifold import Manifold
 from .mnist import MNIST, FashionMNIST
 from .sprites import Sprites
+from .stream import Stream
 from .toys import MixtureOfGaussians, Toy
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Ring",
     "Spiral",
     "Sprites",
+    "Stream",
     "SwissRoll",
     "Threshold",
     "Toy",

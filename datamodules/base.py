@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 from weakref import WeakSet
 
 import torch
@@ -12,11 +12,23 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from ae_lightning.corruptions import Clean, Corruption, corrupt_by_index
+from ae_lightning.distributed import rank_and_world
 from ae_lightning.parts import Recorded, UsageError, nearest
 from ae_lightning.randomness import generator_of, seed_of
 from ae_lightning.types import Pair
 
-from .loading import Batch, Batches, Draw, Draws, EvaluationDraws, Examples, Loader, TrainingDraws
+from .loading import (
+    Batch,
+    Batches,
+    Draw,
+    EvaluationDraws,
+    Examples,
+    Loader,
+    Position,
+    SharedDraws,
+    TrainingDraws,
+)
+from .resuming import Grid, Regrid
 
 # Keep the draws for one key apart from each other, and from the model's.
 CORRUPTION: Final = 1
@@ -63,6 +75,7 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         self.seed, self.split_seed = seed, split_seed
         self.preparation: Corruption = Clean()  # makes the clean x of the stored values
         self.sets: dict[str, Examples] = {}
+        self.grid: Grid | None = None  # where it is not the one that training began on
         self._open: WeakSet[Batches] = WeakSet()
         self.save_hyperparameters(self.record, logger=False)
 
@@ -127,8 +140,14 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
     # ------------------------------------------------------------------- loaders
 
     def train_dataloader(self) -> Loader:
-        n = len(self._near("train"))
-        return self._loader("train", TrainingDraws(n, self.batch_size, self.seed, self._position))
+        self._near("train")
+        return self._loader("train", self.training_draws())
+
+    def training_draws(self) -> TrainingDraws:
+        """Which examples make the training batches."""
+        self.setup()
+        examples, size = self.sets["train"], self.batch_size
+        return TrainingDraws(len(examples), size, self.seed, self._position, examples.order)
 
     def val_dataloader(self) -> Loader:
         return self._evaluation_loader("val")
@@ -143,7 +162,7 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         n = len(self._near(split))
         return self._loader(split, EvaluationDraws(n, self.batch_size))
 
-    def _loader(self, split: str, draws: Draws) -> Loader:
+    def _loader(self, split: str, draws: SharedDraws) -> Loader:
         batches = self.sets[split].batches(draws)
         self._open.add(batches)
         return Loader(batches, draws, self._finish)
@@ -164,13 +183,33 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         self.sets[split] = self.sets[split].near(self._device)
         return self.sets[split]
 
-    def _position(self) -> tuple[int, int]:
-        """The epoch that is being trained, and how many of its batches are done."""
+    def _position(self) -> Position:
         if self.trainer is None or not self.trainer.training:
-            return 0, 0
+            return Position(0, 0)
         overfit = self.trainer.overfit_batches  # type: ignore[attr-defined]
-        epoch = 0 if overfit else self.trainer.current_epoch
-        return epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        epoch, grid = self.trainer.current_epoch, self.grid
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        first = grid.first if grid is not None and grid.epoch == epoch else 0
+        return Position(0 if overfit else epoch, done, first)
+
+    # ---------------------------------------------------------------- checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the order of examples was cut into, which other processes may cut anew."""
+        if "train" not in self.sets:
+            return {}
+        return (self.grid or self._present_grid())._asdict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on behind the examples that were seen, also on another number of processes."""
+        former, present = Grid(**state_dict), self._present_grid()
+        if former[:2] == present[:2]:
+            self.grid = former
+        elif self.trainer is not None:
+            self.trainer.callbacks.append(Regrid(self, former))  # type: ignore[attr-defined]
+
+    def _present_grid(self) -> Grid:
+        return Grid(rank_and_world()[1], self.training_draws().global_batch)
 
     # --------------------------------------------------------------------- pairs
 

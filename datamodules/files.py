@@ -136,7 +136,7 @@ class Files(Examples, Dataset[Batch]):
         few = n < SLOW
         starts = range(0, n, READ_AT_ONCE)
         draws = [Draw(None, torch.arange(a, min(a + READ_AT_ONCE, n))) for a in starts]
-        batches = Fetched(self, draws) if few else Worked(self, draws)
+        batches = Fetched(self, draws) if few else self.batches(draws)
         quiet = few or rank_and_world()[0] > 0 or not get_console().is_terminal
         x = torch.empty(n, *self.shape, dtype=torch.uint8)
         for batch in track(batches, "Reading images", len(draws), transient=True, disable=quiet):
@@ -145,14 +145,14 @@ class Files(Examples, Dataset[Batch]):
         return Arrays(x, self.y)
 
     def batches(self, draws: Draws) -> Worked:
-        return Worked(self, draws)
+        return Worked(self, draws, self.workers)
 
 
 class Worked:
     """Batches that worker processes read ahead; the workers live until `release`."""
 
-    def __init__(self, files: Files, draws: Draws) -> None:
-        self.files, self.draws = files, draws
+    def __init__(self, examples: Dataset[Batch], draws: Draws, workers: int) -> None:
+        self.examples, self.draws, self.workers = examples, draws, workers
         self.loader: DataLoader[Batch] | None = None
 
     def __iter__(self) -> Iterator[Batch]:
@@ -160,11 +160,11 @@ class Worked:
             # Each item of `draws` is a whole batch, so the loader is told not to batch. It is
             # hidden from the trainer, which would exchange its sampler for one that shuffles.
             self.loader = DataLoader(
-                self.files,
+                self.examples,
                 batch_size=None,
                 sampler=self.draws,
-                num_workers=self.files.workers,
-                persistent_workers=self.files.workers > 0,
+                num_workers=self.workers,
+                persistent_workers=self.workers > 0,
                 pin_memory=torch.cuda.is_available(),
                 generator=Generator(),
             )

@@ -75,14 +75,27 @@ class ImageFolder(PairDataModule):
                 raise UsageError(f"{self._roots[split]} holds no images.")
         return files
 
-    def read(self) -> Mapping[str, Examples]:
-        kinds = {
+    @property
+    def ready(self) -> bool:
+        """Whether the folder is split already."""
+        return "test" in self._roots
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """What the labels stand for."""
+        return tuple(sorted(set().union(*self._kinds.values())))
+
+    @cached_property
+    def _kinds(self) -> dict[str, list[str]]:
+        return {
             split: [self._kind(file, self._roots[split]) for file in files]
             for split, files in self._files.items()
         }
-        number = {kind: i for i, kind in enumerate(sorted(set().union(*kinds.values())))}
+
+    def read(self) -> Mapping[str, Examples]:
+        number = {kind: i for i, kind in enumerate(self.classes)}
         return {
-            split: self._examples(files, [number[kind] for kind in kinds[split]])
+            split: self._examples(files, [number[kind] for kind in self._kinds[split]])
             for split, files in self._files.items()
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 import torch
@@ -54,6 +55,32 @@ class Draws(Protocol):
     def __iter__(self) -> Iterator[Draw]: ...
 
 
+class SharedDraws(Draws, Protocol):
+    """This process's share of an epoch's batches."""
+
+    @property
+    def counted(self) -> int:
+        """How many of them count: any after these are another's too, and keep processes in step."""
+
+
+class Position(NamedTuple):
+    """Where training stands: the epoch, how many of its batches are done, and where they began.
+
+    Batch b has the rows from first + b · (global batch) on of the epoch's order; `first` is 0 but
+    in an epoch that was begun on another number of processes.
+    """
+
+    epoch: int
+    done: int
+    first: int = 0
+
+
+class Order(Protocol):
+    """An epoch's order of examples, read slice by slice."""
+
+    def __getitem__(self, places: slice) -> Tensor: ...
+
+
 class Batches(Protocol):
     """An epoch's batches, each time anew."""
 
@@ -78,6 +105,10 @@ class Examples(ABC):
     def near(self, device: torch.device) -> Examples:
         """Return the same examples, on the device where that is worth it."""
         return self
+
+    def order(self, seed: int, epoch: int) -> Order:
+        """Return an epoch's training order, as a function of (seed, epoch)."""
+        return permutation(len(self), seed, epoch)
 
     def batches(self, draws: Draws) -> Batches:
         """Return the draws' batches, fetched in order each time they are iterated over."""
@@ -124,8 +155,13 @@ class Arrays(Examples):
         return Arrays(self.x.to(device), self.y.to(device))
 
 
+def permutation(n: int, seed: int, epoch: int) -> Tensor:
+    """A permutation of n that is a function of (seed, epoch)."""
+    return torch.randperm(n, generator=generator_of(seed, epoch, 0, 0, ORDER))
+
+
 class TrainingDraws:
-    """An epoch of training batches: a permutation of n that is a function of (seed, epoch).
+    """An epoch of training batches, in an order that is a function of (seed, epoch).
 
     Every process takes its share [rank::world] of each global batch of batch_size · world
     examples. What does not fill a global batch is left out of this epoch; a set smaller than one
@@ -135,53 +171,70 @@ class TrainingDraws:
         n: how many examples there are.
         batch_size: examples per batch and process.
         seed: what the order is a function of.
-        position: returns the epoch, and how many of its batches are done. It is asked when the
-            first batch is wanted, since only then a resumed trainer knows.
+        position: returns where training stands. It is asked when the first batch is wanted,
+            since only then a resumed trainer knows.
+        order: returns the order for a seed and an epoch; a permutation of all, if None.
     """
 
     def __init__(
-        self, n: int, batch_size: int, seed: int, position: Callable[[], tuple[int, int]]
+        self,
+        n: int,
+        batch_size: int,
+        seed: int,
+        position: Callable[[], tuple[int, ...]],
+        order: Callable[[int, int], Order] | None = None,
     ) -> None:
         self.n, self.batch_size, self.seed, self.position = n, batch_size, seed, position
+        self.order = order or partial(permutation, n)
 
-    def _global_batch(self, world: int) -> int:
+    @property
+    def global_batch(self) -> int:
+        """How many examples the processes' batches hold together."""
+        world = rank_and_world()[1]
         if self.n < world:
             raise UsageError(f"{self.n} training examples cannot be shared by {world} processes.")
         return min(self.batch_size * world, self.n - self.n % world)
 
+    @property
+    def counted(self) -> int:
+        return len(self)
+
     def __len__(self) -> int:
-        return self.n // self._global_batch(rank_and_world()[1])
+        return self.n // self.global_batch
 
     def __iter__(self) -> Iterator[Draw]:
         rank, world = rank_and_world()
-        size = self._global_batch(world)
-        epoch, done = self.position()
-        order = torch.randperm(self.n, generator=generator_of(self.seed, epoch, 0, 0, ORDER))
+        size = self.global_batch
+        epoch, done, first = Position(*self.position())
+        order = self.order(self.seed, epoch)
         for batch in range(done, len(self)):
-            rows = order[batch * size : (batch + 1) * size]
-            yield Draw((self.seed, epoch, batch, rank), rows[rank::world])
+            start = first + batch * size
+            yield Draw((self.seed, epoch, batch, rank), order[start : start + size][rank::world])
 
 
 class EvaluationDraws:
-    """Every example once, in order, sharded [rank::world] without padding.
+    """Every example once, in order, in batches of at most batch_size, dealt out in turn.
 
-    All processes get the same number of batches, of at most batch_size examples each.
+    The batches are the same on any number of processes, and with them what is measured of a batch
+    as a whole. Where the turns do not come out even, processes keep step by a batch of another's.
     """
 
     def __init__(self, n: int, batch_size: int) -> None:
-        self.n, self.batch_size = n, batch_size
+        self.n, self.batches = n, -(-n // batch_size)
+
+    @property
+    def counted(self) -> int:
+        rank, world = rank_and_world()
+        return len(range(rank, self.batches, world))
 
     def __len__(self) -> int:
-        world = rank_and_world()[1]
-        if self.n < world:
-            raise UsageError(f"{self.n} examples cannot be shared by {world} processes.")
-        most, fewest = -(-self.n // world), self.n // world
-        return min(-(-most // self.batch_size), fewest)
+        return -(-self.batches // rank_and_world()[1])
 
     def __iter__(self) -> Iterator[Draw]:
         rank, world = rank_and_world()
-        for rows in torch.arange(rank, self.n, world).tensor_split(len(self)):
-            yield Draw(None, rows)
+        batches = torch.arange(self.n).tensor_split(self.batches)
+        for turn in range(len(self)):
+            yield Draw(None, batches[(turn * world + rank) % self.batches])
 
 
 class Loader:
@@ -190,7 +243,9 @@ class Loader:
     It holds no state: the draws read their position from the trainer.
     """
 
-    def __init__(self, batches: Batches, draws: Draws, finish: Callable[[Batch], Pair]) -> None:
+    def __init__(
+        self, batches: Batches, draws: SharedDraws, finish: Callable[[Batch], Pair]
+    ) -> None:
         self.batches, self.draws, self.finish = batches, draws, finish
 
     def __len__(self) -> int:
@@ -198,8 +253,10 @@ class Loader:
 
     def __iter__(self) -> Iterator[Pair]:
         # Nothing runs before the first pair is wanted: a resumed trainer knows its place only then.
-        for batch in self.batches:
-            yield self.finish(batch)
+        counted = self.draws.counted
+        for place, batch in enumerate(self.batches):
+            pair = self.finish(batch)
+            yield pair if place < counted else uncounted(pair)
 
     # The trainer asks for these two, to know that a loader can go on in the middle of an epoch.
     def state_dict(self) -> dict[str, int]:
@@ -207,3 +264,8 @@ class Loader:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Do nothing: the position is the trainer's."""
+
+
+def uncounted(pair: Pair) -> Pair:
+    """The same pairs, as ones that count nowhere: their index is −1."""
+    return pair._replace(index=torch.full_like(pair.index, -1))

@@ -322,18 +322,26 @@ def killed_with_its_group(command: list[str], cwd: Path, seconds: float) -> tupl
     return process.returncode, said
 
 
-def test_two_processes_share_one_run(tmp_path: Path) -> None:
-    args = ["--config", "vae", "--config", "digits", "--config", "ddp", "--trainer.max_epochs", "1"]
+def test_two_processes_share_one_model_and_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ["--config", "vae", "--config", "digits", "--config", "fsdp"]
     devices = ["--trainer.accelerator", "cpu", "--trainer.devices", "2"]
     command = [sys.executable, "-m", "ae_lightning", "fit", *args, *devices]
-    code, said = killed_with_its_group(command, tmp_path, 180)
+    code, said = killed_with_its_group([*command, "--trainer.max_epochs", "1"], tmp_path, 180)
     assert code == 0, said
     assert os.listdir(tmp_path / "runs") == ["vae-digits-1"]
     assert said.count("VariationalAutoEncoder (") == 1
     assert said.count("best validation") == 1
+    assert "is left out" not in said  # of pictures, which are drawn of the whole model
     run = tmp_path / "runs" / "vae-digits-1"
     assert [r["epoch"] for r in rows(run) if r["val/loss"]] == ["0"]
     assert runs.damage(runs.best_checkpoint(run)) is None
+    # Its checkpoints are any strategy's.
+    monkeypatch.chdir(tmp_path)
+    alone = ["--trainer.strategy", "auto", "--trainer.devices", "1", "--trainer.max_epochs", "2"]
+    assert main(["fit", "--run", str(run), "--resume", *alone]) == 0
+    assert [r["epoch"] for r in rows(run) if r["val/loss"]] == ["0", "1"]
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,11 @@ SYSTEMS = [
     "vae",
     "iwae",
 ]
-DATA = ["digits", "mnist", "fashion_mnist", "cifar10", "folder", "manifold", "sprites"]
+DATA = ["digits", "mnist", "fashion_mnist", "cifar10", "folder", "stream", "manifold", "sprites"]
 
 
 def test_the_names_of_the_shipped_configs() -> None:
-    assert set(shipped()) == {*SYSTEMS, *DATA, "conv", "score", "wandb", "ddp"}
+    assert set(shipped()) == {*SYSTEMS, *DATA, "conv", "score", "wandb", "ddp", "fsdp"}
 
 
 @pytest.mark.parametrize("name", shipped())

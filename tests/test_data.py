@@ -276,34 +276,42 @@ def test_shards_make_up_the_global_batches(n, world, batch_size, on_rank):
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("batch_size", [1, 4, 16])
 def test_evaluation_counts_each_example_once_in_equally_many_batches(n, world, batch_size, on_rank):
-    seen, counts = [], set()
+    on_rank(0, 1)
+    whole = [draw.rows.tolist() for draw in EvaluationDraws(n, batch_size)]
+    assert [row for rows in whole for row in rows] == list(range(n))
+    assert 1 <= min(map(len, whole)) <= max(map(len, whole)) <= batch_size
+    counted, lengths = [], set()
     for rank in range(world):
         on_rank(rank, world)
         draws = EvaluationDraws(n, batch_size)
-        batches = list(draws)
-        assert len(batches) == len(draws)
-        counts.add(len(batches))
-        sizes = [len(draw.rows) for draw in batches]
-        assert 1 <= min(sizes) <= max(sizes) <= max(batch_size, 1 if n % world == 0 else 2)
-        seen += torch.cat([draw.rows for draw in batches]).tolist()
-    assert len(counts) == 1
-    assert sorted(seen) == list(range(n))
+        batches = [draw.rows.tolist() for draw in draws]
+        lengths.add(len(batches))
+        assert len(draws) == len(batches)
+        assert all(rows in whole for rows in batches)
+        counted += batches[: draws.counted]
+    assert len(lengths) == 1
+    assert sorted(counted) == whole
 
 
 def test_evaluation_pairs_are_the_same_on_any_number_of_processes(on_rank):
-    data = Digits(corruption=GaussianNoise(), batch_size=50)
-    whole = everything(data, "test")
-    on_rank(1, 3)
-    shard = joined(list(data.test_dataloader()))
-    for one, all_of_them in zip(shard, whole, strict=True):
-        assert torch.equal(one, all_of_them[1::3])
+    data = Digits(corruption=GaussianNoise(), batch_size=40)
+    whole = list(data.test_dataloader())
+    assert len(whole) % 3 != 0
+    for rank in range(3):
+        on_rank(rank, 3)
+        shard = list(data.test_dataloader())
+        for pair, expected in zip(shard, whole[rank::3], strict=False):
+            assert all(map(torch.equal, pair, expected))
+        uncounted = shard[len(whole[rank::3]) :]
+        assert len(uncounted) == (rank >= len(whole) % 3)
+        assert all((pair.index == -1).all() and len(pair.x) for pair in uncounted)
 
 
 def test_too_few_examples_for_the_processes(on_rank):
     on_rank(0, 4)
-    for draws in (TrainingDraws(3, 8, 0, begin), EvaluationDraws(3, 8)):
-        with pytest.raises(UsageError, match=r"^3 .*examples cannot be shared by 4 processes"):
-            len(draws)
+    with pytest.raises(UsageError, match=r"^3 training examples cannot be shared by 4 processes"):
+        len(TrainingDraws(3, 8, 0, begin))
+    assert [len(draw.rows) for draw in EvaluationDraws(3, 8)] == [3]
 
 
 # ------------------------------------------------------------------------------------- GPU
@@ -372,8 +380,8 @@ def test_errors_name_the_value_and_what_was_expected(make, sentence):
 
 # ------------------------------------------------------------------------------- imports
 
-HEAVY = {"torchvision", "sklearn", "PIL", "rich", "matplotlib", "wandb"}
-WITHIN = {"types", "corruptions", "randomness", "distributed", "parts", "errors"}
+HEAVY = {"torchvision", "sklearn", "PIL", "rich", "matplotlib", "wandb", "litdata"}
+WITHIN = {"types", "corruptions", "randomness", "distributed", "parts", "errors", "durable"}
 
 
 def imports_of(file: Path) -> list[tuple[str, bool]]:

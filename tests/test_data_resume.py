@@ -75,7 +75,7 @@ def fit(
     try:
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except Killed:
-        assert resume is None
+        assert callbacks
     return module.seen
 
 
@@ -140,3 +140,51 @@ def test_training_without_a_trainer_starts_at_the_beginning():
     assert [pair.index.tolist() for pair in data.train_dataloader()] == [
         s[1] for s in seen[:BATCHES]
     ]
+
+
+# ------------------------------------------------------------- on other processes than before
+
+
+def examples(seen: Seen) -> dict[int, list[int]]:
+    """The examples of each epoch, in the order that they were seen in."""
+    found: dict[int, list[int]] = {}
+    for epoch, places, _ in seen:
+        found[epoch] = found.get(epoch, []) + places
+    return found
+
+
+@pytest.mark.parametrize(("before", "after"), [(8, 12), (12, 8), (8, 40), (40, 8), (8, 8)])
+@pytest.mark.parametrize(
+    ("hook", "share"),
+    [("on_train_batch_end", 0.3), ("on_train_batch_end", 1.4), ("on_validation_end", 1)],
+)
+def test_a_run_goes_on_with_batches_of_another_size_at_the_next_example(
+    tmp_path, hook, share, before, after
+):
+    def data(batch_size: int) -> Manifold:
+        return Manifold(size=60, val_size=10, batch_size=batch_size)
+
+    order = examples(fit(data(1)))
+    per_epoch = 40 // before
+    batches = max(1, round(share * per_epoch))
+    path = tmp_path / "killed.ckpt"
+    seen = fit(data(before), KilledAfter(hook, batches, path))
+    seen += fit(data(after), resume=path)
+    found = examples(seen)
+    assert found.keys() == order.keys()
+    for epoch, places in order.items():
+        # What does not fill a last batch is left out, as ever.
+        assert len(found[epoch]) > 40 - max(before, after)
+        assert found[epoch] == places[: len(found[epoch])]
+
+
+def test_two_changes_of_the_batch_within_an_epoch_leave_no_example_out(tmp_path):
+    def data(batch_size: int) -> Manifold:
+        return Manifold(size=60, val_size=10, batch_size=batch_size)
+
+    order = examples(fit(data(1)))
+    paths = [tmp_path / "one.ckpt", tmp_path / "two.ckpt"]
+    seen = fit(data(8), KilledAfter("on_train_batch_end", 2, paths[0]))
+    seen += fit(data(5), KilledAfter("on_train_batch_end", 3, paths[1]), resume=paths[0])
+    seen += fit(data(3), resume=paths[1])
+    assert examples(seen)[0] == order[0][: 16 + 15 + 9]

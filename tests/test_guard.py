@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from ae_lightning.datamodules import Manifold
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -144,47 +142,6 @@ def test_large_finite_gradients_are_no_error() -> None:
     assert not math.isfinite(magnitude([p.grad for p in net.parameters()]))
     guard.note({"loss": torch.tensor(1.0)})
     guard.check(net, net.parameters(), scaled=False)
-
-
-class Place:
-    """As much of a module as a sentence asks for."""
-
-    device = torch.device("cpu")
-
-    class trainer:
-        checkpoint_callbacks: tuple[()] = ()
-        ckpt_path = "a.ckpt"
-        global_step = current_epoch = 0
-
-        class fit_loop:
-            batch_idx = 0
-
-    @staticmethod
-    def named_parameters() -> list[tuple[str, Tensor]]:
-        return []
-
-
-def one_rank(rank: int, folder: str) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    guard = Guard()
-    guard.note({"loss": torch.tensor(2.0), "rate": torch.tensor(1.0)})
-    guard.check(Place, [], scaled=False)  # all is well on both
-    nan = torch.tensor(math.nan if rank == 1 else 1.0)
-    guard.note({"loss": nan, "rate": nan})
-    try:
-        guard.check(Place, [], scaled=False)
-    except NonFiniteError as error:
-        Path(folder, str(rank)).write_text(str(error))
-    # gloo aborts a process whose peer leaves while it is still connected.
-    dist.barrier()
-    dist.destroy_process_group()
-
-
-def test_all_ranks_stop_together_and_name_the_same(tmp_path: Path) -> None:
-    mp.spawn(one_rank, (str(tmp_path),), nprocs=2)
-    said = [(tmp_path / str(rank)).read_text() for rank in (0, 1)]
-    assert said[0] == said[1]
-    assert said[0].startswith("rate is nan in step 1 ")
 
 
 def test_the_command_line_says_it_in_one_sentence(

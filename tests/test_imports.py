@@ -14,8 +14,17 @@ ROOT = Path(ae_lightning.__file__).parents[1]
 
 # A module imports what stands in its own row, or above; the last rows see everything above them.
 ROWS = (
-    {"errors", "durable", "randomness", "distributed", "allocator", "types", "observations"},
-    {"parts", "distributions", "guard"},
+    {
+        "errors",
+        "durable",
+        "randomness",
+        "distributed",
+        "watch",
+        "allocator",
+        "types",
+        "observations",
+    },
+    {"parts", "distributions", "guard", "sharding", "compilation"},
     {"runs", "configs", "explain", "recording", "progress"}
     | {"positions", "checkpointing", "interruption"},
     {"posteriors", "priors", "likelihoods", "corruptions", "nn", "geometry"},

@@ -1,10 +1,6 @@
 """Evaluation: every figure is that of the whole set, however it is cut; log p(x) from below."""
 
 import math
-import os
-import signal
-import subprocess
-import sys
 from itertools import pairwise
 
 import pytest
@@ -161,50 +157,6 @@ def test_shards_of_any_sizes_merge_to_the_whole_an_empty_one_included(kind, shar
     parts = zip(*(t.split(shards) for t in pair), strict=True)
     metrics = [evaluated(model, Pair(*p), [len(p[0])] if len(p[0]) else []) for p in parts]
     equal(merged(metrics).compute(), direct(model, pair))
-
-
-RANK = """
-import sys, torch, torch.distributed as dist
-sys.path.insert(0, sys.argv[4])
-from test_metrics import evaluated, model_of, pairs
-from ae_lightning.types import Pair
-rank = int(sys.argv[1])
-dist.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2)
-model = model_of(sys.argv[3])
-torch.manual_seed(0)
-pair = Pair(*(t[rank::2] for t in pairs(31)))
-values = evaluated(model, pair, [5, len(pair.x) - 5]).compute()
-torch.save(values, f"{sys.argv[2]}.{rank}")
-dist.destroy_process_group()
-"""
-
-
-def test_two_processes_agree_with_one(tmp_path):
-    kind, here = "vae", os.path.dirname(__file__)
-    arguments = [str(tmp_path / "meeting"), kind, here]
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", RANK, str(rank), *arguments],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            start_new_session=True,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        errors = [p.communicate(timeout=120)[1] for p in ranks]
-        assert [p.returncode for p in ranks] == [0, 0], errors
-    finally:  # a rank that waits for a dead one ends by nothing less
-        for p in ranks:
-            if p.poll() is None:
-                os.killpg(p.pid, signal.SIGKILL)
-                p.communicate()
-    model = model_of(kind)
-    torch.manual_seed(0)
-    expected = direct(model, pairs(31))
-    for rank in range(2):
-        equal(torch.load(f"{tmp_path}/meeting.{rank}"), expected)
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")

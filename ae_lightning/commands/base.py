@@ -25,6 +25,7 @@ from ae_lightning.datamodules import PairDataModule
 from ae_lightning.errors import UsageError, nearest
 from ae_lightning.explain import ParseFailure, explain, root_cause
 from ae_lightning.progress import SparingProgressBar
+from ae_lightning.watch import be_parent
 
 # What is not for configs to set, and where it comes from.
 LINKS = {
@@ -159,6 +160,7 @@ class CommandLine(LightningCLI):
             callbacks.append(SparingProgressBar())
         plugins = [*listed(trainer.plugins), DurableCheckpointIO()]
         ours |= {"callbacks": callbacks, "enable_progress_bar": bar, "plugins": plugins}
+        be_parent()
         return super().instantiate_trainer(**ours)
 
     def say(self, text: str) -> None:

@@ -24,9 +24,11 @@ from ae_lightning.commands.checkpoints import read_checkpoint
 from ae_lightning.commands.resuming import CONFIG, former_config, refuse_changes
 from ae_lightning.commands.summary import summary
 from ae_lightning.commands.tracking import fill_in, without_anonymous
+from ae_lightning.compilation import Compilation
 from ae_lightning.errors import NonFiniteError, UsageError
 from ae_lightning.interruption import Interrupted, Interruption
 from ae_lightning.recording import MetricsFile
+from ae_lightning.watch import lost
 
 LOG_INTERVAL = 50
 
@@ -100,6 +102,9 @@ class Fit(CommandLine):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
         parser.add_class_arguments(Checkpoints, "checkpoints")
+        parser.add_argument(
+            "--compile", type=bool, default=False, help="Compile encoder and decoder."
+        )
         parser.add_argument("--resume", type=bool, default=False, help="Go on with the run.")
 
     def before_instantiate_classes(self) -> None:
@@ -138,6 +143,9 @@ class Fit(CommandLine):
         callbacks: list[Callback] = [Bookkeeping(self.whole_config(), trainer.log_every_n_steps)]
         if not any(isinstance(c, Report) for c in listed(trainer.callbacks)):
             callbacks.append(Report())
+        if self.settings.compile:
+            self.say("encoder and decoder are compiled in the first steps, which takes a while")
+            callbacks.append(Compilation())
         saves = trainer.enable_checkpointing is not False
         checkpoints = self._get(self.config_init, "checkpoints") if saves else None
         callbacks += [Interruption(checkpoints), *listed(checkpoints)]
@@ -158,6 +166,7 @@ class Fit(CommandLine):
             "seed_everything": self.settings.seed_everything,
             "trainer": self.given,
             "checkpoints": self.settings.checkpoints.as_dict(),
+            "compile": self.settings.compile,
             "model": unlinked("model", self.model.record),
             "data": unlinked("data", self.datamodule.record),
         }
@@ -187,6 +196,10 @@ class Fit(CommandLine):
                 raise
             hint = f"{self._to_go_on()} --trainer.gradient_clip_val 1"
             raise NonFiniteError(f"{error} For instance: {hint}") from error
+        except RuntimeError as error:
+            if lost(error):  # which has been said
+                sys.exit(1)
+            raise
         if self.run is not None and self.trainer.is_global_zero:
             if self.state and self.trainer.global_step == runs.step_of(self.state):
                 early = self.checkpoint.get(RESUMING, {}).get("should_stop")

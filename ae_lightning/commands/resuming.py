@@ -19,7 +19,8 @@ CONFIG: Final = "config"  # where a checkpoint keeps the run's
 
 # Where the data lie and how they are read, as against what they are. Of the rest, all of `trainer`
 # and `checkpoints` may change: how long, on what and with what at its side the model is trained.
-MAY_CHANGE: Final = {f"data.{n}" for n in ("root", "path", "download", "in_memory", "num_workers")}
+PLACES: Final = ("root", "path", "download", "in_memory", "num_workers")
+MAY_CHANGE: Final = {f"data.{n}" for n in (*PLACES, "cache_dir", "max_cache_size")}
 
 
 def former_config(run: Path, checkpoint: dict[str, Any]) -> Tree:

@@ -86,6 +86,7 @@ class MMD(Regularizer):
     """
 
     holds_scale = True
+    sees_outputs_only = True
 
     def __init__(self, weight: float | Schedule = 1.0, kernel: Kernel | None = None) -> None:
         super().__init__(weight)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from ae_lightning.compilation import uncompiled
 from ae_lightning.distributed import gather
 from ae_lightning.parts import Part, UsageError
 from ae_lightning.regularizers.schedules import Clock, Schedule
@@ -45,6 +46,8 @@ class Regularizer(Part, ABC):
 
     penalises_jacobian: ClassVar[bool] = False  # evaluation then reports the exact Jacobian norm
     holds_scale: ClassVar[bool] = False  # with it, a code cannot shrink and the decoder undo that
+    holds_prior: ClassVar[bool] = False  # it has a gradient in the prior's parameters
+    sees_outputs_only: ClassVar[bool] = False  # neither weights nor derivatives of the two maps
 
     def __init__(self, weight: float | Schedule = 1.0) -> None:
         super().__init__()
@@ -70,7 +73,9 @@ class Regularizer(Part, ABC):
         """The unweighted penalty Ω: (B,) per example, or () for a batch statistic."""
 
     def __call__(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
-        penalty: Tensor = super().__call__(model, out)
+        # Differences of codes, and of derivatives, are lost in the rounding of half precision.
+        with torch.autocast(out.x.device.type, enabled=False), uncompiled(model):
+            penalty: Tensor = super().__call__(model, out)
         if penalty.shape not in ((), out.x.shape[:1]):
             raise UsageError(
                 f"{type(self).__name__} returned the shape {tuple(penalty.shape)}: sum over the "

@@ -62,6 +62,8 @@ class L1(Regularizer):
     {'l1': 0.3}
     """
 
+    sees_outputs_only = True
+
     def __init__(self, weight: float | Schedule = 1.0, scale: float = 1.0) -> None:
         super().__init__(weight)
         if not scale > 0:
@@ -94,6 +96,8 @@ class StudentT(Regularizer):
     {'student': 0.1}
     """
 
+    sees_outputs_only = True
+
     def __init__(self, weight: float | Schedule = 1.0, df: float = 1.0, scale: float = 1.0) -> None:
         super().__init__(weight)
         if not (df > 0 and scale > 0):
@@ -123,6 +127,8 @@ class L2(Regularizer):
     {'l2': 0.01, 'decoder': 0.0001}
     """
 
+    sees_outputs_only = True
+
     def check(self, model: AutoEncoder) -> None:
         warn_of_free_scale(self, model)
 
@@ -148,6 +154,8 @@ class SparsityKL(Regularizer):
     >>> SparseAutoEncoder((1, 8, 8), activation=Sigmoid(), regularizers=penalties).weights()
     {'rho': 3.0}
     """
+
+    sees_outputs_only = True
 
     def __init__(self, weight: float | Schedule = 1.0, target: float = 0.05) -> None:
         super().__init__(weight)

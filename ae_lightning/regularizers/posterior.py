@@ -55,6 +55,8 @@ class Rate(Regularizer):
     """
 
     holds_scale = True
+    holds_prior = True
+    sees_outputs_only = True
 
     def __init__(
         self,
@@ -110,6 +112,8 @@ class TotalCorrelation(Regularizer):
     >>> VariationalAutoEncoder((1, 8, 8), regularizers={"tc": TotalCorrelation(5.0)}).weights()
     {'rate': 1.0, 'tc': 5.0}
     """
+
+    sees_outputs_only = True
 
     def __init__(self, weight: float | Schedule = 1.0, dataset_size: int | None = None) -> None:
         super().__init__(weight)

@@ -15,6 +15,9 @@ class Clock(NamedTuple):
     step: int = 0
     epoch: int = 0
     total_steps: int = 0  # 0 where unknown: no training is under way
+    # How many more steps it would have taken to get here had the steps always been of this size:
+    # not 0 in a run that goes on with another number of processes.
+    lead: int = 0
 
 
 class Schedule(Recorded, ABC):
@@ -51,8 +54,10 @@ class Schedule(Recorded, ABC):
         """The value at this time."""
         if self.epochs is not None:
             progress = clock.epoch / self.epochs
+        elif self.steps is not None:
+            progress = clock.step / self.steps
         else:
-            progress = clock.step / max(1, self.steps or clock.total_steps)
+            progress = (clock.step + clock.lead) / max(1, clock.total_steps)
         return self.value(min(1.0, progress))
 
     @abstractmethod

@@ -14,7 +14,10 @@ import time
 
 from soak.experiment import Failed
 
-MODULES = {"kills": ("sigkill",)}
+MODULES = {
+    "kills": ("sigkill",),
+    "two_nodes": ("two_nodes", "slurm", "frozen"),
+}
 
 
 def main() -> int:

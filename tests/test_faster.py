@@ -1,0 +1,179 @@
+"""Half precision, accumulated gradients and compiled networks train as plain training does."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ranks
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor, nn
+from torch._dynamo.utils import counters
+
+from ae_lightning import AutoEncoder, UsageError, cli
+from ae_lightning.commands import fit as fit_command
+from ae_lightning.compilation import Compilation
+from ae_lightning.regularizers import Regularizer
+from ae_lightning.sharding import FullySharded
+from ae_lightning.types import Pair
+
+PENALTIES = ("SparsityKL", "MMD, one code", "TotalCorrelation", "ContractiveHessian, projected")
+PARTS = ("Laplace", "VampPrior", "Categorical", "UnitVariance", "convolutions")
+CASES = [*ranks.SYSTEMS, "Contractive", "Orthogonality", *PENALTIES, *PARTS]
+JACOBIANS = ("Contractive", "ContractiveAutoEncoder", "ContractiveHessian, projected")
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def train(case: str, folder: Path, batch: int = ranks.GLOBAL, **options: Any) -> dict[str, Any]:
+    """The rows that training logs, and the model it ends with."""
+    model, log = ranks.CASES[case](), ranks.Losses(folder)
+    data = ranks.OfOneProcess(batch, ranks.corruption())
+    everything = data.pairs("train", range(ranks.TRAIN))
+    model.start(everything.x)
+    first = loss(model, everything)
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=ranks.EPOCHS,
+        limit_val_batches=1,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        logger=log,
+        inference_mode=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
+    trainer.fit(model, data)
+    gain = first - loss(model, everything)
+    return {"rows": log.rows, "model": model, "steps": trainer.global_step, "gain": gain}
+
+
+@torch.no_grad()
+def loss(model: AutoEncoder, pair: Pair) -> float:
+    return float(model.eval().objective(model.propagate(pair))["loss"])
+
+
+def largest_error(found: dict[str, Any], expected: dict[str, Any], name: str) -> float:
+    rows = zip(found["rows"], expected["rows"], strict=True)
+    return max(abs(a[name] - b[name]) / max(abs(b[name]), 1e-3) for a, b in rows)
+
+
+# ------------------------------------------------------------------------------ bfloat16
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_half_precision_trains_as_single_does(case: str, tmp_path: Path) -> None:
+    """Every term to 2⁻⁸ of the loss, which is what one rounding to bfloat16 may change."""
+    half = train(case, tmp_path, precision="bf16-mixed")
+    single = train(case, tmp_path)
+    for name in single["rows"][0]:
+        rows = zip(half["rows"], single["rows"], strict=True)
+        assert all(abs(a[name] - b[name]) < 2**-8 * abs(b["train/loss"]) for a, b in rows), name
+    assert {p.dtype for p in half["model"].parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("case", JACOBIANS)
+def test_penalties_on_a_jacobian_are_of_single_precision(case: str, tmp_path: Path) -> None:
+    """Differences of Jacobians would drown in the rounding of half precision."""
+    half = train(case, tmp_path, precision="bf16-mixed")
+    single = train(case, tmp_path)
+    for name in single["rows"][0].keys() - {"train/loss", "train/distortion"}:
+        assert largest_error(half, single, name) < 1e-4, name
+
+
+# -------------------------------------------------------------- accumulated gradients
+
+
+@pytest.mark.parametrize(
+    "case", ["LinearAutoEncoder", "SparseAutoEncoder", "Contractive", "Orthogonality"]
+)
+def test_two_half_batches_accumulate_to_the_whole(case: str, tmp_path: Path, monkeypatch) -> None:
+    """… where nothing is random, and no penalty is on the batch as a whole."""
+    monkeypatch.setattr(ranks, "corruption", lambda: None)
+    # 57 examples are 5 halves, the last of which is a step of its own; here it is left out.
+    limit = {"limit_train_batches": 4}
+    halves = train(case, tmp_path, ranks.GLOBAL // 2, accumulate_grad_batches=2, **limit)
+    whole = train(case, tmp_path)
+    assert halves["steps"] == whole["steps"] == ranks.STEPS
+    for a, b in zip(halves["model"].parameters(), whole["model"].parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_system_trains_on_accumulated_gradients(case: str, tmp_path: Path) -> None:
+    found = train(case, tmp_path, 11, accumulate_grad_batches=2, limit_train_batches=4)
+    assert found["steps"] == ranks.STEPS
+    assert found["gain"] > 0
+
+
+# ---------------------------------------------------------------- compiled networks
+
+
+class Calls(Regularizer):
+    """Note how a penalty sees encoder and decoder, and take a derivative through both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.compiled: set[bool] = set()
+
+    def forward(self, model: AutoEncoder, out: Any) -> Tensor:
+        self.compiled |= {n._compiled_call_impl is not None for n in (model.encoder, model.decoder)}
+        return torch.func.vjp(model.reconstruct, out.x)[1](out.x)[0].square().flatten(1).sum(1)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_compiled_networks_train_as_they_are_written(case: str, tmp_path: Path) -> None:
+    torch._dynamo.reset()
+    counters.clear()
+    compiled = train(case, tmp_path, callbacks=[Compilation("aot_eager")])
+    assert counters["stats"]["unique_graphs"] >= 2  # an encoder and a decoder
+    written = train(case, tmp_path)
+    for name in written["rows"][0]:
+        assert largest_error(compiled, written, name) < 1e-5, name
+    assert compiled["model"].state_dict().keys() == written["model"].state_dict().keys()
+    assert all(n._compiled_call_impl is None for n in compiled["model"].modules())
+
+
+def test_no_penalty_sees_a_compiled_network(tmp_path: Path, monkeypatch) -> None:
+    calls = Calls()
+    make = partial(ranks.model_of, ranks.PLAIN, regularizers={"calls": calls})
+    monkeypatch.setitem(ranks.CASES, "calls", make)
+    seen = []
+    step = AutoEncoder.training_step
+
+    def noting(self: nn.Module, *args: Any) -> Tensor:
+        seen.append(self.encoder._compiled_call_impl is not None)
+        return step(self, *args)
+
+    monkeypatch.setattr(AutoEncoder, "training_step", noting)
+    train("calls", tmp_path, callbacks=[Compilation("aot_eager")])
+    assert all(seen)
+    assert calls.compiled == {False}
+
+
+def test_a_sharded_model_is_not_compiled(tmp_path: Path) -> None:
+    class Place:
+        strategy = FullySharded()
+
+    with pytest.raises(UsageError, match="a sharded model is not compiled"):
+        Compilation().setup(Place, ranks.vae(), "fit")
+
+
+def test_compile_is_an_option_that_a_run_keeps(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fit_command, "Compilation", partial(Compilation, "aot_eager"))
+    Path("mine.yaml").write_text("compile: true\n")
+    short = ["--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "2"]
+    configs = ["--config", "vae", "--config", "digits", "--config", "mine.yaml"]
+    counters.clear()
+    assert cli.main(["fit", *configs, *short, "--run", "a", "--trainer.max_epochs", "1"]) == 0
+    assert counters["stats"]["unique_graphs"] >= 2
+    assert "compile: true" in Path("a/config.yaml").read_text()
+    assert cli.main(["fit", "--run", "a", "--resume", "--trainer.max_epochs", "2"]) == 0
+    assert capsys.readouterr().out.count("encoder and decoder are compiled") == 2
+    assert cli.main(["summary", "a"]) == 0
