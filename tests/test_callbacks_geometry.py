@@ -173,6 +173,12 @@ def test_a_score_field_needs_gaussian_corruption(corruption) -> None:
         ScoreField().picture(model, Digits(corruption=corruption))
 
 
+@pytest.mark.parametrize("sigma", [0.0, -0.1, math.nan])
+def test_a_score_field_needs_a_positive_sigma(sigma) -> None:
+    with pytest.raises(UsageError, match=f"sigma is {sigma}: expected"):
+        score_field(denoiser((2,)), gaussian(10, (2,)), sigma)
+
+
 def test_a_score_field_needs_a_mean_and_absolute_error_fits_a_median() -> None:
     model = systems.DenoisingAutoEncoder((1, 8, 8), likelihood=Laplace())
     with pytest.raises(UsageError, match="not Laplace"):
