@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ae_lightning.nn import MLP
+from ae_lightning.nn import MLP, Identity
 from ae_lightning.types import Pair
 
 from .base import PictureCallback, picture
@@ -89,8 +89,8 @@ def contraction_curve(model: Any, x: Tensor, radii: Tensor | None = None, n: int
 
 def flat(model: Any) -> str | None:
     """Why this model's code contracts alike at every distance, or None."""
-    affine = isinstance(model.encoder, MLP) and not model.encoder.widths
-    if affine and model.posterior.activation is None:
+    one_layer = isinstance(model.encoder, MLP) and not model.encoder.widths
+    if (one_layer or isinstance(model.encoder, Identity)) and model.posterior.activation is None:
         return "a contraction curve of an affine code is flat: the same at every radius."
     return None
 

@@ -38,7 +38,7 @@ from ae_lightning import systems
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.corruptions import GaussianNoise, Masking
 from ae_lightning.likelihoods import Gaussian, Laplace
-from ae_lightning.nn import MLP, UnitNorm
+from ae_lightning.nn import MLP, Identity, UnitNorm
 from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import Dirac
 from ae_lightning.types import Pair
@@ -365,6 +365,15 @@ def test_the_contraction_ratio_of_a_linear_map_is_that_map_at_every_radius() -> 
     figure = contraction_curve(linear(similarity, similarity.T), torch.randn(5, 6).double())
     for line in figure.axes[0].lines[:2]:
         assert np.allclose(line.get_ydata(), 0.25, rtol=1e-4)
+
+
+def test_there_is_no_curve_of_a_code_that_contracts_alike_at_every_radius() -> None:
+    W = torch.eye(4).double()
+    kept = {"latent": 4, "decoder": MLP([]), "posterior": Dirac(), "likelihood": Gaussian()}
+    for flat in (linear(W, W), AutoEncoder(shape=(4,), encoder=Identity(), **kept)):
+        assert "is flat" in ContractionCurve().suits(flat, None)
+    for curved in (linear(W, W, activation=UnitNorm()), systems.UndercompleteAutoEncoder((4,))):
+        assert ContractionCurve().suits(curved, None) is None
 
 
 def test_a_saturating_code_contracts_more_at_a_distance() -> None:
