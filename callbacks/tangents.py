@@ -151,7 +151,9 @@ class TangentDirections(PictureCallback):
     slow: ClassVar[bool] = True
     caption: ClassVar[str] = (
         "Directions in which the model has learned that the data vary: strokes that slant, thicken "
-        "or shift the image when right, speckle when not. Red is more, blue is less."
+        "or shift the image when right, speckle when not. Red is more, blue is less (of colour "
+        "images, in colours about grey). σ5/σ6 is the gap in the spectrum after them: where it is "
+        "near 1, others would do as well."
     )
 
     def __init__(
