@@ -102,6 +102,7 @@ SYSTEMS = {
     "VariationalAutoEncoder": 12,
     "UndercompleteAutoEncoder": 2,
     "ContractiveAutoEncoder": 80,
+    "StochasticAutoEncoder": 2,
 }
 
 
@@ -126,6 +127,14 @@ def test_pictures_of_vectors_are_legible(toy) -> None:
     model = systems.DenoisingAutoEncoder((2,), latent=2, likelihood=Gaussian(0.1), value_range=None)
     data = Manifold(toy, size=600, corruption=GaussianNoise(0.1))
     assert {n: f for n, figure in suitable(model, data) if (f := faults(figure))} == {}
+
+
+@pytest.mark.parametrize("size", [0.001, 1.0, 10_000.0])
+def test_codes_of_any_size_are_legible(size) -> None:
+    model = systems.LinearAutoEncoder((1, 8, 8), latent=5)
+    with torch.no_grad():
+        model.encoder.layers[0].weight.mul_(size)
+    assert faults(known_pictures()["codes"]().picture(model, Digits())) == []
 
 
 def test_tangents_beside_true_ones_are_legible() -> None:
