@@ -102,8 +102,9 @@ def latent_traversal(
     shown = leading(model, x, dims, min(rows, len(COLOURS)) if vectors else rows)
     z = traversal(model, x, shown, start, POINTS if vectors else columns)
     decoded = model.decode(z).mean  # (N, steps, *S)
-    digits = ".2g" if what == "variance" else ".2f"  # a variance may be of any size
-    names = [f"z{k}  {float(score[k]):{digits}}" for k in shown]
+    # A variance may be of any size, and so may the KL of what is not trained.
+    digits = [".2g" if what == "variance" or score[k] >= 1000 else ".2f" for k in shown]
+    names = [f"z{k}  {float(score[k]):{d}}" for k, d in zip(shown, digits, strict=True)]
     number = f"{len(shown)} of {model.latent} dimensions"
     if vectors:
         return _curves(x, decoded, names, f"Traversal of {number}, and their {what}")
@@ -116,7 +117,7 @@ def latent_traversal(
 
 
 def _curves(x: Tensor, decoded: Tensor, names: list[str], title: str) -> Figure:
-    figure = new_figure(5.6, 4.2, room=Room(right=1.2))
+    figure = new_figure(5.9, 4.2, room=Room(left=0.8, right=1.4))
     axes = figure.subplots()
     onto = plane(x.flatten(1))
     show_points(axes, x, onto, color=FAINT, alpha=0.4)

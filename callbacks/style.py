@@ -373,8 +373,12 @@ def project(points: Tensor, onto: tuple[Tensor, Tensor]) -> NDArray[np.float32]:
 
 
 def label_axes(axes: Axes, names: Sequence[str]) -> None:
-    """Name the two axes, and give them one scale."""
-    axes.set(xlabel=names[0], ylabel=names[1], aspect="equal")
+    """Name the two axes, and give them one scale; axes that share none keep their size."""
+    alone = len(axes.get_shared_x_axes().get_siblings(axes)) == 1
+    axes.set(xlabel=names[0], ylabel=names[1])
+    axes.set_aspect("equal", adjustable="datalim" if alone else "box")
+    if alone:
+        axes.locator_params(nbins=6)
 
 
 def is_image(shape: Sequence[int]) -> bool:

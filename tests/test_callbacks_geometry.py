@@ -355,6 +355,12 @@ def test_singular_values_that_are_zero_are_not_drawn() -> None:
     assert len(figure.axes[0].lines[0].get_ydata()) == 2
 
 
+def test_a_code_that_answers_to_nothing_has_no_spectrum() -> None:
+    W = torch.zeros(5, 9).double()
+    with pytest.raises(UsageError, match="the encoder's Jacobian is 0"):
+        jacobian_spectrum(linear(W, W.T), torch.randn(4, 9).double())
+
+
 def test_the_contraction_ratio_of_a_linear_map_is_that_map_at_every_radius() -> None:
     W = torch.randn(3, 6).double()
     u = torch.nn.functional.normalize(torch.randn(4, 7, 6).double(), dim=2)

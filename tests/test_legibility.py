@@ -8,7 +8,7 @@ import torch
 from ae_lightning.callbacks import score_field
 from ae_lightning.callbacks.report import known_pictures
 from ae_lightning.callbacks.style import house_style, pixel_figure, place, show_image
-from ae_lightning.datamodules import Digits, Manifold, Ring, Sprites
+from ae_lightning.datamodules import Digits, Manifold, MixtureOfGaussians, Ring, Sprites
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
@@ -126,6 +126,15 @@ def test_pictures_of_images_are_legible(system) -> None:
 def test_pictures_of_vectors_are_legible(toy) -> None:
     model = systems.DenoisingAutoEncoder((2,), latent=2, likelihood=Gaussian(0.1), value_range=None)
     data = Manifold(toy, size=600, corruption=GaussianNoise(0.1))
+    assert {n: f for n, figure in suitable(model, data) if (f := faults(figure))} == {}
+
+
+@pytest.mark.parametrize("size", [0.001, 10_000.0])
+def test_pictures_of_vectors_of_any_size_are_legible(size) -> None:
+    centres = [[-1.5 * size, -size], [1.5 * size, -size], [0.0, 1.5 * size]]
+    toy = MixtureOfGaussians(centres, 0.4 * size)
+    data = Manifold(toy, size=600)
+    model = systems.VariationalAutoEncoder((2,), latent=2, value_range=None)
     assert {n: f for n, figure in suitable(model, data) if (f := faults(figure))} == {}
 
 
