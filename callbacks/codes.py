@@ -41,7 +41,7 @@ def codes(model: Any, x: Tensor, y: Tensor, umap: bool = False) -> Figure:
     """
     code = finite(model.code(x), "the code")
     points, how, names = in_plane(code, umap)
-    figure = new_figure(5.4, 4.4, room=Room(right=0.8))
+    figure = new_figure(5.6, 4.4, room=Room(left=0.85, right=0.8))
     axes = figure.subplots()
     stochastic = model.posterior.stochastic
     if stochastic and model.latent == 2 and not umap and isinstance(model.prior(), Independent):
@@ -58,7 +58,8 @@ def codes(model: Any, x: Tensor, y: Tensor, umap: bool = False) -> Figure:
         figure.colorbar(shown, label="label")
     axes.set_title(f"Codes of {len(x):,} examples: {how}")
     axes.set(xlabel=names[0], ylabel=names[1])
-    axes.set_aspect("equal", adjustable="datalim")
+    if model.latent > 1:
+        axes.set_aspect("equal", adjustable="datalim")
     axes.locator_params(nbins=6)
     if umap:
         axes.set(xticks=[], yticks=[])  # UMAP's axes have no unit
@@ -94,14 +95,19 @@ def _show_kinds(axes: Axes, points: NDArray[np.float32], y: Tensor, kinds: list[
     """Colour by kind, and write each kind in its middle, where no other is written already."""
     from matplotlib.patheffects import withStroke
 
-    halo, written = [withStroke(linewidth=3, foreground="white")], np.empty((0, 2))
-    apart = 0.05 * np.ptp(points, axis=0).max()
+    halo = [withStroke(linewidth=3, foreground="white")]
+    middles = []
     for i, kind in enumerate(kinds):
         of_kind = points[(y == kind).numpy()]
-        axes.scatter(*of_kind.T, s=5, color=LABELS[i % len(LABELS)], linewidths=0, label=str(kind))
-        middle = np.median(of_kind, axis=0)
-        if (np.linalg.norm(written - middle, axis=1) > apart).all():
-            written = np.vstack([written, middle])
+        colour = LABELS[i % len(LABELS)]
+        # As markers of a line, which take half as long as a scatter.
+        axes.plot(*of_kind.T, "o", markersize=2.2, mew=0, color=colour, label=str(kind))
+        middles.append(np.median(of_kind, axis=0))
+    written: list[NDArray[np.float32]] = []
+    apart = 0.06 * max(axes.dataLim.size)  # of all that is drawn
+    for kind, middle in zip(kinds, middles, strict=True):
+        if all(np.linalg.norm(middle - other) > apart for other in written):
+            written.append(middle)
             how = {"ha": "center", "va": "center", "path_effects": halo, "fontweight": "bold"}
             axes.text(*middle, str(kind), fontsize=12, zorder=3, **how)
     axes.legend(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ae_lightning.nn import MLP, Identity
 from ae_lightning.types import Pair
 
 from .base import PictureCallback, picture
@@ -86,6 +87,14 @@ def contraction_curve(model: Any, x: Tensor, radii: Tensor | None = None, n: int
     return figure
 
 
+def flat(model: Any) -> str | None:
+    """Why this model's code contracts alike at every distance, or None."""
+    one_layer = isinstance(model.encoder, MLP) and not model.encoder.widths
+    if (one_layer or isinstance(model.encoder, Identity)) and model.posterior.activation is None:
+        return "a contraction curve of an affine code is flat: the same at every radius."
+    return None
+
+
 class ContractionCurve(PictureCallback):
     """Draw `contraction_curve` at fixed validation examples.
 
@@ -113,7 +122,9 @@ class ContractionCurve(PictureCallback):
         self.n = n
 
     def suits(self, model: Any, data: Any) -> str | None:
-        return "a contraction curve needs at least two examples." if self.items < 2 else None
+        if self.items < 2:
+            return "a contraction curve needs at least two examples."
+        return flat(model)
 
     def draw(self, model: Any, pair: Pair) -> Figure:
         return contraction_curve(model, pair.x, n=self.n)

@@ -12,7 +12,7 @@ from ae_lightning.types import Pair
 
 from .base import PictureCallback
 from .history import History
-from .sparsity import not_sparse
+from .sparsity import without_zeros
 from .style import COLOURS, FAINT, Room, house_style, new_figure
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ FIGURES = {
     "dead_units": "dead units",
     "l0": "L0 (active units an example)",
     "mse": "squared error (a value)",
-    "psnr": "PSNR (dB)",
     "ssim": "SSIM",
     "jacobian": "‖∂f/∂x‖² (exact)",
 }
@@ -160,5 +159,5 @@ class Curves(PictureCallback):
         return None
 
     def draw(self, model: Any, pair: Pair) -> Figure:
-        figures = [f for f in FIGURES if f not in ("l0", "dead_units") or not not_sparse(model)]
+        figures = [f for f in FIGURES if f not in ("l0", "dead_units") or not without_zeros(model)]
         return curves(self.history or {}, model.weights(), figures)

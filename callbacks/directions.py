@@ -102,8 +102,9 @@ def unconstrained(model: Any) -> bool:
 
 def nearest(x: Tensor, among: Tensor, n: int) -> Tensor:
     """The n examples nearest to each x (B, *S) among (N, *S), but for x itself: (B, n, *S)."""
-    centre = among.flatten(1).mean(0)
-    apart = torch.cdist(x.flatten(1) - centre, among.flatten(1) - centre)
+    centre = among.flatten(1).mean(0)  # far from 0, small differences would be lost
+    a, b = (t.flatten(1) - centre for t in (x, among))
+    apart = b.square().sum(1) - 2 * a @ b.T  # ‖a − b‖² − ‖a‖², (B, N)
     order = apart.topk(min(n + 1, len(among)), largest=False).indices  # (B, n + 1)
     # By the values, since the distance of x to itself is 0 but for rounding.
     itself = (among[order] == x[:, None]).flatten(2).all(2)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 BATCH = 256  # points of a field that go through the model at once
+HALF, APART = 21.0, 34.0  # pixels: half a thumbnail, and how far its middle is from its place
 DEPTHS = (40.0, 20.0, 10.0, 5.0, 2.0, 0.5)  # nats below the densest place where contours lie
 
 
@@ -139,18 +140,35 @@ def show_cells(axes: Axes, grid: Field, values: Tensor, colours: str) -> AxesIma
 
 
 def show_corners(axes: Axes, x: Tensor, corners: Tensor) -> None:
-    """Mark images (n, C, H, W) in [0, 1] at their coordinates (n, 2), each drawn beside."""
+    """Mark images (n, C, H, W) in [0, 1] at their coordinates (n, 2), each drawn beside.
+
+    A thumbnail lies outwards of its place, but within the axes, clear of the others.
+    """
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-    outwards = normalize(corners - corners.mean(0), dim=1)
-    for i, (corner, away) in enumerate(zip(corners.tolist(), outwards.tolist(), strict=True)):
-        thumbnail = OffsetImage(montage(x[i : i + 1]).squeeze(), zoom=30 / x.shape[2], cmap="gray")
+    dpi = axes.get_figure().dpi
+    at = torch.from_numpy(axes.transData.transform(corners.numpy()))  # pixels, (n, 2)
+    low, high = torch.tensor(axes.bbox.extents).view(2, 2)
+    turns = torch.arange(16, dtype=at.dtype) / 16 * 2 * math.pi
+    ways = torch.stack([turns.cos(), turns.sin()], dim=1)  # (16, 2)
+    outwards = normalize(at - at.mean(0), dim=1)
+    placed: list[Tensor] = []
+    for i, (image, corner, away) in enumerate(zip(x, corners.tolist(), outwards, strict=True)):
+        spots = at[i] + APART * normalize(ways, dim=1, p=math.inf)
+        inside = ((spots - HALF > low + 3) & (spots + HALF < high - 3)).all(1)
+        others = [*at[:i], *at[i + 1 :], *placed]
+        sides = [HALF + 4.0] * (len(at) - 1) + [2 * HALF + 4.0] * len(placed)
+        clear = [(spots - o).abs().amax(1) > side for o, side in zip(others, sides, strict=True)]
+        best = int((ways @ away + 8.0 * inside + sum(4.0 * c for c in clear)).argmax())
+        placed.append(spots[best])
+        shown = montage(image[None]).squeeze()
+        zoom = 2 * HALF * 72 / dpi / max(image.shape[1:])
         axes.plot(*corner, "o", color=COLOURS[1], markersize=4)
         axes.add_artist(
             AnnotationBbox(
-                thumbnail,
+                OffsetImage(shown, zoom=zoom, cmap="gray"),
                 (corner[0], corner[1]),
-                (30 * away[0], 30 * away[1]),
+                tuple(((spots[best] - at[i]) * 72 / dpi).tolist()),
                 boxcoords="offset points",
                 pad=0.1,
                 arrowprops={"arrowstyle": "-", "color": COLOURS[1]},

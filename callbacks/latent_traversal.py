@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SPAN = 3.0  # standard deviations, to both sides
+POINTS = 301  # of a curve of vectors
 FRAMES = 13  # of a film, from one end to the other
 
 
@@ -49,11 +50,11 @@ def traversal(
     mean, sd = location_and_scale(model, x)
     t = torch.linspace(-SPAN, SPAN, steps).to(mean)
     z = (mean if start is None else start).expand(len(dims), steps, -1).clone()
+    codes = None if model.posterior.stochastic else model.code(x)
     for row, k in enumerate(dims):
         z[row, :, k] = mean[k] + t * sd[k]
-        if not model.posterior.stochastic:
-            codes = model.code(x)[:, k]
-            z[row, :, k].clamp_(codes.min(), codes.max())
+        if codes is not None:
+            z[row, :, k].clamp_(codes[:, k].min(), codes[:, k].max())
     return z
 
 
@@ -99,9 +100,11 @@ def latent_traversal(
     score, what = importance(model, x)
     vectors = not is_image(model.shape)
     shown = leading(model, x, dims, min(rows, len(COLOURS)) if vectors else rows)
-    z = traversal(model, x, shown, start, 61 if vectors else columns)
+    z = traversal(model, x, shown, start, POINTS if vectors else columns)
     decoded = model.decode(z).mean  # (N, steps, *S)
-    names = [f"z{k}  {float(score[k]):.2f}" for k in shown]
+    # A variance may be of any size, and so may the KL of what is not trained.
+    digits = [".2g" if what == "variance" or score[k] >= 1000 else ".2f" for k in shown]
+    names = [f"z{k}  {float(score[k]):{d}}" for k, d in zip(shown, digits, strict=True)]
     number = f"{len(shown)} of {model.latent} dimensions"
     if vectors:
         return _curves(x, decoded, names, f"Traversal of {number}, and their {what}")
@@ -114,7 +117,7 @@ def latent_traversal(
 
 
 def _curves(x: Tensor, decoded: Tensor, names: list[str], title: str) -> Figure:
-    figure = new_figure(5.6, 4.2, room=Room(right=1.2))
+    figure = new_figure(5.9, 4.2, room=Room(left=0.8, right=1.4))
     axes = figure.subplots()
     onto = plane(x.flatten(1))
     show_points(axes, x, onto, color=FAINT, alpha=0.4)
@@ -148,7 +151,8 @@ class LatentTraversal(PictureCallback):
     caption: ClassVar[str] = (
         "Each row moves one dimension of the code and keeps the others, the most informative "
         "first. Right when a row changes smoothly, and does one thing; a row whose images are all "
-        "the same is a dimension that the model does not use (its KL is 0)."
+        "the same is a dimension that the model does not use (its KL is 0), or one of so many that "
+        "alone it changes little."
     )
 
     def __init__(

@@ -62,6 +62,7 @@ def _scatters(rows: dict[str, torch.Tensor], mse: float) -> Figure:
     for axes, (label, points), colour in zip(grid, rows.items(), COLOURS, strict=False):
         show_points(axes, points, onto, color=colour)
         axes.set_title(label)
+        axes.locator_params(nbins=3)
         axes.label_outer()
     return figure
 

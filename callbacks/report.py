@@ -59,16 +59,41 @@ def known_pictures() -> dict[str, type[PictureCallback]]:
 
 
 def named(names: Sequence[str]) -> list[PictureCallback]:
-    """The pictures of these names, with their defaults.
+    """The pictures of these names, with their defaults or with arguments: NAME:ARGUMENT=VALUE:….
+
+    Values are written as in YAML, as in latent_traversal:animated=true:dims=[0,3].
 
     Raises:
-        UsageError: where there is no picture of a name.
+        UsageError: where there is no picture of a name, or it does not take an argument or value.
     """
     known = known_pictures()
-    for name in names:
+    made = []
+    for text in names:
+        name, *arguments = text.split(":")
         if name not in known:
             raise UsageError(f"there is no picture {name}: {nearest(name, known)}")
-    return [known[name]() for name in names]
+        made.append(_made(known[name], arguments) if arguments else known[name]())
+    return made
+
+
+def _made(kind: type[PictureCallback], arguments: Sequence[str]) -> PictureCallback:
+    import yaml
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    taken = [name.removeprefix("made.") for name in parser.add_class_arguments(kind, "made")]
+    given: dict[str, Any] = {}
+    for text in arguments:
+        argument, equals, value = text.partition("=")
+        if argument not in taken:
+            raise UsageError(f"{kind.name} takes no {argument}: {nearest(argument, taken)}")
+        try:
+            given[argument] = yaml.safe_load(value) if equals else True
+            parser.parse_object({"made": given})
+        except (yaml.YAMLError, ArgumentError):
+            raise UsageError(f"{argument} of {kind.name} is {value}: no value for it.") from None
+    picture: PictureCallback = parser.instantiate_classes(parser.parse_object({"made": given})).made
+    return picture
 
 
 def all_suitable(model: Any, data: Any, history: History | None = None) -> list[PictureCallback]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.geometry import score
 from ae_lightning.likelihoods import Laplace
+from ae_lightning.parts import UsageError
 from ae_lightning.types import Pair
 
 from .base import PictureCallback, picture
@@ -52,11 +53,16 @@ def score_field(
         density: knows log p_σ and ∇ log p_σ; without it, the contours are those of the examples x,
             each smoothed by N(0, σ²I).
 
+    Raises:
+        UsageError: where sigma is not positive.
+
     References:
         | A Connection Between Score Matching and Denoising Autoencoders (Vincent, 2011)
         | What Regularized Auto-Encoders Learn from the Data-Generating Distribution (Alain and
           Bengio, 2014)
     """
+    if not sigma > 0:
+        raise UsageError(f"sigma is {sigma}: expected the corruption's, a positive number.")
     if is_image(pair.x.shape[1:]):
         return score_images(model, pair, sigma)
     return _of_vectors(model, pair, sigma, density)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from ae_lightning.geometry import score
 from ae_lightning.types import Pair
@@ -47,16 +48,18 @@ def score_images(model: Any, pair: Pair, sigma: float) -> Figure:
     shown = tile(torch.stack([line.cpu().expand(-1, 3, -1, -1) for line in lines.values()]))
     side, scale = LETTER * 11, whole_scale(shown.shape[1], 380)
     width, height = round(shown.shape[1] * scale), round(shown.shape[0] * scale)
-    figure = pixel_figure(side + width + 470, max(height, 290) + 110)
-    axes = place(figure, side, 56, width, height)
+    colours = "grey is 0" if x.shape[1] == 3 else "red above, blue below 0"
+    name = f"s: {colours}; ±{limit:.2g} per unit"
+    taken = side + max(width, round(9.2 * len(name)))
+    figure = pixel_figure(taken + 450, max(height, 290) + 124)
+    axes = place(figure, side, 70, width, height)
     show_image(axes, shown, sharp=scale >= 1)
     cell = shown.shape[0] // 4 + 1
     write_rows(axes, [(i + 0.5) * cell - 1 for i in range(4)], list(lines))
-    colours = "grey is 0" if x.shape[1] == 3 else "red above, blue below 0"
-    axes.set_title(f"s: {colours}, up to ±{limit:.2g} per unit")
+    axes.set_title(name)
     title = rf"Score $s = (r(\tilde x) - \tilde x)/\sigma^2$ at $\sigma$ = {sigma:g}"
     figure.suptitle(title, x=0.01, ha="left")
-    _show_plane(figure, place(figure, side + width + 90, 56, 270, 270), model, pair, sigma)
+    _show_plane(figure, place(figure, taken + 90, 70, 270, 270), model, pair, sigma)
     return figure
 
 
@@ -71,7 +74,18 @@ def _show_plane(figure: Figure, axes: Axes, model: Any, pair: Pair, sigma: float
     figure.colorbar(image, cax=beside, label="‖r(x) − x‖ (input units)")
     arrows = grid.within(s)
     show_arrows(axes, grid, arrows, COLOURS[0], float(arrows[grid.seen].norm(dim=1).max()))
+    _widen(axes, corners)
     low, high = limits_of(model, pair.x[places])
     show_corners(axes, (pair.x[places] - low) / (high - low), corners)
     axes.set_title("in the plane of three examples")
     label_axes(axes, ("towards a second example (input units)", "towards a third (input units)"))
+
+
+def _widen(axes: Axes, corners: Tensor) -> None:
+    """Keep a tenth of the axes free around the corners (3, 2), for their images."""
+    low, high = corners.amin(0), corners.amax(0)
+    half = max(axes.get_xlim()[1] - axes.get_xlim()[0], 1.25 * float((high - low).max())) / 2
+    for middle, limits in zip(
+        ((low + high) / 2).tolist(), (axes.set_xlim, axes.set_ylim), strict=True
+    ):
+        limits(middle - half, middle + half)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ae_lightning.geometry import spectrum
+from ae_lightning.parts import UsageError
 from ae_lightning.types import Pair
 
 from .base import PictureCallback, picture
@@ -53,13 +54,20 @@ def jacobian_spectrum(model: Any, x: Tensor) -> Figure:
         model: an AutoEncoder.
         x: the examples (B, *S), on the model's device.
 
+    Raises:
+        UsageError: where the Jacobian is 0.
+
     References:
         | Contractive Auto-Encoders (Rifai et al., 2011), figure 3
     """
     values = torch.cat([spectrum(model.code, one, CHUNK) for one in x.split(1)])
     values = finite(values, "the spectrum")
     least = FLOOR * float(values.max())
-    values = values[:, values.median(0).values > least].clamp(min=least)
+    values = values[:, values.median(0).values > least]
+    if not values.numel():
+        raise UsageError("the encoder's Jacobian is 0: its code does not answer to the data.")
+    # Where a sparse code has fewer active units, it has zeros, which no logarithm shows.
+    values = values.clamp(min=float(values.median(0).values.min()) / 3)
     figure = new_figure(WIDTH, 3.4, room=Room())
     axes = figure.subplots()
     place = torch.arange(1, values.shape[1] + 1)

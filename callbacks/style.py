@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
@@ -19,6 +19,7 @@ from ae_lightning.parts import UsageError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from PIL import Image
 
 # Okabe and Ito's palette, which every common colour blindness can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -49,6 +50,7 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.4,
     "text.color": INK,
+    "text.hinting": "no_hinting",  # which takes half as long as most of drawing a picture
     "xtick.color": FAINT,
     "ytick.color": FAINT,
     "xtick.labelcolor": INK,
@@ -58,6 +60,7 @@ STYLE: dict[str, Any] = {
     "image.cmap": "gray",
 }
 WIDTH = 5.6  # inches of most figures: at this width the letters stay legible on a telephone
+PHOTOGRAPH = 4000  # colours, of which no palette holds enough
 LETTER = 8  # pixels that a small letter takes, about
 
 
@@ -257,9 +260,13 @@ def show_image(axes: Axes, image: NDArray[np.float32], sharp: bool = False) -> N
     Args:
         sharp: whether its pixels take whole numbers of the picture's, and need no smoothing.
     """
+    from .pixels import show_pixels
+
     shown = image.squeeze(-1) if image.shape[-1] == 1 else image
-    how = {"interpolation": "nearest"} if sharp else {}
-    axes.imshow(shown, cmap="gray", vmin=0, vmax=1, **how)
+    if sharp:
+        show_pixels(axes, shown)
+    else:
+        axes.imshow(shown, cmap="gray", vmin=0, vmax=1)
     axes.set_axis_off()
 
 
@@ -269,10 +276,7 @@ def save_png(figure: Figure, path: Path, most: int = 150_000) -> None:
 
 
 def png(figure: Figure, most: int = 150_000) -> bytes:
-    """Render a figure as a PNG of 256 colours, or of fewer where that takes over `most` bytes.
-
-    Most colours differ by 2 of 255 levels or less.
-    """
+    """Render a figure as a light PNG, see `png_of`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
@@ -281,26 +285,48 @@ def png(figure: Figure, most: int = 150_000) -> bytes:
 
 
 def png_of(pixels: NDArray[np.uint8], most: int) -> bytes:
-    """Opaque pixels (H, W, 4) as a PNG of few colours, in at most so many bytes if 128 will do."""
+    """Opaque pixels (H, W, 4) as a PNG of few colours, in at most so many bytes if 128 will do.
+
+    Greys are as they are; colours differ by 2 of 255 levels or less, in photographs by 4, and by
+    more only where that takes too many bytes.
+    """
     from PIL import Image
 
-    kinds, colours = _distinct(pixels)
-    # Fewer hues than 128 would be mixed; of greys, 32 are enough for the eye.
-    grey = bool((colours == colours[:, :1]).all())
-    file = BytesIO()
-    for number in (256, 64, 32) if grey else (256, 128):
+    def few(number: int) -> Image.Image:
         # Every colour counts once, however many its pixels: a thin line keeps its own.
-        few = Image.fromarray(colours[None]).quantize(
+        kinds, colours = found
+        palette = Image.fromarray(colours[None]).quantize(
             number, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
         )
-        places = np.asarray(few)[0]
-        image, palette = Image.fromarray(places[kinds]), few.getpalette() or []
-        palette[3 * places[0] : 3 * places[0] + 3] = colours[0].tolist()  # as it was, not nearly
-        image.putpalette(palette)
-        file = BytesIO()
-        image.save(file, "png")
-        if file.tell() <= most:
+        places, values = np.asarray(palette)[0], palette.getpalette() or []
+        values[3 * places[0] : 3 * places[0] + 3] = colours[0].tolist()  # as it was, not nearly
+        image = Image.fromarray(places[kinds])
+        image.putpalette(values)
+        return image
+
+    def rounded(levels: int) -> Image.Image:
+        steps = np.round(np.linspace(0, levels - 1, 256)) * (255 / (levels - 1))
+        return Image.fromarray(steps.round().astype(np.uint8)[pixels[..., :3]])
+
+    # A few rows tell nearly always that there are hues.
+    grey = all((some[..., :2] == some[..., 1:3]).all() for some in (pixels[::16], pixels))
+    if grey and len(file := _written(Image.fromarray(pixels[..., 0].copy()))) <= most:
+        return file
+    found = _distinct(pixels)
+    # Fewer hues than 128 would be mixed; of greys, 32 are enough for the eye.
+    tries: list[tuple[Callable[[int], Image.Image], int]]
+    tries = [(few, 64), (few, 32)] if grey else [(few, 256), (few, 128)]
+    if not grey and len(found[1]) > PHOTOGRAPH:
+        tries = [(rounded, 64), (rounded, 32), *tries]
+    for image, number in tries:
+        if len(file := _written(image(number))) <= most:
             break
+    return file
+
+
+def _written(image: Image.Image) -> bytes:
+    file = BytesIO()
+    image.save(file, "png")
     return file.getvalue()
 
 
@@ -347,8 +373,12 @@ def project(points: Tensor, onto: tuple[Tensor, Tensor]) -> NDArray[np.float32]:
 
 
 def label_axes(axes: Axes, names: Sequence[str]) -> None:
-    """Name the two axes, and give them one scale."""
-    axes.set(xlabel=names[0], ylabel=names[1], aspect="equal")
+    """Name the two axes, and give them one scale; axes that share none keep their size."""
+    alone = len(axes.get_shared_x_axes().get_siblings(axes)) == 1
+    axes.set(xlabel=names[0], ylabel=names[1])
+    axes.set_aspect("equal", adjustable="datalim" if alone else "box")
+    if alone:
+        axes.locator_params(nbins=6)
 
 
 def is_image(shape: Sequence[int]) -> bool:

@@ -97,9 +97,10 @@ def show_grids(title: str, grids: dict[str, Grid]) -> Figure:
         images[name], centres[name] = _stack(grid)
     scale = whole_scale(sum(image.shape[1] for image in images.values()))
     width = sum(side + 16 + round(image.shape[1] * scale) for image in images.values())
-    head = 74 + 20 * title.count("\n")
+    lines = title.split("\n")
+    head = 64 + 25 * len(lines)  # the title, the panels' titles, and the columns' names
     height = round(scale * max(image.shape[0] for image in images.values()))
-    figure = pixel_figure(max(width, 9 * max(map(len, title.split("\n")))), head + height + 10)
+    figure = pixel_figure(max(width, 9 * max(map(len, lines))), head + height + 10)
     figure.suptitle(title, x=0.01, y=1 - 6 / (head + height + 10), ha="left")
     left = 0
     for name, grid in grids.items():

@@ -132,8 +132,9 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         if split not in self.sets:
             raise UsageError(f"there is no split {split!r}: {nearest(split, list(self.sets))}")
         examples, rows = self.sets[split], torch.as_tensor(list(index), dtype=torch.long)
-        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(examples):
-            raise UsageError(f"{split} has the places 0 to {len(examples) - 1}, not {list(index)}.")
+        outside = rows[(rows < 0) | (rows >= len(examples))]
+        if len(outside):
+            raise UsageError(f"{split} has the places 0 to {len(examples) - 1}, not {outside[0]}.")
         return self._pair(examples[Draw(None, rows)].to(CPU))
 
     # ------------------------------------------------------------------- loaders

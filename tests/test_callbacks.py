@@ -27,6 +27,7 @@ from ae_lightning.callbacks.style import house_style, new_figure
 from ae_lightning.datamodules import Digits
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -117,6 +118,20 @@ def test_a_picture_of_an_earlier_run_is_drawn_anew(tmp_path) -> None:
 
 def test_a_fast_dev_run_draws_nothing(tmp_path) -> None:
     fit(tmp_path, Noting(every_n_steps=1), Report(), fast_dev_run=True)
+    assert not list(tmp_path.iterdir())
+
+
+class Rank(Callback):
+    """Make the process another than the first, from the start of training on."""
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        rank_zero_only.rank = 1
+
+
+def test_only_the_first_process_draws(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", 0)  # put back at the end
+    fit(tmp_path, Rank(), picture := Noting(every_n_epochs=1), Report(names=["codes"]))
+    assert picture.seen == []
     assert not list(tmp_path.iterdir())
 
 

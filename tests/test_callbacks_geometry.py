@@ -38,7 +38,7 @@ from ae_lightning import systems
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.corruptions import GaussianNoise, Masking
 from ae_lightning.likelihoods import Gaussian, Laplace
-from ae_lightning.nn import MLP, UnitNorm
+from ae_lightning.nn import MLP, Identity, UnitNorm
 from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import Dirac
 from ae_lightning.types import Pair
@@ -171,6 +171,12 @@ def test_a_score_field_needs_gaussian_corruption(corruption) -> None:
     model = systems.UndercompleteAutoEncoder((1, 8, 8))
     with pytest.raises(UsageError, match=r"trained with Gaussian corruption.*GaussianNoise"):
         ScoreField().picture(model, Digits(corruption=corruption))
+
+
+@pytest.mark.parametrize("sigma", [0.0, -0.1, math.nan])
+def test_a_score_field_needs_a_positive_sigma(sigma) -> None:
+    with pytest.raises(UsageError, match=f"sigma is {sigma}: expected"):
+        score_field(denoiser((2,)), gaussian(10, (2,)), sigma)
 
 
 def test_a_score_field_needs_a_mean_and_absolute_error_fits_a_median() -> None:
@@ -349,6 +355,12 @@ def test_singular_values_that_are_zero_are_not_drawn() -> None:
     assert len(figure.axes[0].lines[0].get_ydata()) == 2
 
 
+def test_a_code_that_answers_to_nothing_has_no_spectrum() -> None:
+    W = torch.zeros(5, 9).double()
+    with pytest.raises(UsageError, match="the encoder's Jacobian is 0"):
+        jacobian_spectrum(linear(W, W.T), torch.randn(4, 9).double())
+
+
 def test_the_contraction_ratio_of_a_linear_map_is_that_map_at_every_radius() -> None:
     W = torch.randn(3, 6).double()
     u = torch.nn.functional.normalize(torch.randn(4, 7, 6).double(), dim=2)
@@ -359,6 +371,15 @@ def test_the_contraction_ratio_of_a_linear_map_is_that_map_at_every_radius() -> 
     figure = contraction_curve(linear(similarity, similarity.T), torch.randn(5, 6).double())
     for line in figure.axes[0].lines[:2]:
         assert np.allclose(line.get_ydata(), 0.25, rtol=1e-4)
+
+
+def test_there_is_no_curve_of_a_code_that_contracts_alike_at_every_radius() -> None:
+    W = torch.eye(4).double()
+    kept = {"latent": 4, "decoder": MLP([]), "posterior": Dirac(), "likelihood": Gaussian()}
+    for flat in (linear(W, W), AutoEncoder(shape=(4,), encoder=Identity(), **kept)):
+        assert "is flat" in ContractionCurve().suits(flat, None)
+    for curved in (linear(W, W, activation=UnitNorm()), systems.UndercompleteAutoEncoder((4,))):
+        assert ContractionCurve().suits(curved, None) is None
 
 
 def test_a_saturating_code_contracts_more_at_a_distance() -> None:
@@ -389,8 +410,13 @@ def test_every_picture_of_every_system_leaves_no_trace(system, tmp_path) -> None
     model = system(data.shape, latent=6).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.random.get_rng_state()
+    flat = system is systems.LinearAutoEncoder  # contracts alike at any radius
     for picture in PICTURES:
         stem = tmp_path / picture.name
+        if flat and picture is ContractionCurve:
+            with pytest.raises(UsageError, match="of an affine code is flat"):
+                picture(items=8).picture(model, data, stem=stem)
+            continue
         picture(items=8).picture(model, data, stem=stem)
         assert 5_000 < stem.with_suffix(".png").stat().st_size < 150_000
     assert state.equal(torch.random.get_rng_state())

@@ -22,7 +22,7 @@ DATA = ["digits", "mnist", "fashion_mnist", "cifar10", "folder", "stream", "mani
 
 
 def test_the_names_of_the_shipped_configs() -> None:
-    assert set(shipped()) == {*SYSTEMS, *DATA, "conv", "wandb", "ddp", "fsdp"}
+    assert set(shipped()) == {*SYSTEMS, *DATA, "conv", "score", "wandb", "ddp", "fsdp"}
 
 
 @pytest.mark.parametrize("name", shipped())

@@ -368,8 +368,8 @@ def test_a_gpu_gets_the_pairs_that_a_cpu_gets(fits, monkeypatch):
             lambda: Digits().pairs("valid", [0]),
             "there is no split 'valid': did you mean val?",
         ),
-        (lambda: Digits().pairs("test", [0, 297]), "test has the places 0 to 296, not [0, 297]."),
-        (lambda: Digits().pairs("test", [-1]), "test has the places 0 to 296, not [-1]."),
+        (lambda: Digits().pairs("test", [0, 297]), "test has the places 0 to 296, not 297."),
+        (lambda: Digits().pairs("test", [-1]), "test has the places 0 to 296, not -1."),
     ],
 )
 def test_errors_name_the_value_and_what_was_expected(make, sentence):

@@ -1,5 +1,9 @@
 """Pictures: what they draw is what is known of linear maps, normal quantiles and sparse codes."""
 
+import io
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -27,8 +31,19 @@ from ae_lightning.callbacks.latent_manifold import quantile_grid
 from ae_lightning.callbacks.latent_traversal import film
 from ae_lightning.callbacks.report import known_pictures
 from ae_lightning.callbacks.sparsity import kept_error
-from ae_lightning.callbacks.style import house_style, new_figure, plane, save_png, tile
+from ae_lightning.callbacks.style import (
+    house_style,
+    new_figure,
+    pixel_figure,
+    place,
+    plane,
+    png_of,
+    save_png,
+    show_image,
+    tile,
+)
 from ae_lightning.datamodules import Digits, Manifold
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -131,6 +146,23 @@ def test_a_tile_holds_its_images_apart_by_white() -> None:
     assert tiled[5:9, 12:17].equal(images[1, 2, 0])
     assert tiled[4].eq(1).all()
     assert tiled[:, [5, 11]].eq(1).all()
+
+
+@pytest.mark.parametrize("shape", [(9, 14), (9, 14, 3)])
+def test_sharp_images_are_drawn_as_matplotlib_draws_them(shape) -> None:
+    image = np.random.default_rng(0).random(shape, np.float32)
+    for dpi in (None, 77):  # the picture's own, and a user's
+        pixels = []
+        for sharp in (True, False):
+            with house_style():
+                axes = place(figure := pixel_figure(80, 70), 7, 11, 4 * 14, 4 * 9)
+                show_image(axes, image if image.ndim == 3 else image[..., None], sharp)
+                axes.images[0].set_interpolation("nearest")
+                figure.set_dpi(dpi or figure.dpi)
+                (canvas := FigureCanvasAgg(figure)).draw()
+            pixels.append(np.asarray(canvas.buffer_rgba()).astype(int))
+        assert pixels[0].min() < 30 < 225 < pixels[0][..., :3].max()
+        assert np.abs(pixels[0] - pixels[1]).max() <= 1
 
 
 def test_reconstructions_show_clean_corrupted_reconstructed_and_error() -> None:
@@ -311,11 +343,12 @@ def test_two_dimensional_codes_are_drawn_as_they_are_in_the_colour_of_their_labe
     model, x = affine(), examples(30)
     y = torch.arange(30) % 3
     figure = codes(model, x, y)
-    scatters = figure.axes[0].collections
+    scatters = figure.axes[0].lines
     assert len(scatters) == 3
     for kind, scatter in enumerate(scatters):
-        assert close(torch.as_tensor(np.asarray(scatter.get_offsets())), f(model, x)[y == kind])
-    assert len({tuple(s.get_facecolor()[0]) for s in scatters}) == 3
+        assert (scatter.get_linestyle(), scatter.get_marker()) == ("None", "o")
+        assert close(torch.as_tensor(scatter.get_xydata()), f(model, x)[y == kind])
+    assert len({s.get_color() for s in scatters}) == 3
     assert [t.get_text() for t in figure.axes[0].get_legend().get_texts()] == ["0", "1", "2"]
     (ellipse,) = figure.axes[0].patches
     assert (ellipse.width, ellipse.height, *ellipse.center) == (4, 4, 0, 0)
@@ -339,12 +372,29 @@ def test_labels_that_are_no_kinds_are_drawn_as_a_scale() -> None:
     assert figure.axes[1].get_ylabel() == "label"
 
 
-def test_umap_is_named_where_it_is_missing() -> None:
-    try:
-        import umap  # noqa: F401
-    except ImportError:
-        with pytest.raises(UsageError, match="pip install umap-learn"):
-            codes(affine(), examples(), torch.zeros(40), umap=True)
+def test_umap_is_named_where_it_is_missing(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "umap", None)  # as if it were not installed
+    with pytest.raises(UsageError, match="pip install umap-learn"):
+        codes(affine(), examples(), torch.zeros(40), umap=True)
+
+
+def test_umap_is_drawn_of_the_codes_where_it_is_there(monkeypatch) -> None:
+    class Swapping:
+        """In place of umap-learn's own: it gives the first two coordinates, swapped."""
+
+        def __init__(self, random_state: int, n_jobs: int) -> None:
+            self.settings = random_state, n_jobs
+
+        def fit_transform(self, code):
+            return code[:, [1, 0]]
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Swapping))
+    model, x = affine(K=3), examples()
+    axes = codes(model, x, torch.zeros(40), umap=True).axes[0]
+    assert axes.get_title("left") == "Codes of 40 examples: UMAP"
+    (points,) = (torch.as_tensor(np.asarray(c.get_offsets())) for c in axes.collections)
+    assert close(points, f(model, x)[:, [1, 0]])
+    assert len(axes.get_xticks()) == 0
 
 
 # --------------------------------------------------------------------------- weights
@@ -525,6 +575,20 @@ def test_few_colours_are_written_as_they_are_and_noise_stays_light(tmp_path) -> 
     assert (tmp_path / "noise.png").stat().st_size < 250_000
 
 
+def test_a_photograph_keeps_its_colours_and_too_much_of_it_stays_light() -> None:
+    smooth = np.stack(np.meshgrid(np.arange(200), np.arange(150)), axis=2) * (255 / 200)
+    photograph = np.dstack([smooth, smooth.sum(2) / 2, np.full((150, 200), 255)]).astype(np.uint8)
+    generator = np.random.default_rng(0)
+    noise = generator.integers(0, 256, (300, 300, 4), np.uint8)
+    shown = [
+        np.asarray(Image.open(io.BytesIO(file)).convert("RGB")).astype(int)
+        for pixels in (photograph, noise)
+        if len(file := png_of(pixels, 150_000)) <= 150_000
+    ]
+    assert np.abs(shown[0] - photograph[..., :3]).max() <= 4
+    assert np.abs(shown[1] - noise[..., :3]).mean() < 30
+
+
 SYSTEMS = (
     *("LinearAutoEncoder", "UndercompleteAutoEncoder", "SparseAutoEncoder"),
     *("ContractiveAutoEncoder", "DenoisingAutoEncoder", "StochasticAutoEncoder"),
@@ -580,6 +644,6 @@ def test_a_traversal_of_vectors_is_the_line_that_the_decoder_draws() -> None:
     model, x = affine(K=2, shape=(2,)), examples(30, (2,))
     figure = latent_traversal(model, x, dims=[1])
     line = torch.as_tensor(np.asarray(figure.axes[0].lines[0].get_xydata()))
-    z = torch.zeros(61, 2)
-    z[:, 1] = torch.linspace(-3, 3, 61)
+    z = torch.zeros(301, 2)
+    z[:, 1] = torch.linspace(-3, 3, 301)
     assert close(line, g(model, z))

@@ -196,9 +196,42 @@ def test_plot_draws_of_other_data_where_told(run, tmp_path) -> None:
     assert Image.open(drawn).height > before.height  # a row of corrupted digits more
 
 
+def test_plot_draws_what_is_named_with_the_arguments_given(run, tmp_path, capsys) -> None:
+    film = tmp_path / "pictures" / "latent_traversal" / "6.gif"
+    assert plot(run, "latent_traversal:animated=true:dims=[1]:start=null", "--out", tmp_path) == 0
+    assert str(film) in capsys.readouterr().out
+    assert 'src="data:image/gif;base64,' in (tmp_path / "index.html").read_text()
+    one_row = Image.open(film.with_suffix(".png")).height
+    assert plot(run, "latent_traversal:rows=2", "--out", tmp_path) == 0
+    assert not film.exists()
+    assert Image.open(film.with_suffix(".png")).height > one_row
+
+
+def test_plot_leaves_out_a_picture_that_fails_and_says_why(
+    run, tmp_path, monkeypatch, capsys
+) -> None:
+    def fails(self, model, pair):
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr(Codes, "draw", fails)
+    assert plot(run, "--out", tmp_path) == 0
+    assert capsys.readouterr().err == "the picture codes is left out: no ink\n"
+    drawn = set(images((tmp_path / "index.html").read_text()))
+    assert drawn >= DRAWN - {"codes"}
+    assert "codes" not in drawn
+    assert plot(run, "codes", "--out", tmp_path) == 1
+    assert "no ink" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
+        (["latent_traversal:animate=true"], "takes no animate: did you mean animated?"),
+        (["latent_traversal:dims=[0,3]"], "there is no dimension 3: the code has 0 to 2."),
+        (["latent_traversal:start=500"], "start is 500: expected an example from 0 to 499."),
+        (["latent_traversal:rows=many"], "rows of latent_traversal is many: no value for it."),
+        (["latent_traversal:dims=[0"], "dims of latent_traversal is [0: no value for it."),
+        (["score_field"], "give its data GaussianNoise, such as GaussianNoise(sigma=0.1)."),
         (["codez"], "there is no picture codez: did you mean codes?"),
         (["codes", "latent_manifold"], "a code of size 2, and this is 3"),
         (["l0_error"], "this code is not sparse"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from ae_lightning.parts import rebuild
 def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | None = None) -> None:
     """Draw pictures of a checkpoint, and a page of them, index.html.
 
+    Of pictures that are not named, one that fails is left out, and why is said.
+
     Args:
         checkpoint: the checkpoint, or a run's directory, whose best is taken.
-        names: which pictures to draw; all that suit the model, if none is named.
+        names: which pictures to draw; all that suit the model, if none is named. With arguments,
+            as in latent_traversal:animated=true:start=null codes:umap=true.
         data: a config of other data to draw of, shipped or a file; that of training, if not given.
         out: where to write; plots beside the run's checkpoints, if not given.
 
@@ -46,8 +50,18 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
             raise UsageError(reason)
     for picture in pictures or all_suitable(model, source, history):
         stem = out / FOLDER / picture.name / str(step)
-        picture.picture(model, source, history, stem)
-        print(stem.with_suffix(".png"))
+        stem.with_suffix(".gif").unlink(missing_ok=True)
+        try:
+            picture.picture(model, source, history, stem)
+        except Exception as error:
+            if pictures:
+                raise
+            why = str(error) or type(error).__name__
+            print(f"the picture {picture.name} is left out: {why}", file=sys.stderr)
+            continue
+        for drawn in (stem.with_suffix(".png"), stem.with_suffix(".gif")):
+            if drawn.exists():
+                print(drawn)
     record = {"model": state[MODEL], "data": source.record}
     text = yaml.safe_dump(record, sort_keys=False)
     print(write_report(out, title_of(model, source), text, history))
