@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from argparse import ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
@@ -60,6 +61,10 @@ def main(args: Sequence[str] | None = None) -> int:
         return fail(f"{command} is no command: {hint}")
     try:
         run(command, rest)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads this, such as head, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except UsageError as error:
         if "--debug" in rest:
             traceback.print_exc()
