@@ -76,8 +76,10 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved = self._place(trainer, positions.after_batch(trainer))
         if trainer.is_global_zero:
-            for cut_short in Path(trainer.default_root_dir, runs.CHECKPOINTS).glob(".*.partial"):
+            run = Path(trainer.default_root_dir)
+            for cut_short in (run / runs.CHECKPOINTS).glob(".*.partial"):
                 cut_short.unlink()
+            runs.set_aside(run, trainer.global_step)
         resumed, self._resumed = self._resumed, {}
         if not resumed:
             return

@@ -26,7 +26,7 @@ ROWS = (
     },
     {"parts", "distributions", "guard", "sharding"},
     {"runs", "configs", "explain", "recording", "progress"}
-    | {"positions", "checkpointing", "interruption"},
+    | {"checkpoints", "positions", "checkpointing", "interruption"},
     {"posteriors", "priors", "likelihoods", "corruptions", "nn", "geometry"},
     {"regularizers", "samplers", "metrics"},
     {"autoencoder"},

@@ -13,8 +13,8 @@ import torch
 from lightning.pytorch.cli import LightningArgumentParser
 
 from ae_lightning import configs, runs
+from ae_lightning.checkpoints import read_checkpoint, recorded
 from ae_lightning.commands.base import CommandLine
-from ae_lightning.commands.checkpoints import read_checkpoint, recorded
 from ae_lightning.commands.fit import unlinked
 from ae_lightning.errors import UsageError
 
@@ -35,7 +35,7 @@ class Evaluate(CommandLine):
         self.checkpoint = read_checkpoint(self.file)
         self.recorded = recorded(self.checkpoint)
         base = {key: unlinked(key, record) for key, record in self.recorded.items()}
-        base["seed_everything"] = self.recorded["model"]["init_args"]["seed"]
+        base["seed_everything"] = self.recorded["model"]["init_args"].get("seed", 0)
         trees = [base, *(configs.read(name) for name in own.config)]
         super().__init__(command, configs.compose(trees), flags, own)
 
