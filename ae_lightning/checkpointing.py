@@ -13,7 +13,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
-from ae_lightning import positions, runs
+from ae_lightning import positions, runs, stopping
 from ae_lightning.durable import replacing, share
 from ae_lightning.errors import SavingError, UsageError, nearest
 from ae_lightning.positions import Position
@@ -70,8 +70,12 @@ class Checkpoints(Checkpoint):
         self._saved = (0, 0)  # the step and the batch of the newest state
         self._error: OSError | None = None  # why the newest state could not be written
         self._resumed: dict[str, Any] = {}
+        self._patience: stopping.Patience = {}
 
     # ------------------------------------------------------------------ when to save
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._patience = stopping.patience(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved = self._place(trainer, positions.after_batch(trainer))
@@ -84,7 +88,8 @@ class Checkpoints(Checkpoint):
         if not resumed:
             return
         positions.settle(trainer)
-        trainer.should_stop = resumed["should_stop"]
+        stays = stopping.stays_stopped(trainer, self._patience, resumed["stoppers"])
+        trainer.should_stop |= resumed["should_stop"] and stays
         for name, parameter in pl_module.named_parameters():
             if name in resumed["gradients"]:
                 parameter.grad = sharded_like(resumed["gradients"][name], parameter)
@@ -198,6 +203,7 @@ class Checkpoints(Checkpoint):
         checkpoint[RESUMING] = {
             "metrics_rows": metrics[0].rows if metrics else 0,
             "should_stop": trainer.should_stop,
+            "stoppers": stopping.stoppers(trainer),
             "gradients": gradients(trainer, pl_module)
             if positions.within_step(trainer, position)
             else {},
@@ -207,6 +213,16 @@ class Checkpoints(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self._resumed = checkpoint.get(RESUMING, {})
+        self._share_again(trainer, checkpoint)
+
+    def _share_again(self, trainer: Trainer, checkpoint: dict[str, Any]) -> None:
+        """Make the state that a run goes on from its best where a crash came in between."""
+        former = checkpoint["callbacks"].get(self.state_key, {})
+        if not trainer.is_global_zero or former.get("monitor") != self.monitor:
+            return
+        state, best_step = Path(str(trainer.ckpt_path)), former["best"].get("step")
+        if best_step == checkpoint["global_step"] and state.name != runs.BEST:
+            share(state, state.with_name(runs.BEST))
 
     def state_dict(self) -> dict[str, Any]:
         return {"monitor": self.monitor, "best": self.best, "latest": self.latest}

@@ -26,7 +26,7 @@ ROWS = (
     },
     {"parts", "distributions", "guard", "sharding"},
     {"runs", "configs", "explain", "recording", "progress"}
-    | {"checkpoints", "positions", "checkpointing", "interruption"},
+    | {"checkpoints", "positions", "checkpointing", "interruption", "stopping"},
     {"posteriors", "priors", "likelihoods", "corruptions", "nn", "geometry"},
     {"regularizers", "samplers", "metrics"},
     {"autoencoder"},

@@ -8,6 +8,7 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,10 @@ class Fit(CommandLine):
         if not self.own.resume:
             self._settle_run()
         assert self.run is not None
-        self.given = {k: plain(v) for k, v in trainer.as_dict().items() if v is not None}
+        # Where nothing is a choice, as in check_val_every_n_epoch, it is kept too.
+        chosen = {k for k, p in signature(Trainer).parameters.items() if p.default is not None}
+        given = trainer.as_dict().items()
+        self.given = {k: plain(v) for k, v in given if v is not None or k in chosen}
         trainer.default_root_dir = str(self.run)
         for logger in listed(trainer.logger):
             if getattr(logger, "class_path", "").endswith(".WandbLogger"):
