@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from ae_lightning import positions, runs, stopping
+from ae_lightning.distributed import rank_and_world
 from ae_lightning.durable import replacing, share
 from ae_lightning.errors import SavingError, UsageError, nearest
 from ae_lightning.positions import Position
@@ -92,7 +95,7 @@ class Checkpoints(Checkpoint):
         trainer.should_stop |= resumed["should_stop"] and stays
         for name, parameter in pl_module.named_parameters():
             if name in resumed["gradients"]:
-                parameter.grad = sharded_like(resumed["gradients"][name], parameter)
+                parameter.grad = own_gradient(resumed["gradients"][name], parameter)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         # What this step logs is written only after this hook, so the state is saved in the next:
@@ -204,9 +207,7 @@ class Checkpoints(Checkpoint):
             "metrics_rows": metrics[0].rows if metrics else 0,
             "should_stop": trainer.should_stop,
             "stoppers": stopping.stoppers(trainer),
-            "gradients": gradients(trainer, pl_module)
-            if positions.within_step(trainer, position)
-            else {},
+            "gradients": gradients(pl_module) if positions.within_step(trainer, position) else {},
         }
 
     def on_load_checkpoint(
@@ -233,7 +234,24 @@ class Checkpoints(Checkpoint):
             self.best = state["best"]
 
 
-def gradients(trainer: Trainer, model: LightningModule) -> dict[str, Tensor]:
-    """What has accumulated for the next step: the ranks' mean, which each can go on from."""
-    found = {name: full(p.grad) for name, p in model.named_parameters() if p.grad is not None}
-    return {name: trainer.strategy.reduce(g, reduce_op="mean") for name, g in found.items()}
+def gradients(model: LightningModule) -> dict[str, Tensor]:
+    """What has accumulated for the next step: each rank's own (W, …), or (1, …) where sharded."""
+    rank, world = rank_and_world()
+    found = {}
+    for name, p in model.named_parameters():
+        if p.grad is None:
+            continue
+        each = [full(p.grad)]
+        if world > 1 and not isinstance(p.grad, DTensor):
+            each = [torch.empty_like(p.grad) for _ in range(world)]
+            dist.all_gather(each, p.grad.contiguous())
+        if rank == 0:  # which alone writes
+            found[name] = torch.stack(each).cpu()
+    return found
+
+
+def own_gradient(each: Tensor, parameter: Tensor) -> Tensor:
+    """The gradient (…) to go on from: this rank's of all ranks' (W, …), or the mean of others'."""
+    rank, world = rank_and_world()
+    same = len(each) == world and not isinstance(parameter, DTensor)
+    return sharded_like(each[rank] if same else each.mean(0), parameter)
