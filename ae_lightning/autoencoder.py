@@ -15,6 +15,7 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from ae_lightning.allocator import keep_freed_memory, skip_driver_search
+from ae_lightning.checkpoints import MODEL, read_checkpoint
 from ae_lightning.distributed import expect_unused, gather, rank_and_world
 from ae_lightning.distributions import sample_by_index
 from ae_lightning.guard import Guard
@@ -404,16 +405,14 @@ class AutoEncoder(Recorded, LightningModule):
             changes: arguments to replace in the recorded ones.
 
         Raises:
-            UsageError: where the checkpoint holds no model of this class.
+            UsageError: where the file is damaged, or holds no model of this class.
         """
-        checkpoint = torch.load(checkpoint_path, map_location, weights_only=True)
-        record = checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {})
-        if not {"class_path", "init_args"} <= record.keys():
-            raise UsageError(f"{checkpoint_path} holds no {cls.__name__}.")
-        arguments = {k: rebuild(v) for k, v in record["init_args"].items()} | changes
+        checkpoint = read_checkpoint(Path(checkpoint_path))
+        record = checkpoint[MODEL]
         made_by = locate(record["class_path"])
         if not (isinstance(made_by, type) and issubclass(made_by, cls)):
             raise UsageError(f"{checkpoint_path} holds no {cls.__name__}.")
+        arguments = {k: rebuild(v) for k, v in record["init_args"].items()} | changes
         model = made_by(**arguments)
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(checkpoint["state_dict"])

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
-from ae_lightning import positions, runs
+from ae_lightning import positions, runs, stopping
+from ae_lightning.distributed import rank_and_world
 from ae_lightning.durable import replacing, share
 from ae_lightning.errors import SavingError, UsageError, nearest
 from ae_lightning.positions import Position
@@ -70,22 +73,29 @@ class Checkpoints(Checkpoint):
         self._saved = (0, 0)  # the step and the batch of the newest state
         self._error: OSError | None = None  # why the newest state could not be written
         self._resumed: dict[str, Any] = {}
+        self._patience: stopping.Patience = {}
 
     # ------------------------------------------------------------------ when to save
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._patience = stopping.patience(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved = self._place(trainer, positions.after_batch(trainer))
         if trainer.is_global_zero:
-            for cut_short in Path(trainer.default_root_dir, runs.CHECKPOINTS).glob(".*.partial"):
+            run = Path(trainer.default_root_dir)
+            for cut_short in (run / runs.CHECKPOINTS).glob(".*.partial"):
                 cut_short.unlink()
+            runs.set_aside(run, trainer.global_step)
         resumed, self._resumed = self._resumed, {}
         if not resumed:
             return
         positions.settle(trainer)
-        trainer.should_stop = resumed["should_stop"]
+        stays = stopping.stays_stopped(trainer, self._patience, resumed["stoppers"])
+        trainer.should_stop |= resumed["should_stop"] and stays
         for name, parameter in pl_module.named_parameters():
             if name in resumed["gradients"]:
-                parameter.grad = sharded_like(resumed["gradients"][name], parameter)
+                parameter.grad = own_gradient(resumed["gradients"][name], parameter)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         # What this step logs is written only after this hook, so the state is saved in the next:
@@ -196,15 +206,24 @@ class Checkpoints(Checkpoint):
         checkpoint[RESUMING] = {
             "metrics_rows": metrics[0].rows if metrics else 0,
             "should_stop": trainer.should_stop,
-            "gradients": gradients(trainer, pl_module)
-            if positions.within_step(trainer, position)
-            else {},
+            "stoppers": stopping.stoppers(trainer),
+            "gradients": gradients(pl_module) if positions.within_step(trainer, position) else {},
         }
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self._resumed = checkpoint.get(RESUMING, {})
+        self._share_again(trainer, checkpoint)
+
+    def _share_again(self, trainer: Trainer, checkpoint: dict[str, Any]) -> None:
+        """Make the state that a run goes on from its best where a crash came in between."""
+        former = checkpoint["callbacks"].get(self.state_key, {})
+        if not trainer.is_global_zero or former.get("monitor") != self.monitor:
+            return
+        state, best_step = Path(str(trainer.ckpt_path)), former["best"].get("step")
+        if best_step == checkpoint["global_step"] and state.name != runs.BEST:
+            share(state, state.with_name(runs.BEST))
 
     def state_dict(self) -> dict[str, Any]:
         return {"monitor": self.monitor, "best": self.best, "latest": self.latest}
@@ -215,7 +234,24 @@ class Checkpoints(Checkpoint):
             self.best = state["best"]
 
 
-def gradients(trainer: Trainer, model: LightningModule) -> dict[str, Tensor]:
-    """What has accumulated for the next step: the ranks' mean, which each can go on from."""
-    found = {name: full(p.grad) for name, p in model.named_parameters() if p.grad is not None}
-    return {name: trainer.strategy.reduce(g, reduce_op="mean") for name, g in found.items()}
+def gradients(model: LightningModule) -> dict[str, Tensor]:
+    """What has accumulated for the next step: each rank's own (W, …), or (1, …) where sharded."""
+    rank, world = rank_and_world()
+    found = {}
+    for name, p in model.named_parameters():
+        if p.grad is None:
+            continue
+        each = [full(p.grad)]
+        if world > 1 and not isinstance(p.grad, DTensor):
+            each = [torch.empty_like(p.grad) for _ in range(world)]
+            dist.all_gather(each, p.grad.contiguous())
+        if rank == 0:  # which alone writes
+            found[name] = torch.stack(each).cpu()
+    return found
+
+
+def own_gradient(each: Tensor, parameter: Tensor) -> Tensor:
+    """The gradient (…) to go on from: this rank's of all ranks' (W, …), or the mean of others'."""
+    rank, world = rank_and_world()
+    same = len(each) == world and not isinstance(parameter, DTensor)
+    return sharded_like(each[rank] if same else each.mean(0), parameter)

@@ -42,11 +42,20 @@ class Interruption(Callback):
         self._former: dict[int, Any] = {}
         self._pid = os.getpid()
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # Until ours are there, Lightning's own handler would wait for processes that know nothing.
+        connector: Any = trainer._signal_connector
+        connector._sigterm_notifier_fn = self._note
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._listen()
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.received_sigterm:
-            self.noted = signal.SIGTERM
-        if threading.current_thread() is threading.main_thread():
-            # In the place of Lightning's own, which ends training without a state.
+        self._listen()
+
+    def _listen(self) -> None:
+        """Take the place of Lightning's own handlers, which end training without a state."""
+        if not self._former and threading.current_thread() is threading.main_thread():
             self._former = {signum: signal.signal(signum, self._note) for signum in SIGNALS}
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
@@ -94,6 +103,10 @@ class Interruption(Callback):
             signum = torch.tensor(self.noted, device=model.device)
             dist.all_reduce(signum, dist.ReduceOp.MAX)
             self.agreed = int(signum)
+        if self.agreed:
+            # Lightning kills this process soon after one that it has started ends, if it still is
+            # drawing a page or the like.
+            getattr(model.trainer.strategy.launcher, "procs", []).clear()
 
     def _act(self, trainer: Trainer) -> None:
         if not self.agreed:

@@ -115,11 +115,35 @@ def rebuild(value: Plain) -> Any:
         return value
     if "class_path" not in value:
         return {k: rebuild(v) for k, v in value.items()}
-    cls = locate(value["class_path"])
+    cls = named(value["class_path"])
     keywords = {k: rebuild(v) for k, v in value.get("init_args", {}).items()}
-    # Nothing else is built: a checkpoint must not be able to call whatever it names.
-    if inspect.isclass(cls) and issubclass(cls, Optimizer):
-        return partial(cls, **keywords)
-    if inspect.isclass(cls) and issubclass(cls, Recorded):
-        return cls(**keywords)
-    raise UsageError(f"{value['class_path']} is no part of an autoencoder.")
+    return partial(cls, **keywords) if issubclass(cls, Optimizer) else cls(**keywords)
+
+
+def named(path: str) -> type:
+    """Return the class that a record names.
+
+    Raises:
+        UsageError: where it is no part and no optimizer: a record must not call what it likes.
+    """
+    cls = locate(path)
+    if inspect.isclass(cls) and issubclass(cls, Optimizer | Recorded):
+        return cls
+    raise UsageError(f"{path} is no part of an autoencoder.")
+
+
+def vouch(value: Plain) -> None:
+    """Refuse a record that `rebuild` would not build, before another builds it.
+
+    >>> vouch({"class_path": "os.remove", "init_args": {"path": "x"}})
+    Traceback (most recent call last):
+        ...
+    ae_lightning.errors.UsageError: os.remove is no part of an autoencoder.
+    """
+    if isinstance(value, Mapping):
+        if "class_path" in value:
+            named(value["class_path"])
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            vouch(inner)

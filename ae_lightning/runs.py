@@ -113,15 +113,29 @@ def step_of(state: Path) -> int:
     return int(state.stem.removeprefix("step-"))
 
 
-def newest_state(run: Path) -> tuple[Path | None, list[str]]:
-    """Find the newest state that opens, and say what was passed over on the way to it."""
-    passed: list[str] = []
-    for state in states(run):
+def newest_state(run: Path) -> tuple[Path | None, dict[Path, str]]:
+    """Find the newest state that verifies, and what is wrong with those passed over for it.
+
+    The best checkpoint is a state too, and the last to be asked.
+    """
+    passed: dict[Path, str] = {}
+    best = run / CHECKPOINTS / BEST
+    for state in [*states(run), *([best] if best.exists() else [])]:
         wrong = damage(state)
         if wrong is None:
             return state, passed
-        passed.append(f"{state} is passed over: {wrong}.")
+        passed[state] = wrong
     return None, passed
+
+
+def set_aside(run: Path, step: int) -> None:
+    """Rename the states after this step, which a run that goes on from there has passed over.
+
+    They would count as its newest, and its own be removed in their favour.
+    """
+    for state in states(run):
+        if step_of(state) > step:
+            os.replace(state, state.with_name(f"{state.name}.damaged"))
 
 
 def best_checkpoint(run: Path) -> Path:

@@ -1,6 +1,8 @@
 """The command line on what it is for: every shipped config trains, configs and flags compose."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -287,3 +289,11 @@ def test_the_front_page_names_every_command(capsys: pytest.CaptureFixture[str]) 
 def test_a_command_explains_its_options(capsys: pytest.CaptureFixture[str], command: str) -> None:
     page = says(capsys, lambda: main([command, "--help"]))
     assert ("--trainer.max_epochs" in page) is (command != "configs")
+
+
+def test_a_reader_that_has_read_enough_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert main(["configs"]) == 128 + signal.SIGPIPE

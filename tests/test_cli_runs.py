@@ -248,21 +248,6 @@ def test_what_contradicts_a_checkpoint_is_refused(
     assert len(said.splitlines()) == 1
 
 
-class Malicious:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, ("owned",)
-
-
-@pytest.mark.parametrize("command", ["validate", "test", "predict"])
-def test_a_malicious_checkpoint_is_not_opened(
-    command: str, copy: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    torch.save({"state_dict": {}, "hyper_parameters": Malicious()}, "evil.ckpt")
-    assert main([command, "--ckpt_path", "evil.ckpt"]) == 2
-    assert "evil.ckpt holds more than plain values and tensors" in capsys.readouterr().err
-    assert not Path("owned").exists()
-
-
 def foreign(path: Path, kind: str) -> None:
     if kind == "weights of another package":
         torch.save({"state_dict": {"w": torch.zeros(2)}}, path)

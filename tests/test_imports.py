@@ -26,7 +26,7 @@ ROWS = (
     },
     {"parts", "distributions", "guard", "sharding", "compilation"},
     {"runs", "configs", "explain", "recording", "progress"}
-    | {"positions", "checkpointing", "interruption"},
+    | {"checkpoints", "positions", "checkpointing", "interruption", "stopping"},
     {"posteriors", "priors", "likelihoods", "corruptions", "nn", "geometry"},
     {"regularizers", "samplers", "metrics"},
     {"autoencoder"},

@@ -13,8 +13,8 @@ import torch
 from lightning.pytorch.cli import LightningArgumentParser
 
 from ae_lightning import configs, runs
+from ae_lightning.checkpoints import read_checkpoint, recorded
 from ae_lightning.commands.base import CommandLine, listed
-from ae_lightning.commands.checkpoints import read_checkpoint, recorded
 from ae_lightning.commands.fit import unlinked
 from ae_lightning.commands.tracking import fill_in, with_folders
 from ae_lightning.errors import UsageError

@@ -8,6 +8,7 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from ae_lightning import configs, runs
 from ae_lightning.callbacks import Report
 from ae_lightning.checkpointing import RESUMING, Checkpoints
+from ae_lightning.checkpoints import read_checkpoint
 from ae_lightning.commands.base import LINKS, CommandLine, listed
-from ae_lightning.commands.checkpoints import read_checkpoint
 from ae_lightning.commands.resuming import CONFIG, former_config, refuse_changes
 from ae_lightning.commands.summary import summary
 from ae_lightning.commands.tracking import fill_in, with_folders
@@ -84,7 +85,10 @@ class Fit(CommandLine):
         self.claim: runs.Claim | None = None
         if own.resume:
             self._find_state()
-            trees.insert(0, former_config(own.run, self.checkpoint))
+            former, wrong = former_config(own.run, self.checkpoint)
+            if wrong and self.state:
+                self.say(f"{wrong}: the config is taken from {self.state.name}")
+            trees.insert(0, former)
         try:
             super().__init__("fit", *with_folders(configs.compose(trees), flags), own)
         except BaseException:
@@ -98,8 +102,14 @@ class Fit(CommandLine):
             hint = f", such as --run {newest.parent}" if newest else " DIR"
             raise UsageError(f"--resume goes on with a run: name it by --run{hint}.")
         self.state, passed = runs.newest_state(runs.demand(self.run))
-        for sentence in passed:
-            self.say(sentence)
+        if self.state is None and passed:
+            each = "; ".join(f"{file.name}: {wrong}" for file, wrong in passed.items())
+            folder = self.run / runs.CHECKPOINTS
+            raise UsageError(
+                f"{folder} holds damaged states only ({each}): remove it to train from the start."
+            )
+        for file, wrong in passed.items():
+            self.say(f"{file} is passed over: {wrong}.")
         if self.state is not None:
             self.checkpoint = read_checkpoint(self.state)
         self.say(f"{self.run} goes on from {self.state.name if self.state else 'its start'}")
@@ -127,7 +137,10 @@ class Fit(CommandLine):
         if not self.own.resume:
             self._settle_run()
         assert self.run is not None
-        self.given = {k: plain(v) for k, v in trainer.as_dict().items() if v is not None}
+        # Where nothing is a choice, as in check_val_every_n_epoch, it is kept too.
+        chosen = {k for k, p in signature(Trainer).parameters.items() if p.default is not None}
+        given = trainer.as_dict().items()
+        self.given = {k: plain(v) for k, v in given if v is not None or k in chosen}
         trainer.default_root_dir = str(self.run)
         for logger in listed(trainer.logger):
             if line := fill_in(logger, self.run):
@@ -214,7 +227,7 @@ class Fit(CommandLine):
                 sys.exit(1)
             raise
         if self.run is not None and self.trainer.is_global_zero:
-            if self.state and self.trainer.global_step == runs.step_of(self.state):
+            if self.state and self.trainer.global_step == self.checkpoint["global_step"]:
                 early = self.checkpoint.get(RESUMING, {}).get("should_stop")
                 why = "it had stopped early" if early else "raise --trainer.max_epochs to train on"
                 self.say(f"the run was complete: {why}")

@@ -13,7 +13,7 @@ from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.callbacks.base import FOLDER
 from ae_lightning.callbacks.history import read_history
 from ae_lightning.callbacks.report import all_suitable, named, title_of, write_report
-from ae_lightning.commands.checkpoints import DATA, MODEL, read_checkpoint
+from ae_lightning.checkpoints import DATA, MODEL, read_checkpoint
 from ae_lightning.errors import UsageError
 from ae_lightning.parts import rebuild
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from ae_lightning import configs, runs
+from ae_lightning.checkpoints import recorded
 from ae_lightning.commands.base import LINKS
-from ae_lightning.commands.checkpoints import recorded
 from ae_lightning.configs import Tree
 from ae_lightning.errors import UsageError
-from ae_lightning.parts import locate, plain
+from ae_lightning.parts import locate, plain, vouch
 
 PLAIN: Final = (type(None), bool, int, float, str, tuple, list)
 CONFIG: Final = "config"  # where a checkpoint keeps the run's
@@ -23,17 +23,27 @@ PLACES: Final = ("root", "path", "download", "in_memory", "num_workers")
 MAY_CHANGE: Final = {f"data.{n}" for n in (*PLACES, "cache_dir", "max_cache_size")}
 
 
-def former_config(run: Path, checkpoint: dict[str, Any]) -> Tree:
-    """The config that a run goes on with: config.yaml, or the newest state's where it is lost.
+def former_config(run: Path, checkpoint: dict[str, Any]) -> tuple[Tree, str]:
+    """The config that a run goes on with, and what is wrong with config.yaml if it is not that.
+
+    It is the state's that the run goes on from, where config.yaml is lost or damaged.
 
     Raises:
-        UsageError: where both are lost.
+        UsageError: where both are.
     """
-    file = run / runs.CONFIG
-    if file.exists() or CONFIG not in checkpoint:
-        return configs.read(str(file))
-    kept: Tree = checkpoint[CONFIG]
-    return kept
+    file, kept = run / runs.CONFIG, checkpoint.get(CONFIG)
+    try:
+        tree, wrong = configs.read(str(file)), ""
+        if not {"model", "data"} <= tree.keys():
+            wrong = f"{file} holds no whole config"
+    except UsageError as error:
+        if kept is None:
+            raise
+        tree, wrong = {}, str(error).rstrip(".") if file.exists() else f"{file} is lost"
+    if not wrong or kept is None:
+        return tree, ""
+    vouch([kept.get("model"), kept.get("data")])
+    return kept, wrong
 
 
 def refuse_changes(given: Tree, checkpoint: dict[str, Any], file: Path) -> None:
@@ -63,11 +73,14 @@ def differences(name: str, old: Any, new: Any) -> Iterator[tuple[str, tuple[str,
 
     >>> list(differences("model", {"latent": 2}, {"latent": 3}))
     [('model.latent', ('3', '2'))]
+    >>> one, other = ({"class_path": f"ae_lightning.{path}"} for path in ("nn.MLP", "nn.mlp.MLP"))
+    >>> list(differences("model.encoder", one, other))
+    []
     """
     if old == new or name in MAY_CHANGE:
         return
     if not (isinstance(old, dict) and isinstance(new, dict)) or (
-        old.get("class_path") != new.get("class_path")
+        not configs.same_class(*(str(node.get("class_path")) for node in (old, new)))
     ):
         section, _, argument = name.partition(".")
         source = LINKS.get(section, {}).get(argument)

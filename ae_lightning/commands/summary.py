@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ae_lightning import runs
-from ae_lightning.commands.checkpoints import read_checkpoint
+from ae_lightning.checkpoints import MODEL, read_checkpoint
 
 # The figures of validation that a summary shows, where the model has them, and their units.
 FIGURES = {
@@ -42,8 +42,8 @@ def summary(run: Path) -> None:
     for name, (label, unit) in FIGURES.items():
         if (value := figures.get(f"val/{name}")) is not None:
             if name == "active_units":
-                unit = f"of {checkpoint['hyper_parameters']['init_args']['latent']}"
-                table.add_row(label, f"{value:.0f} {unit}")
+                size = checkpoint[MODEL]["init_args"].get("latent")
+                table.add_row(label, f"{value:.0f} of {size}" if size else f"{value:.0f}")
             else:
                 table.add_row(label, f"{value:.4g} {unit}".strip())
     for label, path in places(run, best).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,12 @@ def fingerprint(run: Path) -> dict[str, str]:
         "metrics.csv": (run / runs.METRICS).read_text(),
     }
     return {name: digest(value) for name, value in parts.items()}
+
+
+def validated(run: Path) -> list[dict[str, str]]:
+    """The validations of a run, as metrics.csv has them."""
+    with (run / runs.METRICS).open(newline="") as file:
+        return [row for row in csv.DictReader(file) if row["val/loss"]]
 
 
 def digest(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A callback that sends its own process a signal at a chosen moment of training.
+"""Callbacks that send their own process a signal at a chosen moment, or hold it up.
 
 The moment comes from the environment, so that a killed run and its resumption have one config.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 from lightning.pytorch import Callback, Trainer
 
 # Such as "batch:12": SIGKILL at the twelfth time of that place in this process; or several, with
@@ -70,9 +73,29 @@ class Killer(Callback):
             self._pass("last_batch")
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        if not trainer.sanity_checking:
-            self._pass("validation")
+        self._pass("sanity" if trainer.sanity_checking else "validation")
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         if not trainer.sanity_checking:
             self._pass("validation_end")
+
+
+class Lingering(Callback):
+    """Hold rank zero up after a signal, as a slow page of pictures does, until others have ended.
+
+    Lightning looks every few seconds, and here more often, whether they have; what they ended with
+    is left in ended.txt.
+    """
+
+    def __init__(self) -> None:
+        self.others: list[Any] = []
+        _ChildProcessObserver.__init__.__defaults__ = (0.1,)
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self.others = list(getattr(trainer.strategy.launcher, "procs", []))
+
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        if self.others:
+            codes = [process.wait(60) for process in self.others]
+            time.sleep(1)
+            Path("ended.txt").write_text(" ".join(map(str, codes)))

@@ -11,6 +11,7 @@ import torch
 from ae_lightning import runs
 from ae_lightning.configs import Tree
 from ae_lightning.errors import UsageError
+from ae_lightning.parts import vouch
 
 MODEL, DATA = "hyper_parameters", "datamodule_hyper_parameters"
 
@@ -34,14 +35,20 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     except (RuntimeError, EOFError, OSError, ValueError, KeyError):
         raise UsageError(f"{file} is no checkpoint.") from None
     record = checkpoint.get(MODEL) if isinstance(checkpoint, dict) else None
-    if not isinstance(record, dict) or "class_path" not in record or "state_dict" not in checkpoint:
+    whole = isinstance(record, dict) and {"class_path", "init_args"} <= record.keys()
+    if not whole or "state_dict" not in checkpoint:
         raise UsageError(f"{file} is no checkpoint of an autoencoder of this package.")
     return checkpoint
 
 
 def recorded(checkpoint: dict[str, Any]) -> Tree:
-    """Return the config of the model and, where it is recorded, of the data of a checkpoint."""
+    """Return the config of the model and, where it is recorded, of the data of a checkpoint.
+
+    Raises:
+        UsageError: where it names what is no part of these.
+    """
     tree = {"model": checkpoint[MODEL]}
     if data := checkpoint.get(DATA):
         tree["data"] = data
+    vouch(tree)
     return tree
