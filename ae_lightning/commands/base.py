@@ -168,8 +168,10 @@ class CommandLine(LightningCLI):
             callbacks.append(SparingProgressBar())
         plugins = [*listed(trainer.plugins), DurableCheckpointIO()]
         ours |= {"callbacks": callbacks, "enable_progress_bar": bar, "plugins": plugins}
-        be_parent()
-        return super().instantiate_trainer(**ours)
+        made = super().instantiate_trainer(**ours)
+        if made.world_size > 1:
+            be_parent()
+        return made
 
     def say(self, text: str) -> None:
         """Print a line, on rank zero only."""
