@@ -95,7 +95,7 @@ class Job:
     def said(self) -> str:
         return self.log.read_text()
 
-    def waits_for_state(self, run: Path, former: Path | None = None, seconds: float = 120) -> Path:
+    def waits_for_state(self, run: Path, former: Path | None = None, seconds: float = 300) -> Path:
         """Wait for a state after the former one, and return it."""
         deadline = time.monotonic() + seconds
         while (newest := next(iter(runs.states(run)), None)) in (None, former):
