@@ -15,8 +15,8 @@ import time
 from soak.experiment import Failed
 
 MODULES = {
-    "kills": ("sigkill",),
-    "two_nodes": ("two_nodes", "slurm", "frozen"),
+    "kills": ("sigkill", "signals", "flipped", "full_disk"),
+    "two_nodes": ("two_nodes", "slurm", "frozen", "rank_signals"),
 }
 
 
