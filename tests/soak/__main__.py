@@ -15,9 +15,9 @@ import time
 from soak.experiment import Failed
 
 MODULES = {
-    "kills": ("sigkill",),
+    "kills": ("sigkill", "signals", "flipped", "full_disk"),
     "wrong": ("bad-configs",),
-    "two_nodes": ("two_nodes", "slurm", "frozen"),
+    "two_nodes": ("two_nodes", "slurm", "frozen", "rank_signals"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -162,4 +163,46 @@ def frozen() -> Iterator[str]:
                 job.clear()
 
 
-EXPERIMENTS = {"two_nodes": two_nodes, "slurm": slurm, "frozen": frozen}
+def rank_signals() -> Iterator[str]:
+    """Stop two processes by a signal to one of them, or to both, at any time; resume; compare."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = str(eventful.write(folder, epochs=30))
+        on_one_node(folder, config)
+        torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+        sent: list[tuple[int | str, signal.Signals]] = [(0, signal.SIGTERM), (1, signal.SIGTERM)]
+        sent += [(1, signal.SIGINT), ("all", signal.SIGINT), ("all", signal.SIGTERM)]
+        for n, (whom, signum) in enumerate([*sent, ("torchrun", signal.SIGTERM)]):
+            arguments = [*FIT, "--config", config, "--run", str(n), "--trainer.devices", "2"]
+            through = whom == "torchrun"
+            command = [*torchrun, "ae_lightning", "--"] if through else ["ae_lightning"]
+            job = Job([*command, *arguments], folder, where())
+            try:
+                job.waits_for_state(folder / str(n))
+                time.sleep(random.uniform(0, 2))
+                if whom == "all":
+                    os.killpg(job.process.pid, signum)
+                elif through:
+                    os.kill(job.process.pid, signum)
+                else:
+                    job.kill_rank(int(whom), signum)
+                if not job.ends(WITHIN):
+                    raise Failed(f"processes live {WITHIN:.0f} s after {signum.name}")
+                code = job.process.returncode
+                if code != 128 + signum and not (through and code):
+                    raise Failed(f"{signum.name} to {whom}: exit code {code}: {job.said()[-3000:]}")
+            finally:
+                job.clear()
+            resumed = [*FIT, "--run", str(n), "--resume", "--trainer.devices", "2"]
+            finish(Job(["ae_lightning", *resumed], folder, where()))
+            if wrong := eventful.differences(folder / "one", folder / str(n)):
+                raise Failed(f"{signum.name} to {whom}: {', '.join(wrong)} differ")
+            yield f"{signum.name} to {whom}: exit code {code}, then equal to the bit"
+
+
+EXPERIMENTS = {
+    "two_nodes": two_nodes,
+    "slurm": slurm,
+    "frozen": frozen,
+    "rank_signals": rank_signals,
+}
