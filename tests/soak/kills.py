@@ -102,7 +102,7 @@ def flipped() -> Iterator[str]:
 
 
 def full_disk() -> Iterator[str]:
-    """Train on a disk with room for one state, and not for a third beside two; make room, and go on."""
+    """Train on a disk with too little room for three states; make room, and go on."""
     with whole_run() as (folder, config, _):
         state = runs.states(folder / "whole")[0].stat().st_size
         for room in (1.4, 1.7, 2.0):
