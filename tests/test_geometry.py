@@ -21,13 +21,13 @@ from ae_lightning.nn import (
     MLP,
     ConvDecoder,
     ConvEncoder,
-    RowNorms,
     Sigmoid,
     TiedMLP,
     TopK,
     UnitNorm,
     UnitVariance,
 )
+from ae_lightning.nn.mlp import RowNorms
 from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.types import Pair
