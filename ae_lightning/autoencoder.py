@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.optim import Adam, Optimizer
@@ -247,7 +248,20 @@ class AutoEncoder(Recorded, LightningModule):
         if self.trainer.ckpt_path is None:
             self.clock = self._now()
         else:  # a validation may come before the next step: it goes by the clock of the last one
+            before = self.clock.total_steps
+            if before != self._total_steps and self._spans_training:
+                rank_zero_info(
+                    f"a schedule over the whole training spans {self._total_steps} steps from here "
+                    f"on, and {before} before."
+                )
             self.clock = self.clock._replace(total_steps=self._total_steps)
+
+    @property
+    def _spans_training(self) -> bool:
+        """Whether a schedule has no length of its own."""
+        penalties = [s for r in self.regularizers.values() for s in r.schedules]
+        schedules = [s for s in (self.lr_schedule, *penalties) if isinstance(s, Schedule)]
+        return any(s.steps is None and s.epochs is None for s in schedules)
 
     @property
     def may_rest(self) -> bool:
@@ -272,11 +286,7 @@ class AutoEncoder(Recorded, LightningModule):
                 expect_unused(self.trainer.strategy)
             total = self.trainer.estimated_stepping_batches
             self._total_steps = int(total) if total < float("inf") else 0
-            penalties = [s for r in self.regularizers.values() for s in r.schedules]
-            schedules = [self.lr_schedule, *penalties]
-            if not self._total_steps and any(
-                isinstance(s, Schedule) and s.steps is None and s.epochs is None for s in schedules
-            ):
+            if not self._total_steps and self._spans_training:
                 raise UsageError(
                     "a schedule over the whole training needs max_epochs or max_steps: "
                     "set one, or give the schedule its own steps or epochs."

@@ -85,7 +85,8 @@ def main(args: Sequence[str] | None = None) -> int:
         if sentence := known_failure(error):
             return fail(sentence)
         name, text = type(error).__name__, " ".join(str(error).split())
-        return fail(f"unexpected {name}: {text} (--debug shows where)", code=1)
+        where = ", ".join([*getattr(error, "__notes__", []), "--debug shows where"])
+        return fail(f"unexpected {name}: {text} ({where})", code=1)
     return 0
 
 

@@ -174,6 +174,15 @@ def test_a_users_plug_in_needs_only_its_dotted_path(
     assert main(["validate", "--run", "a"]) == 0
 
 
+def test_a_plug_in_that_breaks_is_named(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    Path("broken_lab.py").write_text(PLUG_IN.replace("return", "return out.nope +"))
+    assert short_fit("--run", "a", "--model.regularizers.slow", "broken_lab.Slowness") == 1
+    assert "in the penalty Slowness, --debug shows where" in capsys.readouterr().err
+
+
 def test_penalties_of_files_and_flags_add_up(elsewhere: Path) -> None:
     L2 = "{class_path: ae_lightning.regularizers.L2, init_args: {weight: 0.5}}"
     for name in ("one", "two"):

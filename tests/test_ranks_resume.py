@@ -86,3 +86,13 @@ def test_it_says_what_changed(tmp_path, caplog):
         assert "from here on" not in caplog.text
         fit(16, path, resume=True)
     assert "1 process with 16 examples a step from here on, after 1 process with 8" in caplog.text
+
+
+def test_it_says_that_a_schedule_spans_another_training(tmp_path, caplog):
+    path = tmp_path / "a.ckpt"
+    fit(8, path, (0, 4))
+    with caplog.at_level(logging.INFO, "lightning.pytorch.utilities.rank_zero"):
+        fit(8, path, resume=True)
+        assert "spans" not in caplog.text
+        fit(8, path, resume=True, max_epochs=2 * EPOCHS)
+    assert "spans 80 steps from here on, and 40 before" in caplog.text

@@ -75,7 +75,11 @@ class Regularizer(Part, ABC):
     def __call__(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
         # Differences of codes, and of derivatives, are lost in the rounding of half precision.
         with torch.autocast(out.x.device.type, enabled=False), uncompiled(model):
-            penalty: Tensor = super().__call__(model, out)
+            try:
+                penalty: Tensor = super().__call__(model, out)
+            except Exception as error:
+                error.add_note(f"in the penalty {type(self).__name__}")
+                raise
         if penalty.shape not in ((), out.x.shape[:1]):
             raise UsageError(
                 f"{type(self).__name__} returned the shape {tuple(penalty.shape)}: sum over the "
