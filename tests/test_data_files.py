@@ -326,7 +326,8 @@ def test_arrays_that_are_refused(tmp_path, arrays, sentence):
 
 def test_array_files_that_are_refused(tmp_path):
     missing, bad = tmp_path / "none.npy", tmp_path / "bad.npy"
-    assert failure(NumpyFile(str(missing))) == f"there is no file {missing}."
+    give = "give data.path, a .npy, .npz or .pt file."
+    assert failure(NumpyFile(str(missing))) == f"there is no file {missing}: {give}"
     what = "expected plain arrays in a .npy, .npz or .pt file."
     for content in (b"nothing", b""):
         bad.write_bytes(content)

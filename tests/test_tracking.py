@@ -87,6 +87,7 @@ def test_weights_and_biases_is_told_all_of_a_run_and_of_its_resumption(
 ) -> None:
     import wandb
 
+    wandb.teardown()  # which forgets the folder, and its commit, of earlier runs of this process
     git = ["git", "-c", "user.name=a", "-c", "user.email=b"]
     subprocess.run(["git", "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "start"], check=True)

@@ -1,0 +1,25 @@
+"""The examples of the packages that lie beside ae_lightning; pytest finds those within it."""
+
+import doctest
+import pkgutil
+from importlib import import_module
+
+import ae_lightning.callbacks
+import ae_lightning.datamodules
+import pytest
+
+# Found as files, they would be imported once more, under names that users do not see.
+MODULES = [
+    f"{package.__name__}.{module.name}"
+    for package in (ae_lightning.callbacks, ae_lightning.datamodules)
+    for module in pkgutil.iter_modules(package.__path__)
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_module_hold(name: str) -> None:
+    assert doctest.testmod(import_module(name)).failed == 0
+
+
+def test_some_modules_have_examples() -> None:
+    assert sum(doctest.testmod(import_module(name)).attempted for name in MODULES) > 20
