@@ -29,7 +29,7 @@ from ae_lightning.priors import Prior, StandardNormal
 from ae_lightning.randomness import reseed, seed_of
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.regularizers.schedules import Clock, Schedule
-from ae_lightning.sharding import shard, take_over, whole
+from ae_lightning.sharding import shard, take_over, whole_model
 from ae_lightning.types import ForwardPass, Pair
 from ae_lightning.watch import Watch
 
@@ -307,7 +307,7 @@ class AutoEncoder(Recorded, LightningModule):
                 )
             if not self.started:
                 x = gather(pair.x)
-                if (model := whole(self)) is not None:
+                if (model := whole_model(self)) is not None:
                     model.start(x.to(model.device))
                 if model is not self:
                     take_over(self, model)

@@ -75,7 +75,7 @@ def shard(model: LightningModule, strategy: Strategy, networks: Iterable[nn.Modu
         register_fsdp_forward_method(model, step)
 
 
-def whole(model: Module) -> Module | None:
+def whole_model(model: Module) -> Module | None:
     """The model itself, or, where it is sharded, a whole copy on rank zero's CPU, elsewhere None.
 
     All processes must call this together.

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ae_lightning.compilation import uncompiled
 from ae_lightning.parts import UsageError
-from ae_lightning.sharding import whole
+from ae_lightning.sharding import whole_model
 from ae_lightning.types import Pair
 
 from .history import History, read_history
@@ -183,14 +183,14 @@ class PictureCallback(Callback, ABC):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         step = trainer.global_step  # 0 while the first gradients accumulate
         if self.every_n_steps and step > 0 and step % self.every_n_steps == 0:
-            self.deliver(trainer, whole(pl_module))
+            self.deliver(trainer, whole_model(pl_module))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self.deliver(trainer, whole(pl_module))
+            self.deliver(trainer, whole_model(pl_module))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.deliver(trainer, whole(pl_module))
+        self.deliver(trainer, whole_model(pl_module))
 
     @rank_zero_only
     def deliver(self, trainer: Trainer, model: Any) -> None:

@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from ae_lightning.parts import UsageError, nearest
-from ae_lightning.sharding import whole
+from ae_lightning.sharding import whole_model
 
 from .base import FOLDER, PictureCallback, data_of
 from .history import History, read_history
@@ -152,10 +152,10 @@ class Report(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self._draw(trainer, whole(pl_module))
+            self._draw(trainer, whole_model(pl_module))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, whole(pl_module))
+        self._draw(trainer, whole_model(pl_module))
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -163,7 +163,7 @@ class Report(Callback):
         """Where a signal ends training, write the page too, without keeping anyone waiting."""
         signalled = isinstance(exception, KeyboardInterrupt | SystemExit)
         if signalled and trainer.state.fn == "fit" and trainer.global_step > 0:
-            self._draw(trainer, whole(pl_module), PATIENCE)
+            self._draw(trainer, whole_model(pl_module), PATIENCE)
             self.on_fit_end(trainer, pl_module)
 
     @rank_zero_only
