@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ae_lightning.autoencoder import AutoEncoder
-    from ae_lightning.errors import NonFiniteError, SavingError, TrainingError, UsageError
-    from ae_lightning.parts import Part
-    from ae_lightning.regularizers import Regularizer, Schedule
+    from ae_lightning.core.errors import NonFiniteError, SavingError, TrainingError, UsageError
+    from ae_lightning.core.parts import Part
+    from ae_lightning.core.types import ForwardPass, Pair
+    from ae_lightning.regularizers import Regularizer
+    from ae_lightning.schedules import Schedule
     from ae_lightning.systems import (
         ContractiveAutoEncoder,
         DenoisingAutoEncoder,
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
         UndercompleteAutoEncoder,
         VariationalAutoEncoder,
     )
-    from ae_lightning.types import ForwardPass, Pair
 
 __all__ = [
     "AutoEncoder",
@@ -48,15 +49,15 @@ __all__ = [
 
 HOMES = {
     "AutoEncoder": "autoencoder",
-    "ForwardPass": "types",
-    "NonFiniteError": "errors",
-    "Pair": "types",
-    "Part": "parts",
+    "ForwardPass": "core.types",
+    "NonFiniteError": "core.errors",
+    "Pair": "core.types",
+    "Part": "core.parts",
     "Regularizer": "regularizers",
-    "SavingError": "errors",
-    "Schedule": "regularizers",
-    "TrainingError": "errors",
-    "UsageError": "errors",
+    "SavingError": "core.errors",
+    "Schedule": "schedules",
+    "TrainingError": "core.errors",
+    "UsageError": "core.errors",
 }
 
 

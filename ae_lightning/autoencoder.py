@@ -15,23 +15,24 @@ from torch.distributions import Distribution
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from ae_lightning.allocator import keep_freed_memory, skip_driver_search
-from ae_lightning.checkpoints import MODEL, read_checkpoint
-from ae_lightning.distributed import expect_unused, gather, rank_and_world
+from ae_lightning.core.distributed import expect_unused, gather, rank_and_world
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import Part, Recorded, locate, rebuild
+from ae_lightning.core.randomness import reseed, seed_of
+from ae_lightning.core.types import ForwardPass, Pair
 from ae_lightning.distributions import sample_by_index
-from ae_lightning.guard import Guard
 from ae_lightning.likelihoods import Likelihood
 from ae_lightning.metrics import Evaluation
 from ae_lightning.nn import Network
-from ae_lightning.parts import Part, Recorded, UsageError, locate, rebuild
 from ae_lightning.posteriors import Posterior
 from ae_lightning.priors import Prior, StandardNormal
-from ae_lightning.randomness import reseed, seed_of
 from ae_lightning.regularizers.base import Regularizer
-from ae_lightning.regularizers.schedules import Clock, Schedule
-from ae_lightning.sharding import shard, take_over, whole_model
-from ae_lightning.types import ForwardPass, Pair
-from ae_lightning.watch import Watch
+from ae_lightning.schedules import Clock, Schedule
+from ae_lightning.training.allocator import keep_freed_memory, skip_driver_search
+from ae_lightning.training.checkpoint_reading import MODEL, read_checkpoint
+from ae_lightning.training.heartbeat import Watch
+from ae_lightning.training.nonfinite import Guard
+from ae_lightning.training.sharding import shard, take_over, whole_model
 
 # "rate" is free for the Rate penalty; what evaluation calls the rate is always KL(q ‖ p).
 RESERVED = {"loss", "distortion", "elbo", "psnr", "active_units", "dead_units", "bound"} | (

@@ -13,8 +13,9 @@ from typing import Final
 import torch
 from torch import Generator, Tensor, nn
 
-from ae_lightning.parts import Part, UsageError
-from ae_lightning.randomness import row_seeds
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import Part
+from ae_lightning.core.randomness import row_seeds
 
 LEVELS: Final = 2**16  # probabilities are exact to 1/LEVELS
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import vjp, vmap
 
+from ae_lightning.core.errors import UsageError
+from ae_lightning.distributions import single
 from ae_lightning.nn import ROWS, UnitVariance, slope
-from ae_lightning.observations import single
-from ae_lightning.parts import UsageError
 
 if TYPE_CHECKING:
     from ae_lightning.autoencoder import AutoEncoder

@@ -12,9 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ae_lightning import observations
-from ae_lightning.observations import single, tilted_mean
-from ae_lightning.parts import Part, UsageError
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import Part
+from ae_lightning.distributions import (
+    IndependentBernoulli,
+    IndependentCategorical,
+    IndependentContinuousBernoulli,
+    IndependentLaplace,
+    IndependentNormal,
+    single,
+)
+from ae_lightning.distributions.categorical import levels_of
+from ae_lightning.distributions.continuous_bernoulli import tilted_mean
 
 FLOOR = -6.0  # a learned log σ stays above, or the density of a constant pixel grows without bound
 
@@ -110,7 +119,7 @@ class Gaussian(Likelihood):
     def forward(self, features: Tensor) -> Distribution:
         loc = single(features)
         log_sigma = loc.new_full((), self.constant) if self.raw is None else self.log_sigma
-        return observations.Normal(loc, log_sigma, self.event_dims)
+        return IndependentNormal(loc, log_sigma, self.event_dims)
 
 
 class HeteroscedasticGaussian(Likelihood):
@@ -137,7 +146,7 @@ class HeteroscedasticGaussian(Likelihood):
 
     def forward(self, features: Tensor) -> Distribution:
         loc, s = single(features).chunk(2, dim=-self.event_dims)
-        return observations.Normal(loc, floored(s), self.event_dims)
+        return IndependentNormal(loc, floored(s), self.event_dims)
 
     def link(self, mean: Tensor) -> Tensor:
         return torch.cat([mean, torch.full_like(mean, self.start)])
@@ -160,7 +169,7 @@ class Laplace(Likelihood):
         self.scale = _positive("scale", scale)
 
     def forward(self, features: Tensor) -> Distribution:
-        return observations.Laplace(single(features), self.scale, self.event_dims)
+        return IndependentLaplace(single(features), self.scale, self.event_dims)
 
 
 class Bernoulli(Likelihood):
@@ -177,7 +186,7 @@ class Bernoulli(Likelihood):
     unit_interval = True
 
     def forward(self, features: Tensor) -> Distribution:
-        return observations.Bernoulli(single(features), self.event_dims)
+        return IndependentBernoulli(single(features), self.event_dims)
 
     def link(self, mean: Tensor) -> Tensor:
         return _interior(mean).logit()
@@ -200,7 +209,7 @@ class ContinuousBernoulli(Likelihood):
     unit_interval = True
 
     def forward(self, features: Tensor) -> Distribution:
-        return observations.ContinuousBernoulli(single(features), self.event_dims)
+        return IndependentContinuousBernoulli(single(features), self.event_dims)
 
     def link(self, mean: Tensor) -> Tensor:
         return invert(tilted_mean, _interior(mean))
@@ -230,17 +239,17 @@ class Categorical(Likelihood):
 
     def forward(self, features: Tensor) -> Distribution:
         logits = torch.unflatten(single(features), -self.event_dims, (self.levels, -1))
-        return observations.Categorical(logits, self.event_dims)
+        return IndependentCategorical(logits, self.event_dims)
 
     def link(self, mean: Tensor) -> Tensor:
         """The logits l·k of greatest entropy among those of this mean."""
-        levels = observations.levels_of(mean, self.levels)
+        levels = levels_of(mean, self.levels)
 
         def logits(l: Tensor) -> Tensor:
             return levels.view(-1, *[1] * mean.dim()) * l  # (L, *S)
 
         def mean_of(l: Tensor) -> Tensor:
-            return observations.Categorical(logits(l), mean.dim()).mean
+            return IndependentCategorical(logits(l), mean.dim()).mean
 
         return logits(invert(mean_of, _interior(mean))).flatten(0, 1)
 

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
-from ae_lightning.compilation import uncompiled
-from ae_lightning.distributions import kl, kl_per_dimension, sample_by_index
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.randomness import seed_of
+from ae_lightning.core.types import ForwardPass
+from ae_lightning.distributions import factorised_kl, kl, sample_by_index
 from ae_lightning.geometry import squared_jacobian
-from ae_lightning.parts import UsageError
-from ae_lightning.randomness import seed_of
-from ae_lightning.types import ForwardPass
+from ae_lightning.training.compilation import uncompiled
 
 if TYPE_CHECKING:
     from ae_lightning.autoencoder import AutoEncoder
@@ -236,7 +236,7 @@ class Evaluation(Metric):
         if model.posterior.stochastic:
             reconstruction = model.decode(code).mean
             prior = model.prior()
-            rates = kl_per_dimension(out.q, prior)
+            rates = factorised_kl(out.q, prior)
             figures["rate"] = (kl(out.q, prior, out.z) if rates is None else rates.sum(1)).mean()
             if rates is not None:
                 self.rates = self.rates + counts * rates.detach().sum(0)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from ae_lightning import distributions
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import Part
+from ae_lightning.distributions import PointMass, single
 from ae_lightning.nn import Activation
-from ae_lightning.observations import single
-from ae_lightning.parts import Part, UsageError
 
 
 class Posterior(Part, ABC):
@@ -63,7 +63,7 @@ class Dirac(Posterior):
     def forward(self, features: Tensor) -> Distribution:
         features = single(features)
         code = features if self.activation is None else self.activation(features)
-        return distributions.Dirac(code)
+        return PointMass(code)
 
 
 class DiagonalGaussian(Posterior):

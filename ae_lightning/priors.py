@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch import distributions as td
 from torch.distributions import Distribution, Independent, MixtureSameFamily
 
-from ae_lightning import distributions
-from ae_lightning.parts import Part, UsageError
-from ae_lightning.randomness import generator_of
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import Part
+from ae_lightning.core.randomness import generator_of
+from ae_lightning.distributions import PointMass, UnitNormal
 
 
 class Prior(Part, ABC):
@@ -49,17 +50,17 @@ class StandardNormal(Prior):
         self.register_buffer("loc", torch.zeros(latent), persistent=False)
 
     def forward(self) -> Distribution:
-        p = distributions.UnitNormal(self.loc, torch.ones_like(self.loc), validate_args=False)
+        p = UnitNormal(self.loc, torch.ones_like(self.loc), validate_args=False)
         return Independent(p, 1, validate_args=False)
 
 
-class Laplace(Prior):
+class LaplacePrior(Prior):
     r"""p(z) = Π_k Laplace(z_k; 0, b): −log p(z) = λ‖z‖₁ − K log(λ/2), with λ = 1/b.
 
     Args:
         scale: b, the mean absolute value of every code element.
 
-    >>> prior = Laplace(scale=0.5)
+    >>> prior = LaplacePrior(scale=0.5)
     >>> prior.build(2, (4,), encode=None)
     >>> prior().log_prob(torch.ones(2))
     tensor(-4.)
@@ -149,7 +150,7 @@ class VampPrior(Prior):
         self.__dict__["encode"] = encode
         self.pseudo_inputs = nn.Parameter(torch.rand(self.components, *shape))
         with torch.no_grad():
-            if isinstance(encode(self.pseudo_inputs[:1]), distributions.Dirac):
+            if isinstance(encode(self.pseudo_inputs[:1]), PointMass):
                 raise UsageError(
                     "VampPrior needs a stochastic posterior such as DiagonalGaussian, not Dirac."
                 )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ae_lightning.parts import UsageError
+from ae_lightning.core.errors import UsageError
 
 if TYPE_CHECKING:
     from ae_lightning.autoencoder import AutoEncoder

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import ForwardPass
 from ae_lightning.likelihoods import Bernoulli, Gaussian, Likelihood
 from ae_lightning.nn import MLP, Activation, Network, Rectifier, Sigmoid, TiedMLP
-from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.regularizers.base import Regularizer
-from ae_lightning.regularizers.code import L1
-from ae_lightning.regularizers.jacobian import Contractive
-from ae_lightning.regularizers.posterior import Rate
-from ae_lightning.types import ForwardPass
+from ae_lightning.regularizers.contractive import Contractive
+from ae_lightning.regularizers.divergences import Rate
+from ae_lightning.regularizers.sparsity import L1
 
 Regularizers = dict[str, Regularizer] | None
 

@@ -1,6 +1,5 @@
 """Pictures of autoencoders, during training and on their own."""
 
-from .base import PictureCallback, observing, picture
 from .codes import Codes, codes
 from .contraction import ContractionCurve, contraction_curve
 from .curves import Curves, curves
@@ -9,13 +8,14 @@ from .interpolation import Interpolation, interpolation
 from .kl_per_dimension import KLPerDimension, kl_bars, kl_per_dimension
 from .latent_manifold import LatentManifold, latent_manifold
 from .latent_traversal import LatentTraversal, latent_traversal
+from .picture import PictureCallback, observing, picture
 from .prior_samples import PriorSamples, prior_samples
 from .reconstructions import Reconstructions, reconstructions
-from .report import Report, all_suitable, write_report
+from .report.run_report import Report, all_suitable, write_report
 from .score_field import ScoreField, score_field
 from .sparsity import ActivationHistogram, L0Error, activation_histogram, l0_error
 from .spectrum import JacobianSpectrum, jacobian_spectrum
-from .tangents import TangentDirections, tangent_directions
+from .tangent_directions import TangentDirections, tangent_directions
 
 __all__ = [
     "ActivationHistogram",

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from ae_lightning.parts import UsageError
-from ae_lightning.types import Pair
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 
-from .base import PictureCallback, picture
-from .style import COLOURS, INK, LABELS, SEQUENTIAL, Room, finite, new_figure, plane
+from .drawing.theme import COLOURS, INK, LABELS, SEQUENTIAL, Room, finite, new_figure, plane
+from .picture import PictureCallback, picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ae_lightning.core.types import Pair
 from ae_lightning.nn import MLP, Identity
-from ae_lightning.types import Pair
 
-from .base import PictureCallback, picture
+from .drawing.theme import COLOURS, WIDTH, Room, finite, new_figure
+from .picture import PictureCallback, picture
 from .spectrum import FLOOR, log_scale, show_quartiles
-from .style import COLOURS, WIDTH, Room, finite, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

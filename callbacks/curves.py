@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ae_lightning.parts import UsageError
-from ae_lightning.types import Pair
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 
-from .base import PictureCallback
-from .history import History
+from .drawing.theme import COLOURS, FAINT, Room, house_style, new_figure
+from .picture import PictureCallback
+from .report.history import History
 from .sparsity import without_zeros
-from .style import COLOURS, FAINT, Room, house_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,12 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ae_lightning.parts import UsageError
-from ae_lightning.types import Pair
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 
-from .base import PictureCallback, picture
-from .signed import extent, signed_colours
-from .style import LETTER, finite, is_image, pixel_figure, place, show_image, tile, whole_scale
+from .drawing.signed import extent, signed_colours
+from .drawing.theme import (
+    LETTER,
+    finite,
+    is_image,
+    pixel_figure,
+    place,
+    show_image,
+    tile,
+    whole_scale,
+)
+from .picture import PictureCallback, picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

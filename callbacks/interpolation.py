@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from ae_lightning.types import Pair
+from ae_lightning.core.types import Pair
 
-from .base import PictureCallback, picture
-from .latent import linear, spherical
-from .points import name_axes, show_points
-from .style import COLOURS, FAINT, grid_figure, is_image, limits_of, new_figure, plane, project
+from .drawing.latent import linear, spherical
+from .drawing.points import name_axes, show_points
+from .drawing.theme import (
+    COLOURS,
+    FAINT,
+    grid_figure,
+    is_image,
+    limits_of,
+    new_figure,
+    plane,
+    project,
+)
+from .picture import PictureCallback, picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ae_lightning.distributions import kl_per_dimension as rates_of
-from ae_lightning.parts import UsageError
-from ae_lightning.types import Pair
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
+from ae_lightning.distributions import factorised_kl
 
-from .base import PictureCallback, picture
-from .history import History
-from .style import COLOURS, Room, finite, house_style, new_figure
+from .drawing.theme import COLOURS, Room, finite, house_style, new_figure
+from .picture import PictureCallback, picture
+from .report.history import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,7 +82,7 @@ def kl_per_dimension(model: Any, x: Tensor, history: History | None = None) -> F
         return kl_bars(torch.tensor(values).T, steps)
     if (reason := without_parts(model)) is not None:
         raise UsageError(reason)
-    rates = rates_of(model.encode(x), model.prior())
+    rates = factorised_kl(model.encode(x), model.prior())
     assert rates is not None
     return kl_bars(rates.mean(0, keepdim=True), torch.zeros(1))
 
@@ -92,7 +92,7 @@ def without_parts(model: Any) -> str | None:
     if not model.posterior.stochastic:
         return "kl_per_dimension needs a stochastic posterior: a point mass has no rate."
     q = model.posterior(torch.zeros(1, model.posterior.features(model.latent)).to(model.device))
-    if rates_of(q, model.prior()) is None:
+    if factorised_kl(q, model.prior()) is None:
         name = type(model.prior).__name__
         return f"kl_per_dimension needs a prior that is a product over dimensions: {name} is none."
     return None

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from ae_lightning.parts import UsageError
-from ae_lightning.types import Pair
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 
-from .base import PictureCallback, picture
-from .latent import quantiles
-from .points import name_axes, show_points
-from .style import COLOURS, FAINT, grid_figure, is_image, limits_of, new_figure, plane, project
+from .drawing.latent import quantiles
+from .drawing.points import name_axes, show_points
+from .drawing.theme import (
+    COLOURS,
+    FAINT,
+    grid_figure,
+    is_image,
+    limits_of,
+    new_figure,
+    plane,
+    project,
+)
+from .picture import PictureCallback, picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

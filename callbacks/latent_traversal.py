@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from ae_lightning.parts import UsageError
-from ae_lightning.types import Pair
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 
-from .base import PictureCallback, picture
-from .latent import importance, location_and_scale
-from .points import name_axes, show_points
-from .style import (
+from .drawing.latent import importance, location_and_scale
+from .drawing.points import name_axes, show_points
+from .drawing.theme import (
     COLOURS,
     FAINT,
     Room,
@@ -25,6 +24,7 @@ from .style import (
     plane,
     project,
 )
+from .picture import PictureCallback, picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

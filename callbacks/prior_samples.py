@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
-from ae_lightning.parts import UsageError
-from ae_lightning.regularizers.aggregate import MMD
-from ae_lightning.types import Pair
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
+from ae_lightning.regularizers.divergences import MMD
 
-from .base import PictureCallback, picture
-from .points import show_points
-from .style import COLOURS, grid_figure, is_image, limits_of, new_figure, plane
+from .drawing.points import show_points
+from .drawing.theme import COLOURS, grid_figure, is_image, limits_of, new_figure, plane
+from .picture import PictureCallback, picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

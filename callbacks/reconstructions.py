@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from ae_lightning.types import Pair
+from ae_lightning.core.types import Pair
 
-from .base import PictureCallback, picture
-from .points import show_points
-from .signed import signed_colours
-from .style import COLOURS, finite, grid_figure, is_image, limits_of, new_figure, plane
+from .drawing.points import show_points
+from .drawing.signed import signed_colours
+from .drawing.theme import COLOURS, finite, grid_figure, is_image, limits_of, new_figure, plane
+from .picture import PictureCallback, picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,16 +7,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.geometry import score
 from ae_lightning.likelihoods import Laplace
-from ae_lightning.parts import UsageError
-from ae_lightning.types import Pair
 
-from .base import PictureCallback, picture
-from .field import field, kernel_log_density, reach, show_arrows, show_cells, show_density
+from .drawing.theme import COLOURS, is_image, label_axes, new_figure, plane
+from .drawing.vector_field import (
+    field,
+    kernel_log_density,
+    reach,
+    show_arrows,
+    show_cells,
+    show_density,
+)
+from .picture import PictureCallback, picture
 from .score_images import score_images
-from .style import COLOURS, is_image, label_axes, new_figure, plane
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ae_lightning.core.types import Pair
 from ae_lightning.geometry import score
-from ae_lightning.types import Pair
 
-from .field import field, plane_of_three, reach, show_arrows, show_cells, show_corners
-from .signed import extent, signed_colours
-from .style import (
+from .drawing.signed import extent, signed_colours
+from .drawing.theme import (
     COLOURS,
     LETTER,
     label_axes,
@@ -23,6 +22,14 @@ from .style import (
     tile,
     whole_scale,
     write_rows,
+)
+from .drawing.vector_field import (
+    field,
+    plane_of_three,
+    reach,
+    show_arrows,
+    show_cells,
+    show_corners,
 )
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 from ae_lightning.metrics import ACTIVE_CODE
 from ae_lightning.nn import Rectifier, Sigmoid, TopK
-from ae_lightning.parts import UsageError
-from ae_lightning.regularizers.code import L1, SparsityKL, StudentT
-from ae_lightning.types import Pair
+from ae_lightning.regularizers.sparsity import L1, SparsityKL, StudentT
 
-from .base import PictureCallback, picture
+from .drawing.theme import COLOURS, FAINT, Room, finite, new_figure
+from .picture import PictureCallback, picture
 from .spectrum import log_scale
-from .style import COLOURS, FAINT, Room, finite, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

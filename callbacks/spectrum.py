@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 from ae_lightning.geometry import spectrum
-from ae_lightning.parts import UsageError
-from ae_lightning.types import Pair
 
-from .base import PictureCallback, picture
-from .style import COLOURS, WIDTH, Room, finite, new_figure
+from .drawing.theme import COLOURS, WIDTH, Room, finite, new_figure
+from .picture import PictureCallback, picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,18 +1,18 @@
 """Data as pairs of corrupted and clean inputs, in fixed splits."""
 
-from .arrays import NumpyFile
-from .base import PairDataModule
 from .binarise import Binarise, Dynamic, Threshold
 from .cifar10 import CIFAR10
-from .curves import Parametrised, Ring, Spiral, SwissRoll
 from .digits import Digits
-from .downloaded import Downloaded
 from .folder import ImageFolder
+from .loading.downloaded import Downloaded
 from .manifold import Manifold
 from .mnist import MNIST, FashionMNIST
+from .numpy_file import NumpyFile
+from .pairs import PairDataModule
 from .sprites import Sprites
 from .stream import Stream
-from .toys import MixtureOfGaussians, Toy
+from .toys.densities import MixtureOfGaussians, Toy
+from .toys.parametrised import Parametrised, Ring, Spiral, SwissRoll
 
 __all__ = [
     "CIFAR10",

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, final
 
 import torch
 
-from ae_lightning.parts import UsageError
+from ae_lightning.core.errors import UsageError
 
-from .downloaded import Downloaded, labels
-from .loading import Arrays
+from .loading.batches import Arrays
+from .loading.downloaded import Downloaded, labels
 
 if TYPE_CHECKING:
     from torchvision.datasets import VisionDataset

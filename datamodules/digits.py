@@ -8,8 +8,8 @@ from typing import Any, Final, final
 import numpy as np
 import torch
 
-from .base import PairDataModule
-from .loading import Arrays, Examples
+from .loading.batches import Arrays, Examples
+from .pairs import PairDataModule
 
 TEST_SIZE: Final = 297  # scikit-learn's set has no test set of its own: its last images are it
 

@@ -9,11 +9,11 @@ from typing import Any, Final, final
 
 import torch
 
-from ae_lightning.parts import UsageError
+from ae_lightning.core.errors import UsageError
 
-from .base import PairDataModule, at_least
-from .files import Files, files_in, read_image
-from .loading import Examples
+from .loading.batches import Examples
+from .loading.image_files import Files, files_in, read_image
+from .pairs import PairDataModule, at_least
 
 SPLITS: Final = ("train", "val", "test")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, final
 
-from ae_lightning.randomness import generator_of
+from ae_lightning.core.randomness import generator_of
 
-from .base import PairDataModule, at_least
-from .loading import Arrays, Examples
-from .toys import MixtureOfGaussians, Toy
+from .loading.batches import Arrays, Examples
+from .pairs import PairDataModule, at_least
+from .toys.densities import MixtureOfGaussians, Toy
 
 SAMPLE: Final = 5  # keeps these draws apart from others for the same seed
 

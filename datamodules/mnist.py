@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
+from ae_lightning.core.errors import UsageError
 from ae_lightning.corruptions import Clean
-from ae_lightning.parts import UsageError
 
 from .binarise import Binarise
-from .downloaded import Downloaded, check_idx, labels
-from .loading import Arrays
+from .loading.batches import Arrays
+from .loading.downloaded import Downloaded, check_idx, labels
 
 if TYPE_CHECKING:
     from torchvision.datasets import VisionDataset

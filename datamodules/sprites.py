@@ -9,12 +9,12 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor
 
-from ae_lightning.parts import UsageError, nearest
-from ae_lightning.randomness import generator_of
+from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.randomness import generator_of
 
-from .base import PairDataModule, at_least
-from .curves import differentials
-from .loading import Arrays, Examples
+from .loading.batches import Arrays, Examples
+from .pairs import PairDataModule, at_least
+from .toys.parametrised import differentials
 
 SIDE: Final = 32  # pixels
 SOFTNESS: Final = 0.5  # pixels over which an edge fades

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ae_lightning.parts import UsageError
+from ae_lightning.core.errors import UsageError
 
-from .base import PairDataModule, at_least
-from .chunks import Chunks
-from .files import Worked
-from .loading import Arrays, Batch, Draw, Draws, Examples
-from .manifest import INDEX, MANIFEST, SPLITS, Manifest, chunks_of
-from .remote import Cache, Remote, bytes_of, litdata
-from .windows import Windows
+from .loading.batches import Arrays, Batch, Draw, Draws, Examples
+from .loading.image_files import Worked
+from .pairs import PairDataModule, at_least
+from .streaming.chunks import Chunks
+from .streaming.manifest import INDEX, MANIFEST, SPLITS, Manifest, chunks_of
+from .streaming.remote import Cache, Remote, bytes_of, litdata
+from .streaming.windows import Windows
 
 
 class Streamed(Examples, Dataset[Batch]):

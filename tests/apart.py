@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["ae_lightning.commands.fit", "ae_lightning.datamodules"])
+CONTEXT.set_forkserver_preload(["ae_lightning.cli.fit", "ae_lightning.datamodules"])
 OUTPUT = "output.txt"
 
 
@@ -77,7 +77,7 @@ def _main(folder: Path, arguments: list[str], environment: dict[str, str], outpu
     import torch
 
     torch.set_num_threads(1)
-    from ae_lightning.cli import main
+    from ae_lightning.cli.main import main
 
     with open(output, "w", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
         code = main(arguments)

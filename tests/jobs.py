@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from ae_lightning import runs
-from ae_lightning.watch import PARENT
+from ae_lightning.training import run_directory
+from ae_lightning.training.heartbeat import PARENT
 
 MARK = "AE_TEST_JOB"  # names a job to all processes of it, whatever launched them
 
@@ -33,7 +33,14 @@ class Job:
         environment: Mapping[str, str] | None = None,
         before: Sequence[str] = (),
     ) -> None:
-        launched = ("LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_PORT", runs.HANDED_ON, PARENT)
+        launched = (
+            "LOCAL_RANK",
+            "WORLD_SIZE",
+            "NODE_RANK",
+            "MASTER_PORT",
+            run_directory.HANDED_ON,
+            PARENT,
+        )
         inherited = {k: v for k, v in os.environ.items() if k not in launched}
         self.mark, self.log = uuid4().hex, folder / f"{uuid4().hex}.log"
         self.process = subprocess.Popen(
@@ -98,7 +105,7 @@ class Job:
     def waits_for_state(self, run: Path, former: Path | None = None, seconds: float = 300) -> Path:
         """Wait for a state after the former one, and return it."""
         deadline = time.monotonic() + seconds
-        while (newest := next(iter(runs.states(run)), None)) in (None, former):
+        while (newest := next(iter(run_directory.states(run)), None)) in (None, former):
             assert time.monotonic() < deadline, self.said()
             assert self.process.poll() is None, self.said()
             time.sleep(0.1)

@@ -20,8 +20,6 @@ from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
-from ae_lightning.datamodules import PairDataModule
-from ae_lightning.datamodules.loading import Arrays, Batch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins import DoublePrecision
@@ -29,17 +27,27 @@ from torch import Tensor, multiprocessing
 from torch.optim import SGD
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ae_lightning import AutoEncoder, autoencoder, likelihoods, priors, regularizers, systems
-from ae_lightning.checkpointing import DurableCheckpointIO
+from ae_lightning import (
+    AutoEncoder,
+    autoencoder,
+    likelihoods,
+    priors,
+    regularizers,
+    schedules,
+    systems,
+)
+from ae_lightning.core.distributed import rank_and_world
+from ae_lightning.core.errors import NonFiniteError
+from ae_lightning.core.randomness import seed_of
+from ae_lightning.core.types import ForwardPass
 from ae_lightning.corruptions import Compose, Corruption, GaussianNoise, Masking, corrupt_by_index
-from ae_lightning.distributed import rank_and_world
-from ae_lightning.errors import NonFiniteError
-from ae_lightning.guard import Guard
+from ae_lightning.datamodules import PairDataModule
+from ae_lightning.datamodules.loading.batches import Arrays, Batch
 from ae_lightning.nn import MLP, ConvDecoder, ConvEncoder, Sigmoid, TopK, UnitVariance
 from ae_lightning.posteriors import Dirac
-from ae_lightning.randomness import seed_of
-from ae_lightning.sharding import FullySharded, full, local
-from ae_lightning.types import ForwardPass
+from ae_lightning.training.checkpoint_writing import DurableCheckpointIO
+from ae_lightning.training.nonfinite import Guard
+from ae_lightning.training.sharding import FullySharded, full, local
 
 SHAPE, K = (1, 4, 4), 3
 TRAIN, VAL = 57, 13  # no multiples of the batches, of 2 or of 3
@@ -101,10 +109,10 @@ PENALTIES: dict[str, Callable[[], AutoEncoder]] = {
     "SparsityKL": lambda: penalised(SPARSE, "SparsityKL"),
     "MMD": lambda: penalised(VARIATIONAL, "MMD", 3.0),
     "MMD, one code": lambda: penalised(PLAIN, "MMD", 3.0),
-    "Rate": lambda: penalised(VARIATIONAL, "Rate", regularizers.Cosine(0, 4)),
+    "Rate": lambda: penalised(VARIATIONAL, "Rate", schedules.Cosine(0, 4)),
     "Rate, free bits": lambda: penalised(VARIATIONAL, "Rate", free_bits=0.01),
     "Rate, capacity": lambda: penalised(
-        VARIATIONAL, "Rate", capacity=regularizers.Linear(0, 2, steps=5)
+        VARIATIONAL, "Rate", capacity=schedules.Linear(0, 2, steps=5)
     ),
     "TotalCorrelation": lambda: penalised(VARIATIONAL, "TotalCorrelation", 2.0),
     "Contractive": lambda: penalised(CONTRACTIVE, "Contractive"),
@@ -123,7 +131,7 @@ PENALTIES: dict[str, Callable[[], AutoEncoder]] = {
 
 PARTS: dict[str, Callable[[], AutoEncoder]] = {
     "HeteroscedasticGaussian": lambda: vae(likelihood=likelihoods.HeteroscedasticGaussian()),
-    "Laplace": lambda: vae(likelihood=likelihoods.Laplace(), prior=priors.Laplace()),
+    "Laplace": lambda: vae(likelihood=likelihoods.Laplace(), prior=priors.LaplacePrior()),
     "Bernoulli": lambda: vae(likelihood=likelihoods.Bernoulli()),
     "ContinuousBernoulli": lambda: vae(likelihood=likelihoods.ContinuousBernoulli()),
     "Categorical": lambda: vae(likelihood=likelihoods.Categorical(levels=4)),
@@ -148,11 +156,11 @@ RESTING: dict[str, Callable[[], AutoEncoder]] = {
     ),
     "a learned prior, used from the second step on": lambda: vae(
         prior=priors.VampPrior(components=4),
-        regularizers={"rate": regularizers.Rate(regularizers.Linear(**RISING))},
+        regularizers={"rate": regularizers.Rate(schedules.Linear(**RISING))},
     ),
     "a learned prior, used at every other step": lambda: vae(
         prior=priors.GaussianMixture(components=4),
-        regularizers={"rate": regularizers.Rate(regularizers.Cyclic(cycles=2, rise=1.0))},
+        regularizers={"rate": regularizers.Rate(schedules.Cyclic(cycles=2, rise=1.0))},
     ),
 }
 

@@ -8,13 +8,13 @@ from lightning.pytorch import Callback, Trainer
 from torch.utils.data import DataLoader
 
 from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 from ae_lightning.likelihoods import Bernoulli, Gaussian
 from ae_lightning.nn import MLP
-from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
-from ae_lightning.regularizers.posterior import Rate
-from ae_lightning.regularizers.schedules import Cosine, Linear, OneCycle
-from ae_lightning.types import Pair
+from ae_lightning.regularizers.divergences import Rate
+from ae_lightning.schedules import Cosine, Linear, OneCycle
 
 
 def vae(weight=1.0, latent=3, **others) -> AutoEncoder:
@@ -181,8 +181,9 @@ def test_a_shape_that_is_not_the_models_is_named(tmp_path) -> None:
 
 
 def test_batches_may_run_before_training_to_find_the_largest_size(tmp_path) -> None:
-    from ae_lightning.datamodules import Manifold
     from lightning.pytorch.callbacks import BatchSizeFinder
+
+    from ae_lightning.datamodules import Manifold
 
     data = Manifold(size=200, val_size=20, batch_size=4)
     model = AutoEncoder((2,), 1, MLP([4]), Dirac(), MLP([4]), Gaussian(), value_range=None)

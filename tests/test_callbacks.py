@@ -11,6 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from ae_lightning import systems
+from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.callbacks import (
     Codes,
     LatentTraversal,
@@ -21,21 +29,13 @@ from ae_lightning.callbacks import (
     ScoreField,
     observing,
 )
-from ae_lightning.callbacks.base import choose
-from ae_lightning.callbacks.report import known_pictures
-from ae_lightning.callbacks.style import house_style, new_figure
+from ae_lightning.callbacks.drawing.theme import house_style, new_figure
+from ae_lightning.callbacks.picture import choose
+from ae_lightning.callbacks.report.run_report import known_pictures
+from ae_lightning.core.errors import UsageError
 from ae_lightning.datamodules import Digits
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities import rank_zero_only
-from PIL import Image
-from torch.utils.data import DataLoader
-
-from ae_lightning import systems
-from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.nn import MLP
-from ae_lightning.parts import UsageError
-from ae_lightning.recording import MetricsFile
+from ae_lightning.training.metrics_csv import MetricsFile
 
 
 class Noting(PictureCallback):

@@ -8,6 +8,11 @@ import textwrap
 import numpy as np
 import pytest
 import torch
+from matplotlib.quiver import Quiver
+from torch import Tensor
+
+from ae_lightning import systems
+from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.callbacks import (
     ContractionCurve,
     JacobianSpectrum,
@@ -18,9 +23,8 @@ from ae_lightning.callbacks import (
     score_field,
     tangent_directions,
 )
-from ae_lightning.callbacks.base import choose
 from ae_lightning.callbacks.contraction import contraction_ratios
-from ae_lightning.callbacks.directions import (
+from ae_lightning.callbacks.drawing.directions import (
     local_pca,
     nearest,
     of_decoder,
@@ -28,20 +32,16 @@ from ae_lightning.callbacks.directions import (
     of_reconstruction,
     principal_angles,
 )
-from ae_lightning.callbacks.field import plane_of_three, reach
-from ae_lightning.callbacks.signed import signed_colours
-from ae_lightning.datamodules import Digits, Manifold, MixtureOfGaussians, Ring, Sprites
-from matplotlib.quiver import Quiver
-from torch import Tensor
-
-from ae_lightning import systems
-from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.callbacks.drawing.signed import signed_colours
+from ae_lightning.callbacks.drawing.vector_field import plane_of_three, reach
+from ae_lightning.callbacks.picture import choose
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import GaussianNoise, Masking
+from ae_lightning.datamodules import Digits, Manifold, MixtureOfGaussians, Ring, Sprites
 from ae_lightning.likelihoods import Gaussian, Laplace
 from ae_lightning.nn import MLP, Identity, UnitNorm
-from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import Dirac
-from ae_lightning.types import Pair
 
 PICTURES = (ScoreField, TangentDirections, JacobianSpectrum, ContractionCurve)
 WIDTH, SIGMA = 0.8, 0.3
@@ -452,7 +452,7 @@ def test_tangents_of_a_convolutional_model_of_cifar_images_stay_under_two_gigaby
         from ae_lightning import systems
         from ae_lightning.callbacks import JacobianSpectrum, TangentDirections
         from ae_lightning.nn import ConvDecoder, ConvEncoder
-        from ae_lightning.types import Pair
+        from ae_lightning.core.types import Pair
 
         def peak():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

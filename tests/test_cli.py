@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from ae_lightning.callbacks.report import known_pictures
-from ae_lightning.datamodules import CIFAR10, MNIST, FashionMNIST
-from ae_lightning.datamodules.loading import Arrays
 
 import ae_lightning
-from ae_lightning.cli import main
+from ae_lightning.callbacks.report.run_report import known_pictures
+from ae_lightning.cli.main import main
+from ae_lightning.datamodules import CIFAR10, MNIST, FashionMNIST
+from ae_lightning.datamodules.loading.batches import Arrays
 
 SYSTEMS = "linear undercomplete sparse contractive denoising stochastic vae iwae"
 ONE_BATCH = ("--trainer.fast_dev_run", "true", "--data.batch_size", "8")
@@ -129,7 +129,9 @@ def test_a_default_run_says_what_matters_and_warns_of_nothing(elsewhere: Path) -
 
 PLUG_IN = '''
 from torch import Tensor
-from ae_lightning import AutoEncoder, ForwardPass, Regularizer
+from ae_lightning import AutoEncoder
+from ae_lightning import ForwardPass
+from ae_lightning import Regularizer
 
 class Slowness(Regularizer):
     """Codes near zero."""
@@ -251,7 +253,7 @@ def test_what_is_switched_off_stays_off(elsewhere: Path, off: str) -> None:
 def test_credentials_are_found(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], known: bool
 ) -> None:
-    from ae_lightning.commands.tracking import has_credentials
+    from ae_lightning.cli.loggers import has_credentials
 
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -259,7 +261,7 @@ def test_credentials_are_found(
 
 
 def test_credentials_are_found_in_netrc(elsewhere: Path) -> None:
-    from ae_lightning.commands.tracking import has_credentials
+    from ae_lightning.cli.loggers import has_credentials
 
     netrc = elsewhere / ".netrc"
     netrc.write_text("machine api.wandb.ai login user password secret\n")
@@ -280,7 +282,7 @@ def says(capsys: pytest.CaptureFixture[str], call: Callable[[], int]) -> str:
 
 
 def test_configs_lists_every_shipped_config_once(capsys: pytest.CaptureFixture[str]) -> None:
-    from ae_lightning.configs import shipped
+    from ae_lightning.cli.composition import shipped
 
     lines = says(capsys, lambda: main(["configs"])).splitlines()
     listed = [line.split()[0] for line in lines if line]

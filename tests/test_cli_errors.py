@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ae_lightning.cli import main
+from ae_lightning.cli.main import main
 
 GOOD = (
     *("fit", "--config", "vae", "--config", "digits"),
@@ -138,7 +138,7 @@ def test_debug_shows_where_an_error_arose(capsys: pytest.CaptureFixture[str]) ->
 def test_what_is_unexpected_is_one_line_and_exit_code_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ae_lightning.commands import fit
+    from ae_lightning.cli import fit
 
     def broken(*args: object) -> None:
         raise RuntimeError("out of\nluck")

@@ -15,8 +15,8 @@ import pytest
 import torch
 import yaml
 
-from ae_lightning import runs
-from ae_lightning.cli import main
+from ae_lightning.cli.main import main
+from ae_lightning.training import run_directory
 
 # The schedule spans a number of epochs, so that a run may be stopped before and go on.
 FIT = (
@@ -40,7 +40,7 @@ def copy(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    state = torch.load(runs.states(run)[0], weights_only=True)
+    state = torch.load(run_directory.states(run)[0], weights_only=True)
     return state["state_dict"]
 
 
@@ -59,8 +59,8 @@ def equal(a: Path, b: Path) -> bool:
 
 def test_a_run_holds_what_the_design_says(whole: Path) -> None:
     assert {"config.yaml", "checkpoints", "metrics.csv", "pictures"} <= set(os.listdir(whole))
-    newest, former = runs.states(whole)
-    assert runs.step_of(newest) > runs.step_of(former)
+    newest, former = run_directory.states(whole)
+    assert run_directory.step_of(newest) > run_directory.step_of(former)
     assert set(os.listdir(whole / "checkpoints")) == {"best.ckpt", newest.name, former.name}
 
 
@@ -93,11 +93,11 @@ def test_an_empty_directory_is_taken_and_survives_a_failed_start(
 
 def test_claims_are_numbered_and_withdrawn_without_a_trace(tmp_path: Path) -> None:
     root = tmp_path / "deep" / "runs"
-    one, two = runs.Claim.numbered("a", root), runs.Claim.numbered("a", root)
+    one, two = run_directory.Claim.numbered("a", root), run_directory.Claim.numbered("a", root)
     assert (one.run.name, two.run.name) == ("a-1", "a-2")
     one.withdraw()
-    assert runs.Claim.numbered("a", root).run.name == "a-1"
-    runs.Claim(root / "a-3").withdraw()
+    assert run_directory.Claim.numbered("a", root).run.name == "a-1"
+    run_directory.Claim(root / "a-3").withdraw()
     assert sorted(os.listdir(root)) == ["a-1", "a-2"]
 
 
@@ -111,7 +111,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
     """Stopped after an epoch, or in the middle of one."""
     monkeypatch.chdir(tmp_path)
     assert main([*FIT, "--run", "b", *stop]) == 0
-    assert runs.step_of(runs.states(Path("b"))[0]) < runs.step_of(runs.states(whole)[0])
+    assert run_directory.step_of(run_directory.states(Path("b"))[0]) < run_directory.step_of(
+        run_directory.states(whole)[0]
+    )
     onward = ["--trainer.max_epochs", "3", "--trainer.max_steps", "-1"]
     assert main(["fit", "--run", "b", "--resume", *onward]) == 0
     assert equal(whole, Path("b"))
@@ -122,7 +124,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
 def test_a_damaged_state_is_named_and_passed_over(
     whole: Path, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    newest, former = runs.states(copy)
+    newest, former = run_directory.states(copy)
     flipped = bytearray(newest.read_bytes())
     flipped[len(flipped) // 2] ^= 1
     os.unlink(newest)  # best.ckpt may be the same file
@@ -137,9 +139,9 @@ def test_a_damaged_state_is_named_and_passed_over(
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short"])
 def test_a_truncated_state_is_passed_over(copy: Path, content: bytes) -> None:
-    newest, former = runs.states(copy)
+    newest, former = run_directory.states(copy)
     newest.write_bytes(content)
-    found, passed = runs.newest_state(copy)
+    found, passed = run_directory.newest_state(copy)
     assert (found, len(passed)) == (former, 1)
 
 
@@ -176,7 +178,7 @@ def figures(text: str) -> dict[str, float]:
 def test_validate_repeats_the_last_validation_of_fit(
     copy: Path, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    newest = runs.states(copy)[0]
+    newest = run_directory.states(copy)[0]
     args = ["--ckpt_path", str(newest), "--data.batch_size", batch]
     assert main(["validate", *args]) == 0
     found = figures(capsys.readouterr().out)
@@ -210,9 +212,8 @@ def test_predictions_are_in_the_data_sets_order(
     assert found["code"].shape == (297, 16)
     assert found["reconstruction"].shape == (297, 1, 8, 8)
 
-    from ae_lightning.datamodules import Digits
-
     from ae_lightning import VariationalAutoEncoder
+    from ae_lightning.datamodules import Digits
 
     model = VariationalAutoEncoder.load_from_checkpoint(copy / "checkpoints" / "best.ckpt")
     pair = Digits().pairs("test", range(297))
@@ -287,7 +288,7 @@ def test_summary_tells_the_best_validation(copy: Path, capsys: pytest.CaptureFix
 def killed_with_its_group(command: list[str], cwd: Path, seconds: float) -> tuple[int, str]:
     """Run a command; kill its whole process group where it takes too long."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for name in ("LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_PORT", runs.HANDED_ON):
+    for name in ("LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_PORT", run_directory.HANDED_ON):
         environment.pop(name, None)
     process = subprocess.Popen(
         command,
@@ -321,7 +322,7 @@ def test_two_processes_share_one_model_and_one_run(
     assert "is left out" not in said  # of pictures, which are drawn of the whole model
     run = tmp_path / "runs" / "vae-digits-1"
     assert [r["epoch"] for r in rows(run) if r["val/loss"]] == ["0"]
-    assert runs.damage(runs.best_checkpoint(run)) is None
+    assert run_directory.damage(run_directory.best_checkpoint(run)) is None
     # Its checkpoints are any strategy's.
     monkeypatch.chdir(tmp_path)
     alone = ["--trainer.strategy", "auto", "--trainer.devices", "1", "--trainer.max_epochs", "2"]
@@ -340,8 +341,8 @@ def test_two_processes_share_one_model_and_one_run(
     ],
 )
 def test_a_launchers_ranks_are_read(environment: dict[str, str], first: bool, apart: bool) -> None:
-    assert runs.first_process(environment) is first
-    assert runs.launched_apart(environment) is apart
+    assert run_directory.first_process(environment) is first
+    assert run_directory.launched_apart(environment) is apart
 
 
 def test_processes_launched_apart_need_a_named_run(

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ae_lightning.configs import compose, headline, merge, read, same_class, shipped
-from ae_lightning.errors import UsageError
-from ae_lightning.parts import locate
+from ae_lightning.cli.composition import compose, headline, merge, read, same_class, shipped
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import locate
 
 SYSTEMS = [
     "linear",
@@ -79,8 +79,8 @@ def test_the_last_value_wins_and_nothing_given_is_changed() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        ("ae_lightning.regularizers.L1", "ae_lightning.regularizers.code.L1", True),
-        ("L1", "ae_lightning.regularizers.code.L1", True),
+        ("ae_lightning.regularizers.L1", "ae_lightning.regularizers.sparsity.L1", True),
+        ("L1", "ae_lightning.regularizers.sparsity.L1", True),
         ("ae_lightning.regularizers.L1", "ae_lightning.regularizers.L2", False),
         ("ae_lightning.regularizers.L1", "my_lab.L1", False),
     ],

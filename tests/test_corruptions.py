@@ -9,6 +9,8 @@ import torch
 from torch import Generator, Tensor
 
 from ae_lightning import corruptions
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import rebuild
 from ae_lightning.corruptions import (
     BlockMasking,
     Clean,
@@ -20,7 +22,6 @@ from ae_lightning.corruptions import (
     corrupt_by_index,
     random_int16,
 )
-from ae_lightning.parts import UsageError, rebuild
 
 Z = 4.5  # standard errors, as theory's checks allow
 

@@ -6,11 +6,20 @@ import ast
 from collections.abc import Callable
 from pathlib import Path
 
-import ae_lightning.datamodules
 import lightning.pytorch as L
 import numpy as np
 import pytest
 import torch
+from test_data_files import write_images
+from torch import nn
+
+import ae_lightning.datamodules
+from ae_lightning import datamodules
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import rebuild
+from ae_lightning.core.randomness import seed_of
+from ae_lightning.core.types import Pair
+from ae_lightning.corruptions import Clean, GaussianNoise, Masking
 from ae_lightning.datamodules import (
     Digits,
     ImageFolder,
@@ -21,15 +30,7 @@ from ae_lightning.datamodules import (
     SwissRoll,
     loading,
 )
-from ae_lightning.datamodules.loading import Arrays, EvaluationDraws, TrainingDraws
-from test_data_files import write_images
-from torch import nn
-
-from ae_lightning import datamodules
-from ae_lightning.corruptions import Clean, GaussianNoise, Masking
-from ae_lightning.parts import UsageError, rebuild
-from ae_lightning.randomness import seed_of
-from ae_lightning.types import Pair
+from ae_lightning.datamodules.loading.batches import Arrays, EvaluationDraws, TrainingDraws
 
 Make = Callable[..., PairDataModule]
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ae_lightning.datamodules import CIFAR10, MNIST, Dynamic, FashionMNIST, Threshold
 from torchvision import datasets
 
-from ae_lightning.parts import UsageError
+from ae_lightning.core.errors import UsageError
+from ae_lightning.datamodules import CIFAR10, MNIST, Dynamic, FashionMNIST, Threshold
 
 RNG = np.random.default_rng(0)
 SIZES = {"train": 20, "t10k": 7}

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ae_lightning.datamodules import ImageFolder, NumpyFile
-from ae_lightning.datamodules import files as files_module
 from PIL import Image
 
-from ae_lightning.parts import UsageError
+from ae_lightning.core.errors import UsageError
+from ae_lightning.datamodules import ImageFolder, NumpyFile
+from ae_lightning.datamodules.loading import image_files
 
 RNG = np.random.default_rng(0)
 
@@ -72,7 +72,7 @@ def test_many_images_are_read_into_memory_by_workers(tmp_path, monkeypatch):
     folder = write_images(tmp_path, {"a": 40, "b": 30})
     alone = ImageFolder(folder)
     alone.setup()
-    monkeypatch.setattr(files_module, "SLOW", 50)
+    monkeypatch.setattr(image_files, "SLOW", 50)
     data = ImageFolder(folder)
     data.setup()
     for split in data.sets:
@@ -194,7 +194,7 @@ def test_a_file_that_is_no_image(tmp_path, in_memory, spoil, suffix):
 
 
 def test_a_bad_file_met_by_a_worker_that_fills_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(files_module, "SLOW", 5)
+    monkeypatch.setattr(image_files, "SLOW", 5)
     folder = write_images(tmp_path, {"": 10})
     (tmp_path / "notes.txt").write_text("no image")
     assert failure(ImageFolder(folder)) == (
@@ -221,7 +221,7 @@ def test_pixels_of_more_than_8_bits(tmp_path):
 
 def test_more_images_than_memory_holds(tmp_path, monkeypatch):
     folder = write_images(tmp_path, {"": 5})
-    monkeypatch.setattr(files_module, "memory", lambda: 100.0)
+    monkeypatch.setattr(image_files, "memory", lambda: 100.0)
     assert failure(ImageFolder(folder)).endswith(
         "more than this machine has: set in_memory to false."
     )

@@ -6,6 +6,10 @@ import math
 
 import pytest
 import torch
+from torch import Generator, Tensor
+
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import rebuild
 from ae_lightning.datamodules import (
     Manifold,
     MixtureOfGaussians,
@@ -16,9 +20,6 @@ from ae_lightning.datamodules import (
     Toy,
 )
 from ae_lightning.datamodules.sprites import render
-from torch import Generator, Tensor
-
-from ae_lightning.parts import UsageError, rebuild
 
 TOYS = [
     MixtureOfGaussians(),

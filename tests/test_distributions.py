@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import distributions as td
 
-from ae_lightning import randomness
-from ae_lightning.distributions import Dirac, kl, kl_per_dimension, sample_by_index
-from ae_lightning.parts import UsageError
+from ae_lightning.core import randomness
+from ae_lightning.core.errors import UsageError
+from ae_lightning.distributions import PointMass, factorised_kl, kl, sample_by_index
 
 
 def product(base: td.Distribution) -> td.Independent:
@@ -101,13 +101,13 @@ def test_without_a_closed_form_it_is_the_mean_over_the_samples():
 def test_a_full_covariance_has_no_rate_per_dimension_and_the_right_rate():
     q = td.MultivariateNormal(torch.zeros(6, 3).double(), torch.eye(3).double() * 0.3)
     p = td.MultivariateNormal(torch.zeros(3).double(), torch.eye(3).double())
-    assert kl_per_dimension(q, p) is None
+    assert factorised_kl(q, p) is None
     same = product(td.Normal(torch.zeros(6, 3).double(), math.sqrt(0.3)))
     assert (kl(q, p, q.sample((1,))) - kl(same, standard(), q.sample((1,)))).abs().max() < 1e-10
 
 
 def test_a_point_mass_has_no_rate():
-    q = Dirac(torch.zeros(6, 3).double())
+    q = PointMass(torch.zeros(6, 3).double())
     with pytest.raises(UsageError, match="has no density"):
         kl(q, standard(), q.rsample((1,)))
 
@@ -115,15 +115,15 @@ def test_a_point_mass_has_no_rate():
 @pytest.mark.parametrize("p", [standard(), laplace()], ids=["normal", "laplace"])
 def test_the_rates_of_the_dimensions_add_up_to_the_rate(p):
     q = normal()
-    rates = kl_per_dimension(q, p)
+    rates = factorised_kl(q, p)
     assert rates.shape == (6, 3)
     assert (rates.sum(1) - kl(q, p, q.sample((1,)))).abs().max() < 1e-10
 
 
 def test_there_is_no_rate_per_dimension_of_a_mixture_or_an_unknown_pair():
-    assert kl_per_dimension(normal(), mixture()) is None
+    assert factorised_kl(normal(), mixture()) is None
     student = product(td.StudentT(torch.ones(3).double(), 0.0, 1.0))
-    assert kl_per_dimension(normal(), student) is None
+    assert factorised_kl(normal(), student) is None
     q = normal()
     z = q.sample((9,))
     assert torch.equal(kl(q, student, z), (q.log_prob(z) - student.log_prob(z)).mean(0))
@@ -203,7 +203,7 @@ def test_every_precision_sees_the_same_noise(family):
     assert (single - double).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("q", [normal(), mixture().expand([6]), Dirac(torch.zeros(6, 3))])
+@pytest.mark.parametrize("q", [normal(), mixture().expand([6]), PointMass(torch.zeros(6, 3))])
 def test_drawing_leaves_the_generator_as_it_was(q):
     if isinstance(q, td.MixtureSameFamily):
         q.rsample = q.sample  # torch's has no reparameterised samples

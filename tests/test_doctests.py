@@ -4,15 +4,16 @@ import doctest
 import pkgutil
 from importlib import import_module
 
+import pytest
+
 import ae_lightning.callbacks
 import ae_lightning.datamodules
-import pytest
 
 # Found as files, they would be imported once more, under names that users do not see.
 MODULES = [
-    f"{package.__name__}.{module.name}"
+    module.name
     for package in (ae_lightning.callbacks, ae_lightning.datamodules)
-    for module in pkgutil.iter_modules(package.__path__)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
 ]
 
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 from apart import call
 
-from ae_lightning.checkpointing import DurableCheckpointIO
-from ae_lightning.durable import damage, replacing, share
+from ae_lightning.training.atomic import damage, replacing, share
+from ae_lightning.training.checkpoint_writing import DurableCheckpointIO
 
 
 @pytest.fixture

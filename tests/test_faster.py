@@ -13,12 +13,13 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-from ae_lightning import AutoEncoder, UsageError, cli
-from ae_lightning.commands import fit as fit_command
-from ae_lightning.compilation import Compilation
+from ae_lightning import AutoEncoder, UsageError
+from ae_lightning.cli import fit as fit_command
+from ae_lightning.cli import main as cli
+from ae_lightning.core.types import Pair
 from ae_lightning.regularizers import Regularizer
-from ae_lightning.sharding import FullySharded
-from ae_lightning.types import Pair
+from ae_lightning.training.compilation import Compilation
+from ae_lightning.training.sharding import FullySharded
 
 PENALTIES = ("SparsityKL", "MMD, one code", "TotalCorrelation", "ContractiveHessian, projected")
 PARTS = ("Laplace", "VampPrior", "Categorical", "UnitVariance", "convolutions")

@@ -14,9 +14,9 @@ import pytest
 from apart import call
 from soak import eventful
 
-from ae_lightning import durable, runs
-from ae_lightning.cli import main
-from ae_lightning.recording import MetricsFile
+from ae_lightning.cli.main import main
+from ae_lightning.training import atomic, run_directory
+from ae_lightning.training.metrics_csv import MetricsFile
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def fill(monkeypatch: pytest.MonkeyPatch) -> Callable[[range], None]:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             replace(source, target)
 
-        monkeypatch.setattr(durable.os, "replace", full_disk)
+        monkeypatch.setattr(atomic.os, "replace", full_disk)
 
     return fill
 
@@ -79,9 +79,9 @@ def test_a_last_state_that_cannot_be_written_is_an_error_and_loses_nothing(
         "ae-lightning: the last state could not be written: free some room on the disk, "
         "and go on from the former one by --resume."
     ]
-    assert len(runs.states(run)) == 2
-    for state in runs.states(run):
-        assert runs.damage(state) is None
+    assert len(run_directory.states(run)) == 2
+    for state in run_directory.states(run):
+        assert run_directory.damage(state) is None
     monkeypatch.undo()
     assert main(["fit", "--run", str(run), "--resume"]) == 0
     assert eventful.differences(whole, run) == []
@@ -109,7 +109,7 @@ def log_on_a_full_disk(run: Path) -> None:
 
 def test_rows_of_metrics_wait_until_there_is_room(tmp_path: Path) -> None:
     assert call(log_on_a_full_disk, tmp_path) == 0
-    with (tmp_path / runs.METRICS).open(newline="") as file:
+    with (tmp_path / run_directory.METRICS).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(r["step"], r["a"], r["b"], r["c"]) for r in rows] == [
         ("0", "1.0", "2.0", ""),

@@ -11,18 +11,26 @@ from pathlib import Path
 from random import Random
 from typing import Any, get_args, get_origin
 
-import ae_lightning.callbacks
-import ae_lightning.datamodules
 import numpy as np
 import pytest
 import torch
 import yaml
 from lightning.pytorch import Trainer
 
-from ae_lightning import VariationalAutoEncoder, corruptions, likelihoods, nn, priors, regularizers
-from ae_lightning.cli import PLAIN, TRAINER, main
-from ae_lightning.configs import shipped
-from ae_lightning.explain import arguments_of
+import ae_lightning.callbacks
+import ae_lightning.datamodules
+from ae_lightning import (
+    VariationalAutoEncoder,
+    corruptions,
+    likelihoods,
+    nn,
+    priors,
+    regularizers,
+    schedules,
+)
+from ae_lightning.cli.composition import shipped
+from ae_lightning.cli.main import PLAIN, TRAINER, main
+from ae_lightning.cli.messages import arguments_of
 from ae_lightning.nn import MLP
 
 CASES = 240
@@ -95,7 +103,7 @@ def classes(module: Any, base: type) -> list[str]:
 
 SLOTS = {
     "model.regularizers.p": (regularizers, regularizers.Regularizer),
-    "model.lr_schedule": (regularizers, regularizers.Schedule),
+    "model.lr_schedule": (schedules, schedules.Schedule),
     "data.corruption": (corruptions, corruptions.Corruption),
     "model.likelihood": (likelihoods, likelihoods.Likelihood),
     "model.prior": (priors, priors.Prior),

@@ -5,6 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 from ae_lightning.geometry import (
     code_projections,
     decoder_tangents,
@@ -28,9 +30,7 @@ from ae_lightning.nn import (
     UnitVariance,
 )
 from ae_lightning.nn.mlp import RowNorms
-from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
-from ae_lightning.types import Pair
 
 SHAPE, K, B = (1, 4, 4), 3, 5
 

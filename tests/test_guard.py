@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from ae_lightning.datamodules import Manifold
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from ae_lightning import NonFiniteError, Regularizer, UndercompleteAutoEncoder
-from ae_lightning.cli import main
-from ae_lightning.guard import Guard, magnitude
+from ae_lightning.cli.main import main
+from ae_lightning.datamodules import Manifold
 from ae_lightning.nn import MLP
+from ae_lightning.training.nonfinite import Guard, magnitude
 
 STEP = 5  # in which things go wrong
 

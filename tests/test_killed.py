@@ -12,7 +12,7 @@ from apart import ae_lightning
 from soak import eventful
 from soak.faults import MOMENT
 
-from ae_lightning import runs
+from ae_lightning.training import run_directory
 
 SIZES = {"epochs": 2, "size": 384}  # 8 batches an epoch: 3 steps, and a validation every 2 batches
 
@@ -79,7 +79,7 @@ def test_a_stopped_run_has_a_state_of_that_place(
     run = moment.replace(":", "-")
     stopped, said = start(folder, run, moment)
     assert stopped == code, said
-    newest = torch.load(runs.states(folder / run)[0], weights_only=True)
+    newest = torch.load(run_directory.states(folder / run)[0], weights_only=True)
     progress = newest["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]
     assert progress["processed"] == batches
     line = said.splitlines()[-1]
@@ -93,8 +93,8 @@ def test_a_stopped_run_has_a_state_of_that_place(
 def test_a_second_ctrl_c_while_a_state_is_written_damages_nothing(folder: Path) -> None:
     code, said = start(folder, "twice", "batch:4:SIGINT writing:2:SIGINT")
     assert code == 130, said
-    newest = runs.states(folder / "twice")[0]
-    assert runs.damage(newest) is None
+    newest = run_directory.states(folder / "twice")[0]
+    assert run_directory.damage(newest) is None
     assert resume(folder, "twice")[0] == 0
     assert eventful.differences(folder / "whole", folder / "twice") == []
 
@@ -104,5 +104,5 @@ def test_a_second_ctrl_c_elsewhere_stops_at_once(folder: Path) -> None:
     assert code == 130, said
     assert said.splitlines()[-1] == "ae-lightning fit --run at_once --resume"
     # Nothing was saved where it stopped: the newest state is that of a validation before.
-    newest = torch.load(runs.states(folder / "at_once")[0], weights_only=True)
+    newest = torch.load(run_directory.states(folder / "at_once")[0], weights_only=True)
     assert newest["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"] == 2

@@ -5,10 +5,6 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from ae_lightning.callbacks import score_field
-from ae_lightning.callbacks.report import known_pictures
-from ae_lightning.callbacks.style import house_style, pixel_figure, place, show_image
-from ae_lightning.datamodules import Digits, Manifold, MixtureOfGaussians, Ring, Sprites
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
@@ -16,10 +12,14 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from ae_lightning import systems
+from ae_lightning.callbacks import score_field
+from ae_lightning.callbacks.drawing.theme import house_style, pixel_figure, place, show_image
+from ae_lightning.callbacks.report.run_report import known_pictures
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import GaussianNoise
+from ae_lightning.datamodules import Digits, Manifold, MixtureOfGaussians, Ring, Sprites
 from ae_lightning.likelihoods import Gaussian
-from ae_lightning.parts import UsageError
-from ae_lightning.types import Pair
 
 WIDEST = 1000  # pixels: at 600, a letter of 8 points is then 9 pixels high still
 RATES = {f"val/rate_{k}": [(400, 1.0), (800, 0.1 * k)] for k in range(12)}

@@ -10,7 +10,16 @@ import torch.nn.functional as F
 from torch import distributions as td
 from torch.autograd import gradcheck, gradgradcheck
 
-from ae_lightning import observations
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import rebuild
+from ae_lightning.distributions import (
+    IndependentBernoulli,
+    IndependentCategorical,
+    IndependentContinuousBernoulli,
+)
+from ae_lightning.distributions.categorical import LogSoftmaxAt
+from ae_lightning.distributions.continuous_bernoulli import LogPartition, tilted_mean
+from ae_lightning.distributions.independent import SumSoftplus
 from ae_lightning.likelihoods import (
     FLOOR,
     Bernoulli,
@@ -22,8 +31,6 @@ from ae_lightning.likelihoods import (
     Likelihood,
 )
 from ae_lightning.nn import MLP, ConvDecoder
-from ae_lightning.observations import LogPartition, LogSoftmaxAt, SumSoftplus, tilted_mean
-from ae_lightning.parts import UsageError, rebuild
 
 EVERY = {
     "gaussian": lambda: Gaussian(0.3),
@@ -325,7 +332,7 @@ def test_continuous_bernoulli_is_right_near_zero_and_far_from_it(logit, dtype):
     x = torch.tensor([0.3], dtype=dtype)
     log_A, mean, variance = exact(l.item())
     tolerance = PRECISIONS[dtype]
-    p = observations.ContinuousBernoulli(l, 1)
+    p = IndependentContinuousBernoulli(l, 1)
     (slope,) = torch.autograd.grad(p.log_prob(x).sum(), l)
     assert p.mean.item() == pytest.approx(mean, rel=tolerance)
     assert p.log_prob(x).item() == pytest.approx(
@@ -341,13 +348,13 @@ def test_continuous_bernoulli_has_not_the_mean_of_bernoulli():
     assert (tilted_mean(l) - l.sigmoid()).abs().min() > 0.1
     x = torch.linspace(0, 1, 20001, dtype=torch.float64)[:, None]
     for i in range(2):
-        density = observations.ContinuousBernoulli(l[i : i + 1], 1).log_prob(x).exp()
+        density = IndependentContinuousBernoulli(l[i : i + 1], 1).log_prob(x).exp()
         close(torch.trapezoid(density * x[:, 0], x[:, 0]), tilted_mean(l[i]), 1e-7)
 
 
 @pytest.mark.parametrize("logit", [-100.0, -3.0, 0.0, 1e-6, 3.0, 100.0])
 def test_continuous_bernoulli_samples_follow_its_density(logit):
-    x = observations.ContinuousBernoulli(torch.full((50_000, 1), logit), 1).sample()
+    x = IndependentContinuousBernoulli(torch.full((50_000, 1), logit), 1).sample()
     _, mean, variance = exact(logit)
     assert abs(x.double().mean().item() - mean) < 4.5 * (variance / 50_000) ** 0.5
     assert x.double().var().item() == pytest.approx(variance, rel=0.05)
@@ -376,7 +383,7 @@ def test_a_sum_of_softplus_by_products_is_exact_for_any_number_of_elements(D, sc
 
 def test_the_fast_forms_work_under_vmap():
     l, x = torch.randn(5, 4, 7, dtype=torch.float64), torch.rand(4, 7)
-    for cls in (observations.Bernoulli, observations.ContinuousBernoulli):
+    for cls in (IndependentBernoulli, IndependentContinuousBernoulli):
         one = torch.func.vmap(lambda l, cls=cls: cls(l, 1).log_prob(x))(l)
         close(one, cls(l, 1).log_prob(x))
         rows = torch.func.vmap(torch.func.grad(lambda l, cls=cls: cls(l, 1).log_prob(x).sum()))(l)
@@ -391,7 +398,7 @@ def test_a_categorical_keeps_nothing_of_its_logits_size_but_them():
     x = torch.rand(2, 1, 16, 16)
     saved = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
-        observations.Categorical(logits, 3).log_prob(x).sum().backward()
+        IndependentCategorical(logits, 3).log_prob(x).sum().backward()
     large = {t.data_ptr() for t in saved if t.numel() == logits.numel()}
     assert large == {logits.data_ptr()}
 

@@ -9,6 +9,8 @@ from torch import distributions as td
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 from ae_lightning.likelihoods import Bernoulli, Categorical, Gaussian
 from ae_lightning.metrics import (
     ACTIVE_VARIANCE,
@@ -20,16 +22,14 @@ from ae_lightning.metrics import (
     ssim,
 )
 from ae_lightning.nn import MLP
-from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
-from ae_lightning.priors import GaussianMixture, Laplace, StandardNormal, VampPrior
-from ae_lightning.regularizers.posterior import Rate
+from ae_lightning.priors import GaussianMixture, LaplacePrior, StandardNormal, VampPrior
+from ae_lightning.regularizers.divergences import Rate
 from ae_lightning.systems import (
     ContractiveAutoEncoder,
     SparseAutoEncoder,
     VariationalAutoEncoder,
 )
-from ae_lightning.types import Pair
 
 SHAPE = (1, 12, 12)
 MODELS = {
@@ -384,7 +384,7 @@ def small(prior=None, likelihood=None, **changes) -> AutoEncoder:
     ).double()
 
 
-@pytest.mark.parametrize("prior", [StandardNormal, Laplace, GaussianMixture, VampPrior])
+@pytest.mark.parametrize("prior", [StandardNormal, LaplacePrior, GaussianMixture, VampPrior])
 @pytest.mark.parametrize("likelihood", [Gaussian, lambda: Categorical(4)])
 def test_it_is_the_log_mean_of_the_importance_weights_for_any_parts(prior, likelihood):
     model = small(prior(), likelihood())

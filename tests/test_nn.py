@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.core.errors import UsageError
 from ae_lightning.geometry import fixed_statistics, score
 from ae_lightning.likelihoods import Gaussian
 from ae_lightning.nn import (
@@ -20,7 +21,6 @@ from ae_lightning.nn import (
     UnitNorm,
     UnitVariance,
 )
-from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 
 

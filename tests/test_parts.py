@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.parts import locate, plain, rebuild
 from ae_lightning.likelihoods import Gaussian
 from ae_lightning.nn import MLP, TopK
-from ae_lightning.parts import UsageError, locate, nearest, plain, rebuild
 from ae_lightning.posteriors import Dirac
-from ae_lightning.regularizers.schedules import Linear
+from ae_lightning.schedules import Linear
 
 
 def model(**others: object) -> AutoEncoder:

@@ -7,6 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+from torch.distributions import Laplace as LaplaceDistribution
+from torch.distributions import Normal
+
+from ae_lightning import systems
+from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.callbacks import (
     activation_histogram,
     codes,
@@ -22,16 +31,9 @@ from ae_lightning.callbacks import (
     prior_samples,
     reconstructions,
 )
-from ae_lightning.callbacks.base import write_gif
 from ae_lightning.callbacks.codes import in_plane
-from ae_lightning.callbacks.filters import decoder_filters, encoder_filters
-from ae_lightning.callbacks.history import read_history
-from ae_lightning.callbacks.latent import linear, quantiles, spherical
-from ae_lightning.callbacks.latent_manifold import quantile_grid
-from ae_lightning.callbacks.latent_traversal import film
-from ae_lightning.callbacks.report import known_pictures
-from ae_lightning.callbacks.sparsity import kept_error
-from ae_lightning.callbacks.style import (
+from ae_lightning.callbacks.drawing.latent import linear, quantiles, spherical
+from ae_lightning.callbacks.drawing.theme import (
     house_style,
     new_figure,
     pixel_figure,
@@ -42,24 +44,22 @@ from ae_lightning.callbacks.style import (
     show_image,
     tile,
 )
-from ae_lightning.datamodules import Digits, Manifold
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from PIL import Image
-from torch import Tensor
-from torch.distributions import Laplace as LaplaceDistribution
-from torch.distributions import Normal
-
-from ae_lightning import systems
-from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.callbacks.filters import decoder_filters, encoder_filters
+from ae_lightning.callbacks.latent_manifold import quantile_grid
+from ae_lightning.callbacks.latent_traversal import film
+from ae_lightning.callbacks.picture import write_gif
+from ae_lightning.callbacks.report.history import read_history
+from ae_lightning.callbacks.report.run_report import known_pictures
+from ae_lightning.callbacks.sparsity import kept_error
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import GaussianNoise
+from ae_lightning.datamodules import Digits, Manifold
 from ae_lightning.likelihoods import Gaussian
 from ae_lightning.nn import MLP, ConvDecoder, ConvEncoder, TopK
-from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
-from ae_lightning.priors import GaussianMixture, Laplace, Prior
+from ae_lightning.priors import GaussianMixture, LaplacePrior, Prior
 from ae_lightning.regularizers import MMD
-from ae_lightning.types import Pair
 
 SHAPE = (1, 4, 4)
 RANGE = (-20.0, 20.0)
@@ -263,7 +263,7 @@ def test_a_film_is_light_whatever_it_shows(shape, tmp_path) -> None:
 # ------------------------------------------------------------------------- manifolds
 
 
-@pytest.mark.parametrize("prior", [None, Laplace(scale=0.5)])
+@pytest.mark.parametrize("prior", [None, LaplacePrior(scale=0.5)])
 def test_the_latent_manifold_is_spaced_by_the_priors_quantiles(prior) -> None:
     model = affine(prior=prior)
     x = examples()

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.distributions import kl_divergence
 
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import rebuild
 from ae_lightning.nn import TopK, UnitVariance
-from ae_lightning.parts import UsageError, rebuild
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.priors import StandardNormal
 

@@ -9,18 +9,19 @@ import torch
 from torch import distributions as td
 
 from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import rebuild
+from ae_lightning.core.types import Pair
 from ae_lightning.distributions import kl
 from ae_lightning.likelihoods import Gaussian
 from ae_lightning.nn import MLP
-from ae_lightning.parts import UsageError, rebuild
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
-from ae_lightning.priors import GaussianMixture, Laplace, StandardNormal, VampPrior
-from ae_lightning.regularizers.posterior import Rate
-from ae_lightning.types import Pair
+from ae_lightning.priors import GaussianMixture, LaplacePrior, StandardNormal, VampPrior
+from ae_lightning.regularizers.divergences import Rate
 
 EVERY = {
     "normal": StandardNormal,
-    "laplace": lambda: Laplace(0.5),
+    "laplace": lambda: LaplacePrior(0.5),
     "mixture": lambda: GaussianMixture(components=3),
     "vamp": lambda: VampPrior(components=4),
 }
@@ -50,7 +51,7 @@ def pair_of(x):
 
 
 def test_minus_log_laplace_is_an_l1_penalty():
-    prior = Laplace(scale=1 / 3)  # λ = 3
+    prior = LaplacePrior(scale=1 / 3)  # λ = 3
     prior.build(4, (5,), encode=None)
     h = torch.randn(100, 4, dtype=torch.float64)
     expected = 3 * h.abs().sum(1) - 4 * math.log(3 / 2)
@@ -59,7 +60,7 @@ def test_minus_log_laplace_is_an_l1_penalty():
 
 def test_the_best_code_under_laplace_and_a_gaussian_is_the_soft_threshold():
     lam, sigma = 1.5, 0.7
-    prior, likelihood = Laplace(1 / lam), Gaussian(sigma)
+    prior, likelihood = LaplacePrior(1 / lam), Gaussian(sigma)
     prior.build(1, (1,), encode=None)
     likelihood.build((1,))
     x = torch.linspace(-3, 3, 41, dtype=torch.float64)[:, None]
@@ -124,7 +125,7 @@ def test_a_mixture_of_nothing_is_refused(cls):
 
 def test_a_laplace_scale_that_is_not_positive_is_refused():
     with pytest.raises(UsageError, match="scale is 0"):
-        Laplace(0)
+        LaplacePrior(0)
 
 
 # ------------------------------------------------------------------ mixtures

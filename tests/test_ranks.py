@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ae_lightning import priors, regularizers, systems
 from ae_lightning.regularizers import Regularizer
-from ae_lightning.sharding import FullySharded
+from ae_lightning.training.sharding import FullySharded
 
 TOLERANCE = 1e-9  # of float64, where issue 5 asks for 1e-6
 

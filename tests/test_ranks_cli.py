@@ -15,9 +15,9 @@ import pytest
 import torch.distributed as dist
 from jobs import Job
 
-from ae_lightning import runs, watch
-from ae_lightning.cli import main
-from ae_lightning.watch import PARENT, Watch
+from ae_lightning.cli.main import main
+from ae_lightning.training import heartbeat, run_directory
+from ae_lightning.training.heartbeat import PARENT, Watch
 
 FIT = ["fit", "--run", "run", "--trainer.accelerator", "cpu"]
 
@@ -54,13 +54,17 @@ def test_a_run_survives_the_death_of_ranks_on_any_number_of_processes(
     assert len(segments) == 2
     assert {s.rpartition("-")[2] for s in segments} == {(run / "wandb_id").read_text()}
 
-    newest, _ = runs.newest_state(run)
+    newest, _ = run_directory.newest_state(run)
     assert newest is not None
-    epochs = 2 + max(int(row["epoch"] or 0) for row in csv.DictReader((run / runs.METRICS).open()))
+    epochs = 2 + max(
+        int(row["epoch"] or 0) for row in csv.DictReader((run / run_directory.METRICS).open())
+    )
     alone = ["--trainer.strategy", "auto", "--trainer.logger", "true"]
     assert main([*resumed, "1", *alone, "--trainer.max_epochs", str(epochs)]) == 0
     validated = [
-        int(row["epoch"]) for row in csv.DictReader((run / runs.METRICS).open()) if row["val/loss"]
+        int(row["epoch"])
+        for row in csv.DictReader((run / run_directory.METRICS).open())
+        if row["val/loss"]
     ]
     assert validated == list(range(epochs))
 
@@ -77,7 +81,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Wat
     watches = []
 
     def make(rank: int, store: Any) -> tuple[Watch, list[str]]:
-        monkeypatch.setattr(watch, "rank_and_world", lambda: (rank, 2))
+        monkeypatch.setattr(heartbeat, "rank_and_world", lambda: (rank, 2))
         made, ends = Watch(interval=0.05, patience=PATIENCE), []
         made.end = lambda why: (ends.append(why), made.done.set())
         made.meet(store)
@@ -96,7 +100,7 @@ def store() -> Any:
 def give_signs(here: Any, rank: int, seconds: float) -> None:
     begin = time.monotonic()
     for count in itertools.count():
-        here.set(watch.SIGN.format(rank), str(count))
+        here.set(heartbeat.SIGN.format(rank), str(count))
         time.sleep(0.05)
         if time.monotonic() - begin > seconds:
             return
@@ -114,13 +118,13 @@ def test_a_process_ends_when_one_that_it_watches_gives_no_more_signs(rank: int, 
     assert ends == []
     assert ended(made)
     assert ends == [f"rank {1 - rank} gave no sign of life for {PATIENCE:g} s"]
-    assert here.check([watch.DEAD]) is (rank == 0)
+    assert here.check([heartbeat.DEAD]) is (rank == 0)
 
 
 def test_a_process_ends_when_rank_zero_has_found_another_dead(watched) -> None:
     here = store()
     made, ends = watched(1, here)
-    here.set(watch.DEAD, "rank 7 gave no sign")
+    here.set(heartbeat.DEAD, "rank 7 gave no sign")
     assert ended(made)
     assert ends == ["rank 7 gave no sign"]
 
@@ -132,7 +136,7 @@ def test_a_training_that_is_done_is_watched_no_more(watched) -> None:
     made.teardown(None, None, "fit")
     time.sleep(1.5 * PATIENCE)
     assert ends == []
-    assert int(here.get(watch.SIGN.format(0))) >= 1
+    assert int(here.get(heartbeat.SIGN.format(0))) >= 1
 
 
 def test_a_launched_process_ends_with_its_launcher(monkeypatch, watched) -> None:
@@ -156,7 +160,7 @@ def test_a_launched_process_ends_with_its_launcher(monkeypatch, watched) -> None
     ],
 )
 def test_a_lost_process_is_told_from_other_errors(error, is_lost, monkeypatch) -> None:
-    monkeypatch.setattr(watch, "rank_and_world", lambda: (0, 2))
-    assert watch.lost(error) is is_lost
-    monkeypatch.setattr(watch, "rank_and_world", lambda: (0, 1))
-    assert watch.lost(error) is False
+    monkeypatch.setattr(heartbeat, "rank_and_world", lambda: (0, 2))
+    assert heartbeat.lost(error) is is_lost
+    monkeypatch.setattr(heartbeat, "rank_and_world", lambda: (0, 1))
+    assert heartbeat.lost(error) is False

@@ -6,14 +6,15 @@ import logging
 from pathlib import Path
 
 import pytest
-from ae_lightning.datamodules import Manifold
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 
 from ae_lightning import VariationalAutoEncoder
+from ae_lightning.datamodules import Manifold
 from ae_lightning.likelihoods import Gaussian
 from ae_lightning.nn import MLP
-from ae_lightning.regularizers import Linear, Rate
+from ae_lightning.regularizers import Rate
+from ae_lightning.schedules import Linear
 
 EPOCHS = 4
 

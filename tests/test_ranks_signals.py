@@ -13,7 +13,7 @@ from jobs import Job
 from soak import eventful
 from soak.faults import MOMENT
 
-from ae_lightning import runs
+from ae_lightning.training import run_directory
 
 TWO = ["--trainer.devices", "2"]
 
@@ -65,7 +65,7 @@ def test_both_ranks_end_at_one_place(
     run = f"run-{zero}-{one}".replace(":", "_")
     codes, said = ranks(folder, ["fit", "--config", "config.yaml", "--run", run], zero, one)
     assert codes == [code, code], said
-    newest = torch.load(runs.states(folder / run)[0], weights_only=True)
+    newest = torch.load(run_directory.states(folder / run)[0], weights_only=True)
     progress = newest["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]
     assert progress["processed"] == batches
     assert said[0].splitlines()[-1] == f"ae-lightning fit --run {run} --resume"

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from ae_lightning.datamodules import MNIST, Dynamic
 from lightning.pytorch import Trainer
 from torch.optim import Adam
 
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.corruptions import GaussianNoise, Masking
+from ae_lightning.datamodules import MNIST, Dynamic
 from ae_lightning.likelihoods import Bernoulli
 from ae_lightning.nn import ConvDecoder, ConvEncoder
-from ae_lightning.regularizers.schedules import Cosine, OneCycle
+from ae_lightning.schedules import Cosine, OneCycle
 from ae_lightning.systems import (
     DenoisingAutoEncoder,
     LinearAutoEncoder,

@@ -14,6 +14,9 @@ from torch.utils.data import DataLoader
 
 from ae_lightning import priors
 from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import rebuild
+from ae_lightning.core.types import ForwardPass, Pair
 from ae_lightning.likelihoods import Bernoulli, Gaussian
 from ae_lightning.nn import (
     MLP,
@@ -26,20 +29,17 @@ from ae_lightning.nn import (
     TopK,
     UnitVariance,
 )
-from ae_lightning.parts import UsageError, rebuild
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.regularizers import (
     L1,
     L2,
     MMD,
-    Clock,
     Contractive,
     ContractiveHessian,
     DecoderNorm,
     DegenerateObjective,
     GaussianKernel,
     InverseMultiquadratic,
-    Linear,
     Orthogonality,
     Rate,
     ReconstructionContractive,
@@ -48,7 +48,7 @@ from ae_lightning.regularizers import (
     StudentT,
     TotalCorrelation,
 )
-from ae_lightning.types import ForwardPass, Pair
+from ae_lightning.schedules import Clock, Linear
 
 SHAPE, K, B = (1, 4, 4), 3, 6
 
@@ -629,7 +629,7 @@ def test_a_rate_needs_a_stochastic_posterior(regularizer) -> None:
 def test_free_bits_need_a_prior_that_is_a_product(prior) -> None:
     said = raised(Rate(free_bits=0.1), posterior=DiagonalGaussian(), prior=prior())
     assert "free_bits needs a product over the code's dimensions" in said
-    model_of({"r": Rate(free_bits=0.1)}, DiagonalGaussian(), prior=priors.Laplace())
+    model_of({"r": Rate(free_bits=0.1)}, DiagonalGaussian(), prior=priors.LaplacePrior())
 
 
 @pytest.mark.parametrize("posterior", [Dirac, lambda: Dirac(Rectifier()), DiagonalGaussian])

@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from ae_lightning.callbacks import Codes, PictureCallback, Report, report, write_report
-from ae_lightning.callbacks.report import known_pictures, newest_pictures
-from ae_lightning.datamodules import Digits
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from PIL import Image
 
-from ae_lightning import cli, systems
+from ae_lightning import systems
+from ae_lightning.callbacks import Codes, PictureCallback, Report, write_report
+from ae_lightning.callbacks.report import run_report
+from ae_lightning.callbacks.report.run_report import known_pictures, newest_pictures
+from ae_lightning.cli import main as cli
+from ae_lightning.datamodules import Digits
 from ae_lightning.nn import MLP
-from ae_lightning.recording import MetricsFile
+from ae_lightning.training.metrics_csv import MetricsFile
 
 DRAWN = {"curves", "reconstructions", "prior_samples", "codes", "filters", "kl_per_dimension"}
 
@@ -147,7 +149,7 @@ def test_a_run_that_a_signal_ends_has_its_page_of_what_is_quick(signal, tmp_path
 
 
 def test_an_interrupted_run_draws_no_longer_than_it_has_patience(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(report, "PATIENCE", 0.0)
+    monkeypatch.setattr(run_report, "PATIENCE", 0.0)
     interrupt(tmp_path, KeyboardInterrupt(), after=4)
     assert len(images((tmp_path / "index.html").read_text())) <= 1
 

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from ae_lightning.datamodules import Manifold, PairDataModule
 from apart import ae_lightning
 from soak import eventful
 from soak.faults import MOMENT
 
-from ae_lightning import AutoEncoder, VariationalAutoEncoder, runs
-from ae_lightning.cli import main
+from ae_lightning import AutoEncoder, VariationalAutoEncoder
+from ae_lightning.cli.main import main
+from ae_lightning.datamodules import Manifold, PairDataModule
+from ae_lightning.training import run_directory
 
 SIZES = {"epochs": 2, "size": 384}  # 8 batches an epoch: 3 steps, and a validation every 2 batches
 ON = ["fit", "--run", "run", "--resume"]
@@ -116,7 +117,7 @@ def refused(capsys: pytest.CaptureFixture[str], run: Path, flags: list[str]) -> 
     (said,) = capsys.readouterr().err.splitlines()
     prefix, end = "ae-lightning: ", "a run goes on as it began, so start another for that."
     assert said.startswith(prefix)
-    assert said.endswith(f" in {runs.states(run)[0]}: {end}")
+    assert said.endswith(f" in {run_directory.states(run)[0]}: {end}")
     return said.removeprefix(prefix).rpartition(" in ")[0]
 
 
@@ -225,13 +226,13 @@ def test_a_run_goes_on_without_its_config(
     spoil: Callable[[Path], None], whole: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Model, data and trainer differ from their defaults, and are made of what a state holds."""
-    file = run / runs.CONFIG
+    file = run / run_directory.CONFIG
     config = yaml.safe_load(file.read_text())
     spoil(file)
     assert main(ON) == 0
     said = capsys.readouterr().out
     assert "config.yaml" in said
-    assert f"the config is taken from {runs.state_name(3)}" in said
+    assert f"the config is taken from {run_directory.state_name(3)}" in said
     assert eventful.differences(whole, run) == []
     found = yaml.safe_load(file.read_text())
     assert found.keys() == config.keys()
@@ -241,9 +242,9 @@ def test_a_run_goes_on_without_its_config(
 def test_without_config_and_states_there_is_nothing_to_go_on_with(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for state in (run / runs.CHECKPOINTS).iterdir():
+    for state in (run / run_directory.CHECKPOINTS).iterdir():
         state.unlink()
-    lost(run / runs.CONFIG)
+    lost(run / run_directory.CONFIG)
     assert main(ON) == 2
     assert "run/config.yaml" in capsys.readouterr().err
 
@@ -261,7 +262,7 @@ def flip(file: Path) -> None:
 def test_the_best_checkpoint_is_a_state_too(
     whole: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for state in runs.states(run):
+    for state in run_directory.states(run):
         flip(state)
     assert main(ON) == 0
     said = capsys.readouterr().out
@@ -272,15 +273,15 @@ def test_the_best_checkpoint_is_a_state_too(
 
 def test_states_that_were_passed_over_do_not_displace_new_ones(whole: Path, run: Path) -> None:
     """A run that goes on from an earlier state, and is killed before it reaches the damaged one."""
-    newest, former = runs.states(run)
+    newest, former = run_directory.states(run)
     flip(newest)
     every = ["--checkpoints.every_n_steps", "1"]
     code, said = ae_lightning(Path.cwd(), [*ON, *every], {MOMENT: "batch:2"})
     assert code == -9, said
     assert f"run goes on from {former.name}" in said
-    assert newest not in runs.states(run)
+    assert newest not in run_directory.states(run)
     assert newest.with_name(f"{newest.name}.damaged").exists()
-    assert runs.newest_state(run)[1] == {}
+    assert run_directory.newest_state(run)[1] == {}
     assert main([*ON, "--checkpoints.every_n_steps", "2"]) == 0
     assert eventful.differences(whole, run) == []
 
@@ -400,7 +401,7 @@ def test_every_schedule_goes_on_where_it_stood(
         monkeypatch.setenv(MOMENT, moment)
         assert main(arguments) == {"M": 143, "T": 130}[moment[-1]]
     monkeypatch.delenv(MOMENT)
-    rates = torch.load(runs.states(Path("run"))[0], weights_only=True)["lr_schedulers"]
+    rates = torch.load(run_directory.states(Path("run"))[0], weights_only=True)["lr_schedulers"]
     each = VARIANTS[name]["trainer"]["accumulate_grad_batches"]
     assert rates[0]["last_epoch"] == -(-8 // each) + 3 // each
     assert main(ON) == 0

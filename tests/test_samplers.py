@@ -7,13 +7,13 @@ import torch
 from torch import distributions as td
 
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.distributions import Dirac
+from ae_lightning.core.errors import UsageError
+from ae_lightning.distributions import PointMass
 from ae_lightning.geometry import score
 from ae_lightning.likelihoods import Bernoulli, Gaussian
 from ae_lightning.nn import MLP
-from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import DiagonalGaussian
-from ae_lightning.posteriors import Dirac as DiracPosterior
+from ae_lightning.posteriors import PointMass as DiracPosterior
 from ae_lightning.priors import GaussianMixture
 from ae_lightning.samplers import ancestral, langevin, walkback
 
@@ -36,7 +36,7 @@ class GaussianData:
         return td.Independent(td.Normal(self.mean(x_tilde), spread), 1)
 
     def mean_only(self, x_tilde):
-        return Dirac(self.mean(x_tilde))
+        return PointMass(self.mean(x_tilde))
 
     def smoothed_score(self, x):
         """∇ log N(x; μ, s² + σ²) = (r(x) − x)/σ²."""
@@ -168,6 +168,6 @@ def test_ancestral_draws_of_binary_data_are_binary():
 
 def test_chains_that_cannot_move_are_refused():
     with pytest.raises(UsageError, match="sigma is 0: the chain needs"):
-        walkback(Dirac, torch.zeros(1, 1), sigma=0, steps=1)
+        walkback(PointMass, torch.zeros(1, 1), sigma=0, steps=1)
     with pytest.raises(UsageError, match="step is -1: Langevin"):
         langevin(torch.neg, torch.zeros(1, 1), step=-1, n=1)

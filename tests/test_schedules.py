@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from ae_lightning.parts import UsageError, rebuild
-from ae_lightning.regularizers import Clock, Cosine, Cyclic, Linear, OneCycle, Schedule
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import rebuild
+from ae_lightning.schedules import Clock, Cosine, Cyclic, Linear, OneCycle, Schedule
 
 SCHEDULES: list[type[Schedule]] = [Linear, Cosine, Cyclic, OneCycle]
 

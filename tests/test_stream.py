@@ -15,23 +15,25 @@ from pathlib import Path
 
 import pytest
 import torch
-from ae_lightning.datamodules import ImageFolder, Stream, loading, remote, writing
-from ae_lightning.datamodules.windows import Windows
 from test_data import everything
 from test_data_files import write_images
 from test_data_resume import BATCHES, KilledAfter, examples, fit
 
-from ae_lightning.cli import main
+from ae_lightning.cli.main import main
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import GaussianNoise
-from ae_lightning.parts import UsageError
-from ae_lightning.types import Pair
+from ae_lightning.datamodules import ImageFolder, Stream
+from ae_lightning.datamodules.loading import batches
+from ae_lightning.datamodules.streaming import remote, writing
+from ae_lightning.datamodules.streaming.windows import Windows
 
 SPLITS = ("train", "val", "test")
 SMALL = 0.001  # megabytes, which three images of 8 × 8 pixels take
 
 
 def optimized(folder: Path | str, out: Path, chunk_mb: float = SMALL, **options: object) -> Path:
-    from ae_lightning.commands.optimize import optimize
+    from ae_lightning.cli.optimize import optimize
 
     optimize(Path(folder), out, chunk_mb=chunk_mb, num_workers=0, **options)
     return out
@@ -152,7 +154,7 @@ def test_the_order_is_a_function_of_seed_and_epoch_that_mixes():
 @pytest.fixture
 def on_rank(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     def be(rank: int, world: int) -> None:
-        monkeypatch.setattr(loading, "rank_and_world", lambda: (rank, world))
+        monkeypatch.setattr(batches, "rank_and_world", lambda: (rank, world))
 
     return be
 
@@ -277,7 +279,7 @@ def test_examples_can_be_sent_to_workers_that_are_not_forked(out, tmp_path):
     data = from_afar(out, tmp_path, num_workers=0)
     next(iter(data.train_dataloader()))
     examples = data.sets["train"]
-    draw = loading.Draw((0, 0, 0, 0), torch.arange(5))
+    draw = batches.Draw((0, 0, 0, 0), torch.arange(5))
     assert torch.equal(pickle.loads(pickle.dumps(examples))[draw].x, examples[draw].x)
 
 

@@ -9,14 +9,14 @@ from torch.utils.data import DataLoader
 
 from ae_lightning import systems
 from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 from ae_lightning.likelihoods import Bernoulli, Gaussian
 from ae_lightning.nn import MLP, ConvDecoder, ConvEncoder, Rectifier, Sigmoid, TiedMLP
-from ae_lightning.parts import UsageError
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
-from ae_lightning.regularizers.code import L1
-from ae_lightning.regularizers.jacobian import Contractive
-from ae_lightning.regularizers.posterior import Rate
-from ae_lightning.types import Pair
+from ae_lightning.regularizers.contractive import Contractive
+from ae_lightning.regularizers.divergences import Rate
+from ae_lightning.regularizers.sparsity import L1
 
 HAND_MADE = {
     "LinearAutoEncoder": lambda: dict(

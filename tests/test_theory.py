@@ -6,12 +6,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from ae_lightning.cli import main
-from ae_lightning.commands.theory import prove_all, table
-from ae_lightning.errors import UsageError
+from ae_lightning.cli.main import main
+from ae_lightning.cli.theory import prove_all, table
+from ae_lightning.core.errors import UsageError
 from ae_lightning.theory import CLAIMS, claim
-from ae_lightning.theory.base import Check, Claim, Outcome, Proof, prove
-from ae_lightning.theory.report import formula, page
+from ae_lightning.theory.page import formula, page
+from ae_lightning.theory.proof import Check, Claim, Outcome, Proof, prove
 
 SEED = 11  # recipes were tuned on 0 to 4
 QUICK = "noise"
@@ -106,7 +106,7 @@ def test_a_claim_that_fails_is_named_with_exit_code_1(monkeypatch, capsys) -> No
     stated = Stated()
     stated.checks = (Check("a figure", 2.0, at_most=1, wrong={"w": 3.0}),)
     proof = prove(stated)
-    monkeypatch.setattr("ae_lightning.commands.theory.prove_all", lambda names, seed: [proof])
+    monkeypatch.setattr("ae_lightning.cli.theory.prove_all", lambda names, seed: [proof])
     monkeypatch.setattr(Stated, "name", QUICK)
     assert main(["theory", QUICK]) == 1
     assert f"not proved: {QUICK}" in capsys.readouterr().out

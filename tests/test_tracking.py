@@ -22,9 +22,9 @@ import pytest
 import yaml
 from test_callbacks import records
 
-from ae_lightning import runs
-from ae_lightning.cli import main
-from ae_lightning.commands import tracking, weights_and_biases
+from ae_lightning.cli import loggers
+from ae_lightning.cli.main import main
+from ae_lightning.training import run_directory, weights_and_biases
 
 FIT = (
     *("fit", "--config", "undercomplete", "--data", "Manifold", "--data.size", "99"),
@@ -42,7 +42,12 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     for name in [n for n in os.environ if n.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     # Put back what a run sets.
-    ours = ("WANDB_SILENT", "WANDB_ERROR_REPORTING", "WANDB__DISABLE_VIEWER", runs.HANDED_ON)
+    ours = (
+        "WANDB_SILENT",
+        "WANDB_ERROR_REPORTING",
+        "WANDB__DISABLE_VIEWER",
+        run_directory.HANDED_ON,
+    )
     for name in ours:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -242,7 +247,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     # In the place of longer ones, which `longest` puts back.
     monkeypatch.setattr(weights_and_biases, "OPEN", SHORT)
     monkeypatch.setattr(weights_and_biases, "CLOSE", SHORT)
-    timed(tracking, "answers")
+    timed(loggers, "answers")
     timed(wandb, "init")
     timed(wandb, "teardown")
     timed(wandb.Run, "finish")
@@ -265,11 +270,11 @@ def closed_port() -> str:
 def test_a_server_answers_or_is_given_up_in_time(
     server: Callable[[float], Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert tracking.answers(server(math.inf).url)
-    monkeypatch.setattr(tracking, "ANSWER", 0.5)
-    assert not tracking.answers(server(0).url)
-    assert not tracking.answers(closed_port())
-    assert not tracking.answers("no address")
+    assert loggers.answers(server(math.inf).url)
+    monkeypatch.setattr(loggers, "ANSWER", 0.5)
+    assert not loggers.answers(server(0).url)
+    assert not loggers.answers(closed_port())
+    assert not loggers.answers("no address")
 
 
 @pytest.mark.parametrize("network", ["black hole", "closed port"])

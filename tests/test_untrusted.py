@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import torch
 
-from ae_lightning import AutoEncoder, UsageError, runs
-from ae_lightning.checkpointing import DurableCheckpointIO
-from ae_lightning.cli import PLAIN, TRAINER, main
+from ae_lightning import AutoEncoder, UsageError
+from ae_lightning.cli.main import PLAIN, TRAINER, main
+from ae_lightning.training import run_directory
+from ae_lightning.training.checkpoint_writing import DurableCheckpointIO
 
 # How each command is given a checkpoint: as a file, or in a run's directory. A new command, or a
 # new path that a command takes, has to be entered here.
@@ -48,7 +49,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     short = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2"]
     args = ["--config", "vae", "--config", "manifold", *plain, "[]", *small, *short]
     assert main(["fit", *args, "--checkpoints.every_n_steps", "1", "--run", str(run)]) == 0
-    assert len(runs.states(run)) == 2
+    assert len(run_directory.states(run)) == 2
     return run
 
 
@@ -57,7 +58,7 @@ def here(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a copy of the run, and of its best checkpoint alone."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(good, "run")
-    shutil.copy(good / "checkpoints" / runs.BEST, "alone.ckpt")
+    shutil.copy(good / "checkpoints" / run_directory.BEST, "alone.ckpt")
     return tmp_path
 
 
@@ -114,7 +115,7 @@ def test_every_command_and_every_path_that_one_takes_is_known_here() -> None:
     assert WAYS.keys() == (TRAINER | PLAIN).keys()
     taken = set()
     for command in PLAIN:
-        function = getattr(import_module(f"ae_lightning.commands.{command}"), command)
+        function = getattr(import_module(f"ae_lightning.cli.{command}"), command)
         for name, parameter in inspect.signature(function).parameters.items():
             if "Path" in str(parameter.annotation):
                 taken.add(f"{command}.{name}")

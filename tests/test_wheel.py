@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ae_lightning
-from ae_lightning.configs import shipped, shipped_sweeps
+from ae_lightning.cli.composition import shipped, shipped_sweeps
 
 ROOT = Path(ae_lightning.__file__).parents[1]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "ae_lightning", "datamodules", "callbacks")
@@ -82,7 +82,7 @@ def test_it_works_from_a_clean_directory(wheel: Path, tmp_path: Path) -> None:
         archive.extractall(site)
     code = """
 import ae_lightning, ae_lightning.callbacks, ae_lightning.datamodules
-from ae_lightning.cli import main
+from ae_lightning.cli.main import main
 for module in (ae_lightning, ae_lightning.callbacks, ae_lightning.datamodules):
     print(module.__file__)
 args = ["fit", "--config", "vae", "--config", "digits", "--trainer.fast_dev_run", "true"]

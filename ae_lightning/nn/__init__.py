@@ -8,10 +8,10 @@ from ae_lightning.nn.activations import (
     UnitNorm,
     UnitVariance,
 )
-from ae_lightning.nn.base import ROWS, Network, activation_of, hidden_of, slope
 from ae_lightning.nn.convolutions import ConvDecoder, ConvEncoder
 from ae_lightning.nn.identity import Identity, Residual
 from ae_lightning.nn.mlp import MLP, TiedMLP, UnitColumns
+from ae_lightning.nn.network import ROWS, Network, activation_of, hidden_of, slope
 
 __all__ = [
     "MLP",

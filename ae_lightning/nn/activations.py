@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ae_lightning.distributed import gather
-from ae_lightning.parts import Part, UsageError
+from ae_lightning.core.distributed import gather
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import Part
 
 
 class Activation(Part, ABC):

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ae_lightning.nn.base import Network, Shape, activation_of, hidden_of, slope
-from ae_lightning.parts import UsageError
+from ae_lightning.core.errors import UsageError
+from ae_lightning.nn.network import Network, Shape, activation_of, hidden_of, slope
 
 
 def _strided(shape: Shape, layers: int) -> tuple[int, int]:

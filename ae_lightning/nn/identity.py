@@ -6,8 +6,8 @@ import math
 
 from torch import Tensor, nn
 
-from ae_lightning.nn.base import Network, Shape
-from ae_lightning.parts import UsageError
+from ae_lightning.core.errors import UsageError
+from ae_lightning.nn.network import Network, Shape
 
 
 class Identity(Network):

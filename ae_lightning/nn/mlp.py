@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
-from ae_lightning.nn.base import Network, Shape, activation_of, hidden_of, slope
-from ae_lightning.parts import UsageError
+from ae_lightning.core.errors import UsageError
+from ae_lightning.nn.network import Network, Shape, activation_of, hidden_of, slope
 
 
 class UnitColumns(nn.Module):

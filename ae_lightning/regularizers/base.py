@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from ae_lightning.compilation import uncompiled
-from ae_lightning.distributed import gather
-from ae_lightning.parts import Part, UsageError
-from ae_lightning.regularizers.schedules import Clock, Schedule
-from ae_lightning.types import ForwardPass
+from ae_lightning.core.distributed import gather
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import Part
+from ae_lightning.core.types import ForwardPass
+from ae_lightning.schedules import Clock, Schedule
+from ae_lightning.training.compilation import uncompiled
 
 if TYPE_CHECKING:
     from ae_lightning.autoencoder import AutoEncoder

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ae_lightning.core.types import ForwardPass
 from ae_lightning.regularizers.base import Regularizer
-from ae_lightning.types import ForwardPass
 
 if TYPE_CHECKING:
     from ae_lightning.autoencoder import AutoEncoder

@@ -5,34 +5,34 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from ae_lightning.errors import UsageError, nearest
+from ae_lightning.core.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from ae_lightning.theory.base import Claim
+    from ae_lightning.theory.proof import Claim
 
-# In the order of the notes: the name on the command line, which is the file's, and the class.
+# In the order of the notes: the name on the command line, its file in claims/, and its class.
 CLAIMS: Final = {
-    "pca": "LinearIsPCA",
-    "images": "PCAOfImages",
-    "sparsity": "SparsityIsLaplace",
-    "point": "PointEstimate",
-    "denoising": "DenoisingObjective",
-    "denoiser": "BestDenoiser",
-    "score": "DenoisingLearnsTheScore",
-    "smoothing": "SmoothingBias",
-    "matching": "DenoisingIsScoreMatching",
-    "noise": "SmallNoise",
-    "contractive": "ContractivePenalty",
-    "tangents": "ContractiveFindsTangents",
-    "surfaces": "DecodersFindTangents",
-    "local": "ContractionIsLocal",
-    "features": "PenaltiesShapeFeatures",
-    "likelihood": "LikelihoodIsLoss",
-    "bound": "VariationalBound",
-    "ppca": "LinearVAEIsPPCA",
-    "collapse": "Collapse",
-    "gradients": "ReparameterisedGradients",
-    "chains": "SamplingChains",
+    "pca": ("linear_is_pca", "LinearIsPCA"),
+    "images": ("pca_of_images", "PCAOfImages"),
+    "sparsity": ("sparsity_is_laplace", "SparsityIsLaplace"),
+    "point": ("point_estimate", "PointEstimate"),
+    "denoising": ("denoising_objective", "DenoisingObjective"),
+    "denoiser": ("best_denoiser", "BestDenoiser"),
+    "score": ("denoising_learns_the_score", "DenoisingLearnsTheScore"),
+    "smoothing": ("smoothing_bias", "SmoothingBias"),
+    "matching": ("denoising_is_score_matching", "DenoisingIsScoreMatching"),
+    "noise": ("small_noise", "SmallNoise"),
+    "contractive": ("contractive_penalty", "ContractivePenalty"),
+    "tangents": ("contractive_finds_tangents", "ContractiveFindsTangents"),
+    "surfaces": ("decoders_find_tangents", "DecodersFindTangents"),
+    "local": ("contraction_is_local", "ContractionIsLocal"),
+    "features": ("penalties_shape_features", "PenaltiesShapeFeatures"),
+    "likelihood": ("likelihood_is_loss", "LikelihoodIsLoss"),
+    "bound": ("variational_bound", "VariationalBound"),
+    "ppca": ("linear_vae_is_ppca", "LinearVAEIsPPCA"),
+    "collapse": ("posterior_collapse", "Collapse"),
+    "gradients": ("reparameterised_gradients", "ReparameterisedGradients"),
+    "chains": ("sampling_chains", "SamplingChains"),
 }
 
 
@@ -44,5 +44,5 @@ def claim(name: str) -> Claim:
     """
     if name not in CLAIMS:
         raise UsageError(f"there is no claim {name!r}: {nearest(name, list(CLAIMS))}")
-    module = import_module(f"{__name__}.{name}")
-    return getattr(module, CLAIMS[name])()  # type: ignore[no-any-return]
+    module, kind = CLAIMS[name]
+    return getattr(import_module(f"{__name__}.claims.{module}"), kind)()  # type: ignore[no-any-return]

@@ -15,7 +15,7 @@ from torch.optim import Adam
 
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.datamodules import PairDataModule
-from ae_lightning.regularizers.schedules import Cosine
+from ae_lightning.schedules import Cosine
 
 Model = TypeVar("Model", bound=AutoEncoder)
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ae_lightning.callbacks.style import house_style, montage, new_figure, show_image
+from ae_lightning.callbacks.drawing.theme import house_style, montage, new_figure, show_image
 
 WIDTH, HEIGHT = 3.6, 3.0  # inches
 

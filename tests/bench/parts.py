@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Normal
 
-from ae_lightning.allocator import keep_freed_memory
 from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.core.randomness import generator_of
+from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import (
     BlockMasking,
     Compose,
@@ -25,10 +26,9 @@ from ae_lightning.likelihoods import Bernoulli
 from ae_lightning.metrics import log_likelihood
 from ae_lightning.nn import MLP, ConvDecoder, ConvEncoder, Sigmoid, TiedMLP
 from ae_lightning.posteriors import Dirac
-from ae_lightning.randomness import generator_of
 from ae_lightning.regularizers import Contractive, Regularizer
 from ae_lightning.systems import VariationalAutoEncoder
-from ae_lightning.types import Pair
+from ae_lightning.training.allocator import keep_freed_memory
 
 from .measure import Case, Goal, alternate, seconds_per_call
 from .product import run_apart

@@ -94,7 +94,7 @@ def terminal() -> Iterator[int]:
 
 def fit(setting: Setting, root: Path, **trainer: Any) -> float:
     """Train in this process; return the seconds a step."""
-    from ae_lightning.cli import main
+    from ae_lightning.cli.main import main
 
     with command(setting, root, **trainer) as (arguments, clock), terminal() as tty:
         with open(tty, "w", closefd=False) as out, redirect_stdout(out):

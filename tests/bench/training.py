@@ -20,7 +20,7 @@ def against_hand(
     goal: float, settings: Iterable[Setting], root: Path, **trainer: object
 ) -> list[Case]:
     """Speed of `fit` over the speed of the hand loop: seconds a step, inverted."""
-    from ae_lightning.allocator import keep_freed_memory
+    from ae_lightning.training.allocator import keep_freed_memory
 
     keep_freed_memory()
     x = images(root)

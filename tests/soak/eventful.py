@@ -10,14 +10,14 @@ from typing import Any
 import torch
 import yaml
 
-from ae_lightning import runs
+from ae_lightning.training import run_directory
 
 
 def config(epochs: int = 4, size: int = 640) -> dict[str, Any]:
     """Noise of every kind, schedules, accumulation, and validations in the middle of epochs."""
     lib = "ae_lightning"
     widths = {"widths": [16], "dropout": 0.2}
-    rise = {"class_path": f"{lib}.regularizers.Linear", "init_args": {"start": 0, "end": 2}}
+    rise = {"class_path": f"{lib}.schedules.Linear", "init_args": {"start": 0, "end": 2}}
     return {
         "trainer": {
             "max_epochs": epochs,
@@ -43,7 +43,7 @@ def config(epochs: int = 4, size: int = 640) -> dict[str, Any]:
                         "init_args": {"weight": rise},
                     }
                 },
-                "lr_schedule": {"class_path": f"{lib}.regularizers.OneCycle"},
+                "lr_schedule": {"class_path": f"{lib}.schedules.OneCycle"},
             },
         },
         "data": {
@@ -67,10 +67,10 @@ def write(folder: Path, **sizes: int) -> Path:
 
 def fingerprint(run: Path) -> dict[str, str]:
     """A hash of all that resuming must bring about: two runs are equal where theirs are."""
-    newest = torch.load(runs.states(run)[0], weights_only=True)
-    best = torch.load(runs.best_checkpoint(run), weights_only=True)
+    newest = torch.load(run_directory.states(run)[0], weights_only=True)
+    best = torch.load(run_directory.best_checkpoint(run), weights_only=True)
     parts = {
-        "last state": runs.states(run)[0].name,
+        "last state": run_directory.states(run)[0].name,
         "weights": newest["state_dict"],
         "optimizer": newest["optimizer_states"],
         "learning rates": newest["lr_schedulers"],
@@ -78,14 +78,14 @@ def fingerprint(run: Path) -> dict[str, str]:
         "callbacks": newest["callbacks"],
         "best weights": best["state_dict"],
         "best place": [best["epoch"], best["global_step"]],
-        "metrics.csv": (run / runs.METRICS).read_text(),
+        "metrics.csv": (run / run_directory.METRICS).read_text(),
     }
     return {name: digest(value) for name, value in parts.items()}
 
 
 def validated(run: Path) -> list[dict[str, str]]:
     """The validations of a run, as metrics.csv has them."""
-    with (run / runs.METRICS).open(newline="") as file:
+    with (run / run_directory.METRICS).open(newline="") as file:
         return [row for row in csv.DictReader(file) if row["val/loss"]]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ae_lightning import runs
+from ae_lightning.training import run_directory
 from soak import eventful
 from soak.experiment import Failed, end, kill, start
 from soak.faults import MOMENT, PLACES
@@ -49,7 +49,7 @@ def sigkill() -> Iterator[str]:
                     by_clock(folder, arguments, folder / str(n), draw)
                 else:
                     at_moment(folder, arguments, when)
-                if runs.holds_run(folder / str(n)):  # else it died before it was one
+                if run_directory.holds_run(folder / str(n)):  # else it died before it was one
                     arguments = ["fit", "--run", str(n), "--resume"]
             run(folder, arguments)
             compare(folder, str(n), f"killed at {', then '.join(moments)}")
@@ -86,7 +86,7 @@ def flipped() -> Iterator[str]:
         for n in range(FLIPS):
             name = str(n)
             shutil.copytree(folder / "stopped", folder / name)
-            damaged = runs.states(folder / name)[: 1 + n % 2]
+            damaged = run_directory.states(folder / name)[: 1 + n % 2]
             for state in damaged:
                 content = bytearray(state.read_bytes())
                 place = draw.randrange(len(content))
@@ -104,7 +104,7 @@ def flipped() -> Iterator[str]:
 def full_disk() -> Iterator[str]:
     """Train on a disk with too little room for three states; make room, and go on."""
     with whole_run() as (folder, config, _):
-        state = runs.states(folder / "whole")[0].stat().st_size
+        state = run_directory.states(folder / "whole")[0].stat().st_size
         for room in (1.4, 1.7, 2.0):
             small = folder / f"small-{room}"
             small.mkdir()
@@ -120,8 +120,8 @@ def full_disk() -> Iterator[str]:
                 lost = "the last state could not be written" in said
                 if code != lost or (room < 1.5 and not lost) or "cannot be written" not in said:
                     raise Failed(f"a full disk: exit code {code}: {said}")
-                for kept in runs.states(Path(name)):
-                    if wrong := runs.damage(kept):
+                for kept in run_directory.states(Path(name)):
+                    if wrong := run_directory.damage(kept):
                         raise Failed(f"{kept} was left damaged: {wrong}")
                 grow = ["mount", "-o", "remount,size=64m", str(small)]
                 subprocess.run(grow, check=True)
@@ -175,7 +175,11 @@ def by_clock(folder: Path, arguments: list[str], place: Path, draw: random.Rando
     for _ in range(9):
         process = start(arguments, folder)
         deadline = time.monotonic() + SECONDS
-        while not runs.states(place) and process.poll() is None and time.monotonic() < deadline:
+        while (
+            not run_directory.states(place)
+            and process.poll() is None
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.02)
         time.sleep(draw.uniform(0, seconds))
         ran = process.poll() is None

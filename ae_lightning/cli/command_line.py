@@ -1,0 +1,214 @@
+"""What fit, validate, test and predict share: LightningCLI, strict and short of speech."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import warnings
+from argparse import Namespace
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.accelerators import AcceleratorRegistry as ACCELERATORS
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.strategies import StrategyRegistry as STRATEGIES
+
+from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.cli import composition
+from ae_lightning.cli.messages import ParseFailure, blamed, explain, known_failure, root_cause
+from ae_lightning.cli.rules import check_configs, check_settings, with_classes
+from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.datamodules import PairDataModule
+from ae_lightning.training import run_directory
+from ae_lightning.training.checkpoint_writing import DurableCheckpointIO
+from ae_lightning.training.heartbeat import be_parent
+from ae_lightning.training.progress_bar import SparingProgressBar
+
+# What is not for configs to set, and where it comes from.
+LINKS = {
+    "model": {
+        "shape": "data.shape",
+        "value_range": "data.value_range",
+        "seed": "seed_everything",
+    },
+    "data": {"seed": "seed_everything"},
+}
+
+DEFAULTS = {"inference_mode": False, "enable_model_summary": False}
+
+
+# Lightning's lines that tell a user nothing, or what is said here in other words.
+CHATTER = re.compile(
+    r"💡 Tip|Loading `train_dataloader` to estimate|[TH]PU available"
+    r"|GPU available: (False|.*used: True)|LOCAL_RANK: "
+    r"|Restor(ing|ed all) states from|Loaded model weights"
+)
+
+
+def quieten() -> None:
+    """Drop what is no news, line by line; every other message and warning stays."""
+    log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    if not any(isinstance(f, Quiet) for f in log.filters):
+        log.addFilter(Quiet())
+    # Of torch, about Lightning: nobody else can do anything about it.
+    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+
+
+class Quiet(logging.Filter):
+    """Let everything pass but `CHATTER`."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not CHATTER.match(record.getMessage())
+
+
+class Parser(LightningArgumentParser):
+    """Raise what is wrong, where others print the usage and exit."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise ParseFailure(message) from ex
+
+
+class CommandLine(LightningCLI):
+    """One command: configs already composed, then flags.
+
+    Args:
+        command: fit, validate, test or predict.
+        tree: the composed configs.
+        flags: the flags, which override them.
+        own: the options that were settled before.
+    """
+
+    def __init__(
+        self, command: str, tree: composition.Tree, flags: list[str], own: Namespace
+    ) -> None:
+        tree, flags = with_classes(tree, flags)
+        self.command, self.tree, self.flags, self.own = command, tree, flags, own
+        refuse_linked(tree, flags)
+        check_configs(tree, flags)
+        quieten()
+        super().__init__(
+            AutoEncoder,
+            PairDataModule,
+            save_config_callback=None,
+            trainer_defaults=DEFAULTS,
+            parser_kwargs={"allow_abbrev": False, command: {"allow_abbrev": False}},
+            parser_class=Parser,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            args=[command, "--config", yaml.safe_dump(tree), *flags],
+        )
+
+    # ------------------------------------------------------------------- parsing
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        handled = {"model", "datamodule", "train_dataloaders", "val_dataloaders", "dataloaders"}
+        handled |= {"ckpt_path", "verbose", "return_predictions", "weights_only"}
+        return {self.command: handled}
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        help = "What every draw is a function of, beside its place."
+        parser.add_argument("--seed_everything", type=int, default=0, help=help)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        for target, links in LINKS.items():
+            for name, source in links.items():
+                when = "parse" if source == "seed_everything" else "instantiate"
+                parser.link_arguments(source, f"{target}.init_args.{name}", apply_on=when)
+        # Settled before this parser is built, they stand here for --help and for did-you-mean.
+        parser.add_argument("--run", type=str | None, default=None, help="The run's directory.")
+        parser.add_argument("--debug", type=bool, default=False, help="Show where errors arise.")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        try:
+            self.config = parser.parse_args(args)
+        except ParseFailure as failure:
+            actions = self._subcommand_parsers[self.command]._actions
+            options = {o.lstrip("-") for a in actions for o in a.option_strings}
+            raise UsageError(explain(str(failure), self.tree, self.flags, options)) from failure
+        check_settings(self.settings)
+
+    def _parse_ckpt_path(self) -> None:
+        """Replace nothing: what a checkpoint records lies below the configs and the flags."""
+
+    def _set_seed(self) -> None:
+        seed_everything(self.settings.seed_everything, workers=True, verbose=False)
+
+    @property
+    def settings(self) -> Any:
+        """The parsed options of this command."""
+        return self.config[self.command]
+
+    # ------------------------------------------------------------------ building
+
+    def instantiate_classes(self) -> None:
+        trainer = self.settings.trainer
+        check_name("strategy", trainer.strategy, STRATEGIES.available_strategies())
+        check_name("accelerator", trainer.accelerator, ACCELERATORS.available_accelerators())
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
+            cause = root_cause(error)
+            if isinstance(cause, UsageError):
+                raise UsageError(str(cause)) from error
+            plain = (ValueError, TypeError, ImportError, MisconfigurationException)
+            name = "" if isinstance(cause, plain) else f"{type(cause).__name__}: "
+            text = known_failure(cause) or name + " ".join(str(cause).split())
+            raise UsageError(blamed(text, trainer.as_dict())) from error
+
+    def instantiate_trainer(self, **ours: Any) -> Trainer:
+        trainer = self._get(self.config_init, "trainer")
+        callbacks = [*listed(trainer.callbacks), *ours.pop("callbacks", [])]
+        bar = trainer.enable_progress_bar is not False and sys.stdout.isatty()
+        if bar and not any(isinstance(c, ProgressBar) for c in callbacks):
+            callbacks.append(SparingProgressBar())
+        plugins = [*listed(trainer.plugins), DurableCheckpointIO()]
+        ours |= {"callbacks": callbacks, "enable_progress_bar": bar, "plugins": plugins}
+        made = super().instantiate_trainer(**ours)
+        if made.world_size > 1:
+            be_parent()
+        return made
+
+    def say(self, text: str) -> None:
+        """Print a line, on rank zero only."""
+        if run_directory.first_process():
+            print(text, flush=True)
+
+
+def check_name(option: str, value: Any, known: Iterable[str]) -> None:
+    """Refuse a name that Lightning does not know."""
+    known = ["auto", *known] + (["gpu"] if option == "accelerator" else [])
+    if isinstance(value, str) and value not in known:
+        hint = nearest(value, known)
+        if not hint.startswith("did"):  # the variants of a strategy would be no answer
+            hint = nearest(value, [name for name in known if "_" not in name])
+        raise UsageError(f"trainer.{option} is {value}: {hint}")
+
+
+def listed(value: Any) -> list[Any]:
+    """A value as a list: none, one or several.
+
+    >>> listed(None), listed(1), listed([1, 2])
+    ([], [1], [1, 2])
+    """
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def refuse_linked(tree: composition.Tree, flags: list[str]) -> None:
+    """Refuse configs and flags that set what follows from something else."""
+    for target, links in LINKS.items():
+        node = tree.get(target)
+        given = node.get("init_args") if isinstance(node, dict) else None
+        for name, source in links.items():
+            option = re.compile(rf"--{target}\.(init_args\.)?{name}(=|$)")
+            if name in (given or {}) or any(map(option.match, flags)):
+                raise UsageError(f"{target}.init_args.{name} cannot be set: it follows {source}.")

@@ -1,0 +1,162 @@
+"""The shipped configs, and how configs are put together.
+
+Configs merge from left to right, key by key, so that each adds to those before it; where a
+`class_path` changes, the arguments of the former class are dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from ae_lightning.core.errors import UsageError, nearest
+
+Tree = dict[str, Any]
+
+CONFIGS: Final = Path(__file__).parents[1] / "configs"
+
+
+class Loader(yaml.SafeLoader):
+    """YAML in which 1e-3 is a number, as it is in Python."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"),
+    list("-+0123456789"),
+)
+
+
+def shipped() -> dict[str, Path]:
+    """The shipped configs' files by name."""
+    return {file.stem: file for file in sorted(CONFIGS.glob("*.yaml"))}
+
+
+def shipped_sweeps() -> dict[str, Path]:
+    """The shipped sweeps' files by name, for W&B's agent to run."""
+    return {file.stem: file for file in sorted(CONFIGS.glob("sweeps/*.yaml"))}
+
+
+def headline(file: Path) -> tuple[str, str]:
+    """What kind of config a shipped file is, and what it is for: its first line, a comment."""
+    with file.open() as lines:
+        kind, _, text = next(lines).removeprefix("# ").strip().partition(": ")
+    return kind, text
+
+
+def read(name: str) -> Tree:
+    """Read a config: a file of that path, else a shipped one of that name.
+
+    Raises:
+        UsageError: where there is neither, or it is no YAML of names and values.
+    """
+    file = Path(name)
+    if not is_file(file):
+        if name not in (known := shipped()):
+            raise UsageError(
+                f"there is no config {name[:100]}, as a file or shipped: {nearest(name, known)}"
+            )
+        file = known[name]
+    try:
+        tree = yaml.load(file.read_text(), Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the config {name} cannot be read: {error}.") from None
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        problem = problem or str(error).splitlines()[0]
+        raise UsageError(f"the config {name}{place} is no YAML: {problem}.") from None
+    except RecursionError:
+        raise UsageError(f"the config {name} is nested too deeply to be read.") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        kind = type(tree).__name__
+        raise UsageError(f"the config {name} is a {kind}: expected names with values, as in a: 1.")
+    if wrong := malformed(tree):
+        raise UsageError(f"the config {name}: {wrong}.")
+    return tree
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; what can be no path is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def malformed(node: Any, path: str = "", above: tuple[int, ...] = ()) -> str | None:
+    """Say what in a config no parser can make sense of, or None.
+
+    >>> malformed({"model": {"class_path": 3}})
+    'model.class_path is 3, and no text'
+    """
+    if id(node) in above:
+        return f"{path} refers to what it stands in"
+    if isinstance(node, list):
+        entries: Iterable[tuple[Any, Any]] = [(str(i), value) for i, value in enumerate(node)]
+    elif isinstance(node, Mapping):
+        entries = node.items()
+    else:
+        return None
+    for name, value in entries:
+        here = f"{path}.{name}" if path else str(name)
+        if not isinstance(name, str):
+            return f"{here} has the name {name!r}, which is no text: put it in quotes"
+        if name == "class_path" and not isinstance(value, str):
+            return f"{here} is {value!r}, and no text"
+        if name == "init_args" and not isinstance(value, Mapping):
+            return f"{here} is {value!r}: expected names with values"
+        if wrong := malformed(value, here, (*above, id(node))):
+            return wrong
+    return None
+
+
+def compose(trees: Iterable[Tree]) -> Tree:
+    """Merge configs from left to right.
+
+    >>> compose([{"a": {"x": 1}}, {"a": {"y": 2}}])
+    {'a': {'x': 1, 'y': 2}}
+    """
+    whole: Tree = {}
+    for tree in trees:
+        whole = merge(whole, tree)
+    return whole
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """Return `base` with the values of `over`, mapping by mapping.
+
+    >>> merge({"class_path": "A", "init_args": {"x": 1}}, {"class_path": "B"})
+    {'class_path': 'B'}
+    """
+    former, latter = base.get("class_path"), over.get("class_path")
+    if former and latter and not same_class(former, latter):
+        return dict(over)
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
+            value = merge(base[key], value)
+        merged[key] = value
+    return merged
+
+
+def same_class(one: str, other: str) -> bool:
+    """Whether two paths name the same class, by whichever module."""
+    if one == other:
+        return True
+    if one.rpartition(".")[2] != other.rpartition(".")[2]:
+        return False
+    if "." not in one or "." not in other:
+        return True
+    from ae_lightning.core.parts import locate
+
+    try:
+        return locate(one) is locate(other)
+    except (ImportError, UsageError):
+        return False

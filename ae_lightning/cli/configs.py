@@ -1,0 +1,36 @@
+"""The shipped configs."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from ae_lightning.cli.composition import headline, shipped, shipped_sweeps
+from ae_lightning.core.errors import UsageError, nearest
+
+KINDS = ("system", "networks", "data", "extra")
+
+
+def configs(name: str | None = None) -> None:
+    """List the shipped configs, with a line each, or print one of them.
+
+    Args:
+        name: the config, or the sweep, to print.
+
+    Raises:
+        UsageError: where there is none of that name.
+    """
+    if name is not None:
+        files = shipped() | shipped_sweeps()
+        if name not in files:
+            raise UsageError(f"there is no shipped config {name}: {nearest(name, files)}")
+        print(files[name].read_text(), end="")
+        return
+    known = [(*headline(file), name) for name, file in shipped().items()]
+    known.sort(key=lambda entry: KINDS.index(entry[0]))
+    width = max(len(name) for *_, name in known)
+    for kind, entries in groupby(known, key=lambda entry: entry[0]):
+        print(kind)
+        for _, text, name in entries:
+            print(f"  {name:{width}}  {text}")
+    print(f"sweep\n  {', '.join(shipped_sweeps())}: print it by ae-lightning configs NAME")
+    print("\nThey add up from left to right: ae-lightning fit --config vae --config digits")

@@ -1,0 +1,115 @@
+"""Validate, test and predict with a checkpoint, which holds all that these need."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.cli import LightningArgumentParser
+
+from ae_lightning.cli import composition
+from ae_lightning.cli.command_line import CommandLine, listed
+from ae_lightning.cli.fit import unlinked
+from ae_lightning.cli.loggers import fill_in, with_folders
+from ae_lightning.core.errors import UsageError
+from ae_lightning.training import run_directory
+from ae_lightning.training.checkpoint_reading import read_checkpoint, recorded
+
+PREDICTIONS = "predictions.npz"
+
+
+class Evaluate(CommandLine):
+    """Run one of the three on the model and data that a checkpoint records.
+
+    Raises:
+        UsageError: where there is no such checkpoint, or the options do not fit it.
+    """
+
+    def __init__(self, command: str, own: Namespace, flags: list[str]) -> None:
+        if {"-h", "--help"} & set(flags):  # which needs no checkpoint
+            super().__init__(command, {}, flags, own)
+        self.file = chosen(command, own, flags)
+        self.checkpoint = read_checkpoint(self.file)
+        self.recorded = recorded(self.checkpoint)
+        base = {key: unlinked(key, record) for key, record in self.recorded.items()}
+        base["seed_everything"] = self.recorded["model"]["init_args"].get("seed", 0)
+        trees = [base, *(composition.read(name) for name in own.config)]
+        super().__init__(command, *with_folders(composition.compose(trees), flags), own)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        super().add_arguments_to_parser(parser)
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help="The checkpoint.")
+
+    def before_instantiate_classes(self) -> None:
+        if self.settings.trainer.logger is None:
+            self.settings.trainer.logger = False
+        self.settings.trainer.enable_checkpointing = False
+        for logger in listed(self.settings.trainer.logger):
+            if line := fill_in(logger, run_directory.folder_of(self.file)):
+                self.say(line)
+
+    def after_instantiate_classes(self) -> None:
+        """Load the weights into the model as it is configured, which flags may have changed."""
+        shape = self.recorded["model"]["init_args"]["shape"]
+        if list(self.model.shape) != list(shape):
+            raise UsageError(
+                f"{self.file} is of a model for data of shape {tuple(shape)}, and these are "
+                f"of shape {self.model.shape}."
+            )
+        self.model.on_load_checkpoint(self.checkpoint)
+        try:
+            self.model.load_state_dict(self.checkpoint["state_dict"])
+        except RuntimeError as error:
+            first = str(error).strip().splitlines()[1].strip().rstrip(".")
+            raise UsageError(
+                f"{self.file} does not fit the model as it is configured: {first}."
+            ) from error
+
+    def validate(self, **arguments: Any) -> None:
+        """Print the figures of the validation set."""
+        self._report(self.trainer.validate(verbose=False, **arguments)[0])
+
+    def test(self, **arguments: Any) -> None:
+        """Print the figures of the test set."""
+        self._report(self.trainer.test(verbose=False, **arguments)[0])
+
+    def predict(self, **arguments: Any) -> None:
+        """Write predictions.npz into the run's directory."""
+        if self.trainer.world_size > 1:
+            raise UsageError("predict runs in one process: set --trainer.devices 1.")
+        batches: Any = self.trainer.predict(**arguments)
+        arrays = {name: torch.cat([b[name] for b in batches]).cpu() for name in batches[0]}
+        order = arrays["index"].argsort()
+        ordered: dict[str, Any] = {name: array[order].numpy() for name, array in arrays.items()}
+        file = run_directory.folder_of(self.file) / PREDICTIONS
+        np.savez(file, **ordered)
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in ordered.items())
+        print(f"{file}: {shapes}")
+
+    def _report(self, figures: Mapping[str, float]) -> None:
+        if not self.trainer.is_global_zero:
+            return
+        print(self.file)
+        for name, value in figures.items():
+            if "/rate_" not in name:
+                print(f"  {name:20} {value:.6g}")
+
+
+def chosen(command: str, own: Namespace, flags: list[str]) -> Path:
+    """The checkpoint that the options name.
+
+    Raises:
+        UsageError: where they name none, or two.
+    """
+    if (own.run is None) == (own.ckpt_path is None):
+        names = [f.partition("=")[0] for f in flags if f.startswith("--")]
+        wrong = [n for n in names if get_close_matches(n, ["--ckpt_path", "--run"])]
+        hint = f"; {wrong[0]} is no option" if wrong else ""
+        raise UsageError(f"{command} needs one of --ckpt_path FILE and --run DIR{hint}.")
+    file: Path = own.ckpt_path or run_directory.best_checkpoint(own.run)
+    return file

@@ -1,0 +1,151 @@
+"""Where loggers write, under which name, and whether Weights & Biases can be reached."""
+
+from __future__ import annotations
+
+import inspect
+import netrc
+import os
+import queue
+import secrets
+import ssl
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlparse
+
+from ae_lightning.cli.composition import Tree
+from ae_lightning.cli.messages import class_named
+from ae_lightning.training import run_directory
+from ae_lightning.training.weights_and_biases import WeightsAndBiases
+
+RUN_ID: Final = "wandb_id"
+RUN_FOLDER: Final = "<run>"  # stands for the run's directory until that is known
+SERVER: Final = "https://api.wandb.ai"
+ANSWER: Final = 3.0  # seconds that W&B's server may take to say anything at all
+
+
+def with_folders(tree: Tree, flags: list[str]) -> tuple[Tree, list[str]]:
+    """Name a folder for the loggers of configs and flags that need one and are given none.
+
+    >>> with_folders({}, ["--trainer.logger", "CSVLogger"])[1]
+    ['--trainer.logger', 'CSVLogger', '--trainer.logger.save_dir=<run>']
+    """
+    trainer = tree.get("trainer")
+    if isinstance(trainer, Mapping) and (given := trainer.get("logger")):
+        several = isinstance(given, list)
+        nodes = [with_folder(node) for node in (given if several else [given])]
+        tree = {**tree, "trainer": {**trainer, "logger": nodes if several else nodes[0]}}
+    for i, flag in enumerate(flags):
+        option, equals, value = flag.partition("=")
+        if option in ("--trainer.logger", "--trainer.logger.class_path"):
+            told = any("logger." in f and f.partition("=")[0].endswith(".save_dir") for f in flags)
+            if not told and needs_folder(value if equals else "".join(flags[i + 1 : i + 2])):
+                return tree, [*flags, f"--trainer.logger.save_dir={RUN_FOLDER}"]
+    return tree, flags
+
+
+def with_folder(node: Any) -> Any:
+    """A logger's config, with a folder where it needs one and has none."""
+    node = {"class_path": node} if isinstance(node, str) and needs_folder(node) else node
+    if not (isinstance(node, Mapping) and needs_folder(node.get("class_path"))):
+        return node
+    arguments = node.get("init_args") or {}
+    return {**node, "init_args": {"save_dir": RUN_FOLDER, **arguments}}
+
+
+def needs_folder(class_path: Any) -> bool:
+    """Whether a logger of this class cannot be made without a folder to write into."""
+    cls = class_named(class_path) if isinstance(class_path, str) else None
+    folder = inspect.signature(cls).parameters.get("save_dir") if cls is not None else None
+    return folder is not None and folder.default is folder.empty
+
+
+def fill_in(logger: Any, run: Path) -> str:
+    """Fill in a logger's arguments for a run; return a line that says where its records go.
+
+    W&B's id is kept in the run's directory, so that a resumed run goes on under it.
+    """
+    arguments: Any = getattr(logger, "init_args", {})
+    if "save_dir" in arguments and arguments.save_dir == RUN_FOLDER:
+        arguments.save_dir = str(run)
+    if not getattr(logger, "class_path", "").endswith(".WandbLogger"):
+        return ""
+    logger.class_path = f"{WeightsAndBiases.__module__}.{WeightsAndBiases.__name__}"
+    arguments.upload, arguments.log_model = arguments.log_model, False
+    file = run / RUN_ID
+    if arguments.id is None:
+        chosen = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)  # by a sweep's agent
+        arguments.id = file.read_text().strip() if file.exists() else chosen
+    arguments.save_dir = str(run)
+    arguments.name = arguments.name or run.name
+    # What W&B tells its makers of its own use would be waited for, at the end and without a limit.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    os.environ.setdefault("WANDB__DISABLE_VIEWER", "true")
+    if not run_directory.first_process():
+        return ""
+    file.write_text(arguments.id)
+    why = "as told" if arguments.offline else reason_for_offline()
+    if not why:
+        mode = os.environ.get("WANDB_MODE")
+        return f"Weights & Biases: run {arguments.id}" + (
+            f", {mode} as WANDB_MODE says" * bool(mode)
+        )
+    arguments.offline = True
+    os.environ.setdefault("WANDB_SILENT", "true")
+    later = f"wandb sync {run}/wandb/offline-run-*"
+    return f"Weights & Biases: run {arguments.id}, offline {why}; later: {later}"
+
+
+def reason_for_offline() -> str:
+    """Why a run cannot be sent to the server; nothing, where it can or the environment decides."""
+    if "WANDB_MODE" in os.environ:
+        return ""
+    if not has_credentials():
+        return "for want of credentials"
+    if not answers(server()):
+        return f"since {server()} does not answer"
+    return ""
+
+
+def server() -> str:
+    """The address that records are sent to."""
+    return os.environ.get("WANDB_BASE_URL", SERVER)
+
+
+def has_credentials() -> bool:
+    """Whether an API key is in the environment or in the netrc file."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    try:
+        known = netrc.netrc(os.environ.get("NETRC"))
+        return known.authenticators(urlparse(server()).hostname or "") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def answers(url: str) -> bool:
+    """Whether a server says anything at all, in time."""
+    answered = queue.SimpleQueue[bool]()
+
+    def ask() -> None:
+        try:
+            urllib.request.urlopen(url, timeout=ANSWER).close()
+        except urllib.error.HTTPError:  # an answer too
+            answered.put(True)
+        except urllib.error.URLError as error:
+            # Which authorities are trusted is for wandb to say.
+            answered.put(isinstance(error.reason, ssl.SSLError))
+        except Exception:
+            answered.put(False)
+        else:
+            answered.put(True)
+
+    # In a thread, since looking up a name has no limit of its own.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answered.get(timeout=ANSWER)
+    except queue.Empty:
+        return False

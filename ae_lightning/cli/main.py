@@ -1,0 +1,177 @@
+"""The command line's front: it names the commands, and loads torch only for those that need it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from argparse import ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from inspect import getfullargspec
+from pathlib import Path
+from typing import Any, Final
+
+from ae_lightning.core.errors import TrainingError, UsageError
+
+TRAINER: Final = {
+    "fit": "train a system on a data set: --config vae --config digits",
+    "validate": "the figures of the validation set, from --run DIR or --ckpt_path FILE",
+    "test": "the figures of the test set, likewise",
+    "predict": "codes, reconstructions and distortions of the test set, likewise",
+}
+# Each is a plain typed function of that name, in a module of that name in ae_lightning.cli.
+PLAIN: Final = {
+    "configs": "list the shipped configs, or print one: configs [NAME]",
+    "summary": "what a run has reached, and where its files lie",
+    "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
+    "optimize": "write a folder of images as chunks to stream: optimize FOLDER OUT",
+    "theory": "prove the claims of the notes by experiment: theory [CLAIM …] [--report DIR]",
+}
+
+OPTIONS: Final = """options of fit, validate, test and predict:
+  --config NAME     a shipped config or a file; several add up from left to right
+  --run DIR         the run's directory; fit makes runs/<system>-<data>-<n> unless told
+  --resume          fit: go on with the run in --run DIR, from its newest state
+  --ckpt_path FILE  validate, test, predict: this checkpoint, with its model and its data
+  --debug           show where an error arose
+  --help            all options of a command, such as --trainer.max_epochs
+
+  --model.… --data.… --trainer.…  override the configs, as LightningCLI does:
+  ae-lightning fit --config vae --config mnist --model.latent 8 --trainer.max_epochs 5"""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 2 for a wrong use, 1 for what is unexpected."""
+    command, *rest = [*(sys.argv[1:] if args is None else args)] or ["--help"]
+    if command in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if command == "--version":
+        from importlib.metadata import version
+
+        print(f"ae-lightning {version('ae-lightning')}")
+        return 0
+    known = [*TRAINER, *PLAIN]
+    if command not in known:
+        close = get_close_matches(command, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(known)}."
+        return fail(f"{command} is no command: {hint}")
+    try:
+        run(command, rest)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads this, such as head, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except UsageError as error:
+        if "--debug" in rest:
+            traceback.print_exc()
+        return fail(str(error))
+    except TrainingError as error:
+        if "--debug" in rest:
+            traceback.print_exc()
+        return fail(str(error), code=1)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if "--debug" in rest:
+            raise
+        from ae_lightning.cli.messages import known_failure  # torch is loaded by now
+
+        if sentence := known_failure(error):
+            return fail(sentence)
+        name, text = type(error).__name__, " ".join(str(error).split())
+        where = ", ".join([*getattr(error, "__notes__", []), "--debug shows where"])
+        return fail(f"unexpected {name}: {text} ({where})", code=1)
+    return 0
+
+
+def fail(sentence: str, code: int = 2) -> int:
+    """Say on stderr what is wrong, and return the exit code."""
+    print(f"ae-lightning: {sentence}", file=sys.stderr)
+    return code
+
+
+def usage() -> str:
+    """The front page."""
+    rows = [f"  {name:10}{text}" for name, text in (TRAINER | PLAIN).items()]
+    title = "ae-lightning COMMAND …: autoencoders as one objective"
+    return "\n".join([title, "", *rows, "", OPTIONS])
+
+
+def run(command: str, args: list[str]) -> None:
+    """Load what a command needs, and run it."""
+    # A user's own parts lie here; appended, so that the installed package wins over them.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    if command in PLAIN:
+        function = getattr(import_module(f"ae_lightning.cli.{command}"), command)
+        return call(function, args)
+    own, flags = settled(command, args)
+    from ae_lightning.cli.evaluate import Evaluate
+    from ae_lightning.cli.fit import Fit
+
+    if command == "fit":
+        Fit(own, flags)
+    else:
+        Evaluate(command, own, flags)
+    return None
+
+
+def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
+    """Take the options that say what is parsed at all; return the others as they were given."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("-c", "--config", action="append", default=[])
+    parser.add_argument("--run", type=folder)
+    parser.add_argument("--debug", action="store_true")
+    if command == "fit":
+        parser.add_argument("--resume", action="store_true")
+    else:
+        parser.add_argument("--ckpt_path", type=Path)
+    try:
+        return parser.parse_known_args(args)
+    except ArgumentError as error:
+        name = error.argument_name or ""
+        raise UsageError(f"{name.split('/')[-1]}: {error.message}.") from None
+
+
+def folder(name: str) -> Path:
+    """The directory of this name, where it is one."""
+    if not name:
+        raise ArgumentTypeError("expected a directory")
+    return Path(name)
+
+
+def call(function: Callable[..., None], args: list[str]) -> None:
+    """Call a plain function with what its signature asks for."""
+    import jsonargparse
+
+    class Parser(jsonargparse.ArgumentParser):
+        def error(self, message: str, ex: Exception | None = None) -> Any:
+            if "Parser key" in message:
+                from ae_lightning.cli.messages import explain
+
+                raise UsageError(explain(message, {}, args, [])) from None
+            wrong = message.removeprefix("unrecognized arguments: ")
+            missing = message.removeprefix("the following arguments are required: ")
+            if wrong != message:
+                raise UsageError(f"{wrong} is no option of {function.__name__}.")
+            raise UsageError(f"{function.__name__} needs {' '.join(missing.split())}.")
+
+    parser = Parser(prog=f"ae-lightning {function.__name__}", description=function.__doc__)
+    parser.add_argument("--debug", action="store_true")
+    signature = getfullargspec(function)
+    optional = signature.args[len(signature.args) - len(signature.defaults or ()) :]
+    parser.add_function_arguments(function, as_positional=True, skip=set(optional))
+    for name in optional:
+        parser.add_argument(name, nargs="?", type=str, default=None)
+    if signature.varargs:
+        parser.add_argument(signature.varargs, nargs="*", type=str, default=[])
+    given = parser.parse_args(args)
+    several = given[signature.varargs] if signature.varargs else ()
+    named = {name: given[name] for name in signature.kwonlyargs}
+    function(*(given[name] for name in signature.args), *several, **named)

@@ -1,0 +1,59 @@
+"""Write a folder of images as chunks, to stream from."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from ae_lightning.core.errors import UsageError
+from ae_lightning.datamodules import ImageFolder
+from ae_lightning.datamodules.streaming.manifest import SPLITS
+from ae_lightning.datamodules.streaming.writing import write
+
+
+def optimize(
+    folder: Path,
+    out: Path,
+    *,
+    resize: int | None = None,
+    greyscale: bool = False,
+    val_size: int | None = None,
+    split_seed: int = 0,
+    chunk_mb: float = 32,
+    num_workers: int = 2,
+) -> None:
+    """Write a folder of images as chunks, which --config stream trains on.
+
+    Args:
+        folder: the images, as --config folder takes them.
+        out: where to write: a folder that is not there, or empty.
+        resize: the side, in pixels, that images are scaled and cropped to; else they keep theirs.
+        greyscale: true for one channel; else there are three.
+        val_size: how many examples validation gets, and testing, where the folder has no splits.
+        split_seed: what that split is a function of.
+        chunk_mb: the size of a chunk, in megabytes.
+        num_workers: how many processes read images.
+
+    Raises:
+        UsageError: where an option is wrong, an image cannot be read, or OUT cannot be written.
+    """
+    if not folder.expanduser().is_dir():
+        raise UsageError(f"there is no folder {folder}: give optimize a folder of images.")
+    data = ImageFolder(
+        str(folder),
+        resize=resize,
+        greyscale=greyscale,
+        in_memory=False,
+        num_workers=num_workers,
+        val_size=val_size,
+        split_seed=split_seed,
+    )
+    manifest = write(data, out.expanduser(), chunk_mb)
+    counts = [f"{manifest.counts[split]:,} {split}" for split in SPLITS]
+    size = sum(file.stat().st_size for file in out.expanduser().rglob("*.bin"))
+    number = sum(-(-n // manifest.chunk) for n in manifest.counts.values())
+    print(
+        f"{out}: {', '.join(counts)} examples of shape {manifest.shape}, {size / 1e6:.3g} MB in "
+        f"{number} chunks\nto train on it:\n"
+        f"ae-lightning fit --config vae --config stream --data.path {shlex.quote(str(out))}"
+    )

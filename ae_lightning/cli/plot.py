@@ -1,0 +1,77 @@
+"""The pictures of a checkpoint, as training draws them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.callbacks.picture import FOLDER
+from ae_lightning.callbacks.report.history import read_history
+from ae_lightning.callbacks.report.run_report import all_suitable, named, title_of, write_report
+from ae_lightning.cli import composition
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import rebuild
+from ae_lightning.training import run_directory
+from ae_lightning.training.checkpoint_reading import DATA, MODEL, read_checkpoint
+
+
+def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | None = None) -> None:
+    """Draw pictures of a checkpoint, and a page of them, index.html.
+
+    Of pictures that are not named, one that fails is left out, and why is said.
+
+    Args:
+        checkpoint: the checkpoint, or a run's directory, whose best is taken.
+        names: which pictures to draw; all that suit the model, if none is named. With arguments,
+            as in latent_traversal:animated=true:start=null codes:umap=true.
+        data: a config of other data to draw of, shipped or a file; that of training, if not given.
+        out: where to write; plots beside the run's checkpoints, if not given.
+
+    Raises:
+        UsageError: where there is no such checkpoint or picture, or they do not suit one another.
+    """
+    file = run_directory.best_checkpoint(checkpoint) if checkpoint.is_dir() else checkpoint
+    state = read_checkpoint(file)
+    pictures = named(names)  # before the data is read, which may take a while
+    model = AutoEncoder.load_from_checkpoint(file)
+    source = data_of(state, file, data)
+    if tuple(source.shape) != model.shape:
+        raise UsageError(f"{file} is of data of shape {model.shape}, and this is {source.shape}.")
+    run = run_directory.folder_of(file)
+    history = read_history(run)
+    out = run / "plots" if out is None else out
+    step = int(state.get("global_step", 0))
+    for picture in pictures:
+        picture.history = history
+        if (reason := picture.suits(model, source)) is not None:
+            raise UsageError(reason)
+    for picture in pictures or all_suitable(model, source, history):
+        stem = out / FOLDER / picture.name / str(step)
+        stem.with_suffix(".gif").unlink(missing_ok=True)
+        try:
+            picture.picture(model, source, history, stem)
+        except Exception as error:
+            if pictures:
+                raise
+            why = str(error) or type(error).__name__
+            print(f"the picture {picture.name} is left out: {why}", file=sys.stderr)
+            continue
+        for drawn in (stem.with_suffix(".png"), stem.with_suffix(".gif")):
+            if drawn.exists():
+                print(drawn)
+    record = {"model": state[MODEL], "data": source.record}
+    text = yaml.safe_dump(record, sort_keys=False)
+    print(write_report(out, title_of(model, source), text, history))
+
+
+def data_of(state: dict[str, Any], file: Path, config: str | None) -> Any:
+    """Make the data that a checkpoint was trained on, or that a config names."""
+    record = state.get(DATA) if config is None else composition.read(config).get("data")
+    if not record:
+        where = f"{file} records no data: name one" if config is None else f"{config} names no data"
+        raise UsageError(f"{where}, as in --data mnist.")
+    return rebuild(record)

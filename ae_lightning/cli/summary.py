@@ -1,0 +1,75 @@
+"""What a run has reached, and where it lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ae_lightning.training import run_directory
+from ae_lightning.training.checkpoint_reading import MODEL, read_checkpoint
+
+# The figures of validation that a summary shows, where the model has them, and their units.
+FIGURES = {
+    "elbo": ("ELBO", "nats"),
+    "distortion": ("distortion", "nats"),
+    "rate": ("rate", "nats"),
+    "active_units": ("active units", ""),
+    "mse": ("mean squared error", "a pixel"),
+    "psnr": ("PSNR", "dB"),
+}
+
+
+def summary(run: Path) -> None:
+    """Print what a run has reached: its best validation, and where its files lie.
+
+    Args:
+        run: the run's directory.
+
+    Raises:
+        UsageError: where it holds no run, or no checkpoint.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    best = run_directory.best_checkpoint(run)
+    checkpoint = read_checkpoint(best)
+    figures = validation(checkpoint)
+    table = Table(
+        title=headline(checkpoint, best), title_justify="left", show_header=False, box=None
+    )
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, (label, unit) in FIGURES.items():
+        if (value := figures.get(f"val/{name}")) is not None:
+            if name == "active_units":
+                size = checkpoint[MODEL]["init_args"].get("latent")
+                table.add_row(label, f"{value:.0f} of {size}" if size else f"{value:.0f}")
+            else:
+                table.add_row(label, f"{value:.4g} {unit}".strip())
+    for label, path in places(run, best).items():
+        table.add_row(label, str(path))
+    Console().print(table)
+
+
+def validation(checkpoint: dict[str, Any]) -> dict[str, float]:
+    """The validation that a checkpoint was chosen by, its step and epoch among the figures."""
+    return dict(checkpoint.get("callbacks", {}).get("Checkpoints", {}).get("latest", {}))
+
+
+def headline(checkpoint: dict[str, Any], file: Path) -> str:
+    """Say what is summarised."""
+    figures = validation(checkpoint)
+    if not figures:
+        return f"{file.name}, without a validation"
+    kind = "best" if file.name == run_directory.BEST else "newest"
+    return f"{kind} validation: epoch {figures['epoch']:.0f}, step {figures['step']:.0f}"
+
+
+def places(run: Path, checkpoint: Path) -> dict[str, Path]:
+    """Where a run's files lie, as far as they are there."""
+    found = {"run": run, "checkpoint": checkpoint, "metrics": run / run_directory.METRICS}
+    pictures = (run / "pictures" / "reconstructions").glob("*.png")
+    if newest := max(pictures, key=lambda p: p.stat().st_mtime, default=None):
+        found["picture"] = newest
+    found["page"] = run / run_directory.PAGE
+    return {label: path for label, path in found.items() if path.exists()}

@@ -1,0 +1,112 @@
+"""Carry out the experiments that prove the theory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ae_lightning.theory import CLAIMS, claim
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ae_lightning.theory.proof import Proof
+
+
+def theory(*names: str, seed: int = 0, report: Path | None = None) -> None:
+    """Prove the claims of the notes on autoencoders by experiments that can fail.
+
+    Args:
+        names: the claims, such as score and tangents; all, if none is named.
+        seed: what data, weights and noise are functions of.
+        report: a folder for a page, index.html, with every claim, figure and picture.
+
+    Raises:
+        UsageError: where there is no claim of a name.
+        SystemExit: with 1, where a claim fails.
+    """
+    from rich.console import Console
+
+    chosen = list(dict.fromkeys(names)) or list(CLAIMS)
+    for name in chosen:
+        claim(name)
+    found = {proof.claim.name: proof for proof in watched(chosen, seed)}
+    proofs = [found[name] for name in chosen]
+    console = Console()
+    for proof in proofs:
+        console.print(table(proof, console.width), "")
+    if report is not None:
+        from ae_lightning.theory.page import write
+
+        console.print(f"report: {write(proofs, report, seed)}", soft_wrap=True)
+    run = [p for p in proofs if not p.skipped]
+    failed = [p.claim.name for p in run if not p.proved]
+    console.print(f"{len(run) - len(failed)} of {len(run)} claims proved")
+    if failed:
+        console.print(f"not proved: {', '.join(failed)}")
+        raise SystemExit(1)
+
+
+def carry_out(name: str, seed: int) -> Proof:
+    """Prove one claim on one core, so that the result is the same beside others and alone."""
+    import torch
+
+    from ae_lightning.theory.proof import prove
+
+    torch.set_num_threads(1)
+    return prove(claim(name), seed)
+
+
+def prove_all(names: list[str], seed: int) -> Iterator[Proof]:
+    """Yield the proofs as they are found, as many at a time as there are cores."""
+    workers = min(len(os.sched_getaffinity(0)), len(names))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(carry_out, name, seed) for name in names]):
+            yield future.result()
+
+
+def watched(names: list[str], seed: int) -> Iterator[Proof]:
+    """The same, under a progress bar."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), transient=True) as bar:
+        task = bar.add_task("proving", total=len(names))
+        for proof in prove_all(names, seed):
+            bar.update(task, advance=1, description=f"{proof.claim.name:12}")
+            yield proof
+
+
+def table(proof: Proof, width: int) -> Table:
+    """One row a check, and under it its wrong versions, which must miss the bound.
+
+    Args:
+        width: of the terminal, in characters.
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    word = "skipped" if proof.skipped else "proved" if proof.proved else "[red]NOT PROVED[/]"
+    title = f"[bold]{proof.claim.name}[/]: {escape(proof.claim.title)}"
+    rows = Table(
+        title=f"{title}: {word} in {proof.seconds:.1f} s",
+        title_justify="left",
+        title_style="",
+        box=None,
+        show_header=False,
+    )
+    for columns in (max(20, min(72, width - 40)), 9, 16, 5):
+        rows.add_column(width=columns)
+    if proof.skipped:
+        rows.add_row(f"  {escape(proof.skipped)}")
+    for check in proof.checks:
+        mark = "holds" if check.holds else "[bold red]FAILS[/]"
+        rows.add_row(f"  {escape(check.what)}", f"{check.value:.4g}", check.bound, mark)
+        for name, value in check.wrong.items():
+            mark = "[bold red]HOLDS[/]" if check.allows(value) else "fails"
+            rows.add_row(f"    wrong: {escape(name)}", f"{value:.4g}", "", mark, style="dim")
+    return rows

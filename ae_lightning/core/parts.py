@@ -1,0 +1,149 @@
+"""Parts record how they were made, so that a checkpoint rebuilds them from plain values."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Self
+
+from torch import nn
+from torch.optim import Optimizer
+
+from ae_lightning.core.errors import UsageError, nearest
+
+Plain = Any  # None, bool, int, float, str, and lists and dicts of these
+Record = dict[str, Plain]  # by names
+
+
+class Recorded:
+    """Record the arguments of every construction as plain values, in `self.arguments`.
+
+    Recording happens in `__new__`, which sees the very arguments `__init__` is given; a
+    subclass needs to do nothing, and its signature stays its own.
+    """
+
+    arguments: dict[str, Plain]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        # Copying and unpickling call __new__ bare, and restore `arguments` afterwards.
+        signature = inspect.signature(cls.__init__)
+        bound = signature.bind_partial(self, *args, **kwargs)
+        bound.apply_defaults()
+        given = dict(list(bound.arguments.items())[1:])
+        for name, parameter in signature.parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                given |= given.pop(name)
+        self.__dict__["arguments"] = {k: plain(v, f"{cls.__name__}.{k}") for k, v in given.items()}
+        return self
+
+    @property
+    def record(self) -> dict[str, Plain]:
+        """What `rebuild` needs: `{"class_path": …, "init_args": {…}}`, the form of YAML configs."""
+        cls = type(self)
+        return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": self.arguments}
+
+
+class Part(Recorded, nn.Module):
+    """A module that an autoencoder is put together from."""
+
+    # nn.Module's own takes anything, which would be recorded.
+    def __init__(self) -> None:
+        super().__init__()
+
+
+def plain(value: Any, name: str = "value") -> Plain:
+    """Return `value` as plain values: parts and partials become `class_path` and `init_args`.
+
+    Raises:
+        UsageError: where a value is none of these, since a checkpoint could not rebuild it.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Recorded):
+        return value.record
+    if isinstance(value, partial):
+        # jsonargparse's own partials carry the class as their last argument.
+        cls = value.args[-1] if value.args else value.func
+        if inspect.isclass(cls) and issubclass(cls, Optimizer):
+            inner = {k: plain(v, f"{name}.{k}") for k, v in value.keywords.items()}
+            return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": inner}
+    if isinstance(value, Mapping):
+        return {str(k): plain(v, f"{name}.{k}") for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v, name) for v in value]
+    raise UsageError(
+        f"{name} is a {type(value).__name__}, which a checkpoint cannot record: give plain values, "
+        "a Part (a subclass of ae_lightning.Part), or functools.partial(Optimizer, lr=…)."
+    )
+
+
+def locate(path: str) -> Any:
+    """Return the object that a dotted path names; a class nested in another is found too."""
+    module = path
+    names: list[str] = []
+    while module:
+        try:
+            found: Any = importlib.import_module(module)
+            break
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise
+            module, _, name = module.rpartition(".")
+            names.insert(0, name)
+    else:
+        raise UsageError(f"{path} cannot be imported: no module of that name is on the path.")
+    for name in names:
+        if not hasattr(found, name):
+            raise UsageError(f"{path}: {name} is not there; {nearest(name, dir(found))}")
+        found = getattr(found, name)
+    return found
+
+
+def rebuild(value: Plain) -> Any:
+    """Invert `plain`: build what a record names, parts within parts first.
+
+    >>> from ae_lightning.nn import MLP
+    >>> rebuild(MLP(widths=[8]).record).arguments["widths"]
+    [8]
+    """
+    if isinstance(value, list):
+        return [rebuild(v) for v in value]
+    if not isinstance(value, Mapping):
+        return value
+    if "class_path" not in value:
+        return {k: rebuild(v) for k, v in value.items()}
+    cls = named(value["class_path"])
+    keywords = {k: rebuild(v) for k, v in value.get("init_args", {}).items()}
+    return partial(cls, **keywords) if issubclass(cls, Optimizer) else cls(**keywords)
+
+
+def named(path: str) -> type:
+    """Return the class that a record names.
+
+    Raises:
+        UsageError: where it is no part and no optimizer: a record must not call what it likes.
+    """
+    cls = locate(path)
+    if inspect.isclass(cls) and issubclass(cls, Optimizer | Recorded):
+        return cls
+    raise UsageError(f"{path} is no part of an autoencoder.")
+
+
+def vouch(value: Plain) -> None:
+    """Refuse a record that `rebuild` would not build, before another builds it.
+
+    >>> vouch({"class_path": "os.remove", "init_args": {"path": "x"}})
+    Traceback (most recent call last):
+        ...
+    ae_lightning.core.errors.UsageError: os.remove is no part of an autoencoder.
+    """
+    if isinstance(value, Mapping):
+        if "class_path" in value:
+            named(value["class_path"])
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            vouch(inner)

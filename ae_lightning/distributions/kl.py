@@ -1,0 +1,49 @@
+"""KL divergences: in closed form if there is one, otherwise from samples."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.distributions import (
+    Distribution,
+    Independent,
+    Normal,
+    kl_divergence,
+    register_kl,
+)
+
+
+class UnitNormal(Normal):
+    """N(0, 1) in every dimension, whose divergences take half the operations of any Normal's."""
+
+
+@register_kl(Normal, UnitNormal)  # type: ignore[untyped-decorator]
+def _(q: Normal, p: UnitNormal) -> Tensor:
+    return (q.loc.square() + q.scale.square() - 1) / 2 - q.scale.log()
+
+
+def kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+    r"""KL(q ‖ p) (B,), in closed form where there is one, else E_q[log q(z) − log p(z)] over z.
+
+    Args:
+        z: samples of q (R, B, K), for the Monte Carlo estimate.
+
+    >>> q = Independent(Normal(torch.zeros(2, 3), torch.ones(3)), 1)
+    >>> kl(q, q, q.sample((1,)))
+    tensor([0., 0.])
+    """
+    try:
+        return kl_divergence(q, p)
+    except NotImplementedError:
+        return (q.log_prob(z) - p.log_prob(z)).mean(0)
+
+
+def factorised_kl(q: Distribution, p: Distribution) -> Tensor | None:
+    """KL of every dimension (B, K), where q and p are products of a closed form, else None."""
+    if not (isinstance(q, Independent) and isinstance(p, Independent)):
+        return None
+    if not q.base_dist.event_shape == p.base_dist.event_shape == ():
+        return None
+    try:
+        return kl_divergence(q.base_dist, p.base_dist)
+    except NotImplementedError:
+        return None

@@ -1,0 +1,96 @@
+"""What every network is: a map between shapes, wired by the autoencoder that owns it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.parts import Part
+
+Shape = Sequence[int]
+
+ROWS = 2**14  # rows of Jacobians, over the batch, that an exact norm holds in memory at once
+
+
+def activation_of(name: str) -> nn.Module:
+    """Build an activation of torch.nn by its name.
+
+    >>> activation_of("SiLU")
+    SiLU()
+    """
+    mixing = {"GLU", "MultiheadAttention", "Softmax", "Softmax2d", "Softmin", "LogSoftmax"}
+    known = {n: getattr(nn, n) for n in nn.modules.activation.__all__ if n not in mixing}
+    if name not in known:
+        raise UsageError(
+            f"activation {name} is not an elementwise one of torch.nn's: {nearest(name, known)}"
+        )
+    try:
+        return known[name]()  # type: ignore[no-any-return]
+    except TypeError:
+        raise UsageError(f"activation {name} needs arguments: choose an elementwise one.") from None
+
+
+def slope(a: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
+    """a'(u) of an elementwise map, differentiable where gradients are enabled.
+
+    >>> slope(torch.square, torch.tensor([1.0, 3.0])).detach()
+    tensor([2., 6.])
+    """
+    tracked = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.enable_grad():
+        # As a tensor of its own, u is told from what a may have learned of it before.
+        u = u.view_as(u) if u.requires_grad else u.clone().requires_grad_()
+        h = a(u)
+        return torch.autograd.grad(h, u, torch.ones_like(h), create_graph=tracked)[0]
+
+
+def hidden_of(network: Network, x: Tensor, features: Tensor) -> list[Tensor]:
+    """What came before each activation, on the way from x to the network's output `features`."""
+    if not hasattr(features, "hidden"):
+        with torch.enable_grad():
+            features = network.forward(x)  # never compiled
+    return features.hidden  # type: ignore[attr-defined, no-any-return]
+
+
+class Network(Part, ABC):
+    """A map from inputs to outputs; the autoencoder calls `build` once, with both shapes."""
+
+    built = False
+
+    @abstractmethod
+    def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
+        """Make the weights. A decoder is given the encoder as `mirror`."""
+
+    def centre(self, inputs: Tensor | None, outputs: Tensor | None) -> None:
+        """Take inputs from their mean (*S), and start with the output at its mean."""
+
+    @property
+    def explicit(self) -> bool:
+        """Whether `pull_back` is there, as cheaper than autograd's."""
+        return False
+
+    def pull_back(self, x: Tensor, features: Tensor, v: Tensor) -> Tensor:
+        """vᵀ ∂u/∂x for n vectors v on the first K outputs u: (n, B, K) -> (n, B, D).
+
+        Args:
+            features: this network's output at x, which may know more of how it came about.
+        """
+        raise NotImplementedError
+
+    def squared_gradients(self, x: Tensor, features: Tensor, rows: int) -> Tensor:
+        """‖∂u_j/∂x‖² of the first `rows` outputs u_j: (B, rows)."""
+        basis = torch.eye(rows, dtype=x.dtype, device=x.device)[:, None].expand(-1, len(x), -1)
+        chunks = basis.split(max(1, ROWS // len(x)))
+        return torch.cat([self.pull_back(x, features, v).square().sum(2) for v in chunks]).T
+
+    def atoms(self) -> Tensor:
+        """The first weight matrix (H, K), whose columns a code combines."""
+        raise UsageError(f"{type(self).__name__} does not name a first weight matrix as its atoms.")
+
+    def tied(self) -> list[nn.Parameter]:
+        """The parameters of another network that this one uses as its own."""
+        return []

@@ -1,0 +1,177 @@
+"""Penalties on the code: sparsity, and priors on it as penalties."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, kl_divergence
+
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import ForwardPass
+from ae_lightning.nn import Sigmoid, TiedMLP
+from ae_lightning.posteriors import DiagonalGaussian
+from ae_lightning.regularizers.base import DegenerateObjective, Regularizer, whole
+from ae_lightning.schedules import Schedule
+
+if TYPE_CHECKING:
+    from ae_lightning.autoencoder import AutoEncoder
+
+
+def warn_of_free_scale(penalty: Regularizer, model: AutoEncoder) -> None:
+    """Warn where f/c with g(c·) would keep the reconstruction and shrink the penalty for free.
+
+    The scale is held by a normalised code, a decoder that is tied or has unit columns, noise of
+    fixed σ on the code, or another penalty on the scale. A sigmoid code does not hold it: near
+    its middle it is linear, and an untied decoder undoes any shrinking of the features.
+    """
+    activation, posterior, decoder = model.posterior.activation, model.posterior, model.decoder
+    held = (
+        (activation is not None and activation.normalised)
+        or isinstance(decoder, TiedMLP)
+        or getattr(decoder, "unit_columns", False)
+        or (isinstance(posterior, DiagonalGaussian) and posterior.sigma is not None)
+        or any(r.holds_scale for r in model.regularizers.values())
+    )
+    if not held:
+        warnings.warn(
+            f"{type(penalty).__name__} can be lowered for free, by a smaller code that the "
+            "decoder scales back: use a UnitVariance code, a TiedMLP decoder, or DecoderNorm.",
+            DegenerateObjective,
+            stacklevel=3,
+        )
+
+
+class L1(Regularizer):
+    r"""Penalise E_q ‖z‖₁/b, the code's −log density under a Laplace prior but for its constant.
+
+    −log Laplace(z; 0, b) = ‖z‖₁/b + K log 2b: weight 1 is the maximum a posteriori estimate.
+
+    Args:
+        weight: w in w·Ω.
+        scale: b, in units of the code.
+
+    References:
+        | Emergence of Simple-Cell Receptive Field Properties by Learning a Sparse Code for
+          Natural Images (Olshausen and Field, 1996)
+
+    >>> from ae_lightning.systems import SparseAutoEncoder
+    >>> SparseAutoEncoder((1, 8, 8), regularizers={"l1": L1(0.3)}).weights()
+    {'l1': 0.3}
+    """
+
+    sees_outputs_only = True
+
+    def __init__(self, weight: float | Schedule = 1.0, scale: float = 1.0) -> None:
+        super().__init__(weight)
+        if not scale > 0:
+            raise UsageError(f"scale is {scale}: expected a number above 0.")
+        self.scale = scale
+
+    def check(self, model: AutoEncoder) -> None:
+        warn_of_free_scale(self, model)
+
+    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+        return out.z.abs().sum(-1).mean(0) / self.scale
+
+
+class StudentT(Regularizer):
+    r"""Penalise E_q Σ (ν+1)/2 · log(1 + z²/(ν b²)): a Student-t prior but for its constant.
+
+    At ν = b = 1 it is Σ log(1 + z²); its pull on large codes vanishes, where L1's stays.
+
+    Args:
+        weight: w in w·Ω.
+        df: the degrees of freedom ν.
+        scale: b, in units of the code.
+
+    References:
+        | Emergence of Simple-Cell Receptive Field Properties by Learning a Sparse Code for
+          Natural Images (Olshausen and Field, 1996)
+
+    >>> from ae_lightning.systems import SparseAutoEncoder
+    >>> SparseAutoEncoder((1, 8, 8), regularizers={"student": StudentT(0.1, df=2)}).weights()
+    {'student': 0.1}
+    """
+
+    sees_outputs_only = True
+
+    def __init__(self, weight: float | Schedule = 1.0, df: float = 1.0, scale: float = 1.0) -> None:
+        super().__init__(weight)
+        if not (df > 0 and scale > 0):
+            raise UsageError(f"df is {df} and scale {scale}: expected numbers above 0.")
+        self.df, self.scale = df, scale
+
+    def check(self, model: AutoEncoder) -> None:
+        warn_of_free_scale(self, model)
+
+    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+        t = (out.z / self.scale).square() / self.df
+        return (self.df + 1) / 2 * t.log1p().sum(-1).mean(0)
+
+
+class L2(Regularizer):
+    r"""Penalise E_q ½‖z‖², the code's −log density under a standard normal prior, less constants.
+
+    With `DecoderNorm` this is the regularised autoencoder.
+
+    References:
+        | From Variational to Deterministic Autoencoders (Ghosh et al., 2020)
+
+    >>> from ae_lightning.regularizers import DecoderNorm
+    >>> from ae_lightning.systems import UndercompleteAutoEncoder
+    >>> penalties = {"l2": L2(0.01), "decoder": DecoderNorm(1e-4)}
+    >>> UndercompleteAutoEncoder((1, 8, 8), regularizers=penalties).weights()
+    {'l2': 0.01, 'decoder': 0.0001}
+    """
+
+    sees_outputs_only = True
+
+    def check(self, model: AutoEncoder) -> None:
+        warn_of_free_scale(self, model)
+
+    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+        return out.z.square().sum(-1).mean(0) / 2
+
+
+class SparsityKL(Regularizer):
+    r"""Penalise Σ_k KL(ρ ‖ ρ̂_k), ρ̂_k being unit k's mean activation over the batch.
+
+    Args:
+        weight: w in w·Ω.
+        target: ρ, the share of examples that a unit should be active on.
+
+    Raises:
+        UsageError: where ρ is not in (0, 1), or the code is not: it must be a Sigmoid's.
+
+    References:
+        | Sparse Deep Belief Net Model for Visual Area V2 (Lee, Ekanadham and Ng, 2008)
+
+    >>> from ae_lightning.systems import SparseAutoEncoder
+    >>> penalties = {"rho": SparsityKL(3.0)}
+    >>> SparseAutoEncoder((1, 8, 8), activation=Sigmoid(), regularizers=penalties).weights()
+    {'rho': 3.0}
+    """
+
+    sees_outputs_only = True
+
+    def __init__(self, weight: float | Schedule = 1.0, target: float = 0.05) -> None:
+        super().__init__(weight)
+        if not 0 < target < 1:
+            raise UsageError(f"target is {target}: expected an activation in (0, 1).")
+        self.target = target
+
+    def check(self, model: AutoEncoder) -> None:
+        if not isinstance(model.posterior.activation, Sigmoid):
+            raise UsageError(
+                "SparsityKL needs a code in (0, 1): use the posterior Dirac(Sigmoid())."
+            )
+
+    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+        code = whole(out.q.mean, model)  # (B, K)
+        tiny = torch.finfo(code.dtype).eps
+        rho_hat = Bernoulli(code.mean(0).clamp(tiny, 1 - tiny), validate_args=False)
+        rho = Bernoulli(torch.full_like(rho_hat.probs, self.target), validate_args=False)
+        return kl_divergence(rho, rho_hat).sum()

@@ -1,0 +1,93 @@
+"""Contraction at the data is local: elsewhere the same map pulls points apart."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ae_lightning import geometry
+from ae_lightning.datamodules import Manifold, MixtureOfGaussians
+from ae_lightning.likelihoods import Gaussian
+from ae_lightning.nn import MLP
+from ae_lightning.regularizers.contractive import ReconstructionContractive
+from ae_lightning.systems import UndercompleteAutoEncoder
+from ae_lightning.theory.fitting import adam, fit
+from ae_lightning.theory.panels import legend, panel
+from ae_lightning.theory.proof import Check, Claim, Outcome
+
+PAIR = 0.6  # the pair of points ±0.6, between the data at ±1
+
+
+class ContractionIsLocal(Claim):
+    title = "Contraction is local"
+    statement = (
+        "A contractive autoencoder's derivative is nearly zero at the data, and yet it moves a "
+        "pair of points between them apart: the penalty says nothing of where there is no data."
+    )
+    formula = (
+        r"$r'(x_i) \approx 0 \ \ \mathrm{at\ the\ data},\qquad"
+        r" |r(a) - r(b)| > |a - b| \ \ \mathrm{between\ them}$"
+    )
+    source = "Rifai et al., 2011, Contractive Auto-Encoders"
+    correction = (
+        "The notes say that a contractive autoencoder maps neighbours closer together. It does so "
+        "near the training data; between two examples it must expand, to tell them apart."
+    )
+    wrong_version = (
+        "Reading the derivative at the data as a rate for all pairs; and, for the derivative, the "
+        "same network without the penalty."
+    )
+    caption = (
+        "The reconstruction as a function of the input: flat at the two data points (dots), and "
+        "steeper than the diagonal between them, where the pair of crosses is pulled apart."
+    )
+
+    def run(self, seed: int) -> Outcome:
+        toy = MixtureOfGaussians(centres=[[-1.0], [1.0]], width=0.02)
+        data = Manifold(toy, size=4000, batch_size=256, seed=seed, split_seed=seed)
+
+        def trained(weight: float) -> UndercompleteAutoEncoder:
+            model = UndercompleteAutoEncoder(
+                shape=(1,),
+                latent=1,
+                encoder=MLP(widths=(32,), activation="Tanh"),
+                decoder=MLP(widths=(32,), activation="Tanh"),
+                likelihood=Gaussian(),
+                regularizers={"contractive": ReconstructionContractive(weight)},
+                value_range=None,
+                **adam(0.01),
+            )
+            return fit(model, data, 1000)
+
+        contractive, free = trained(0.1), trained(0.0)
+        points, pair = torch.tensor([[-1.0], [1.0]]), torch.tensor([[-PAIR], [PAIR]])
+
+        def slope(model: UndercompleteAutoEncoder) -> float:
+            return float(geometry.jacobian(model.reconstruct, points).abs().max())
+
+        def stretch(model: UndercompleteAutoEncoder, a: Tensor) -> float:
+            return float((model.reconstruct(a)[1] - model.reconstruct(a)[0]).abs()) / (2 * PAIR)
+
+        checks = [
+            Check(
+                "largest |r'| at the data",
+                slope(contractive),
+                at_most=0.05,
+                wrong={"without the penalty": slope(free)},
+            ),
+            Check(
+                f"|r(a) − r(b)| / |a − b| for a, b = ±{PAIR}",
+                stretch(contractive, pair),
+                at_least=1.2,
+                wrong={"r' at the data, for a rate": slope(contractive)},
+            ),
+        ]
+        figure, axes = panel("flat at the data, steep between", "x", "r(x)")
+        line = torch.linspace(-1.6, 1.6, 201)[:, None]
+        axes.plot(line, line, color="gray", linewidth=0.8)
+        for name, model in {"contractive": contractive, "no penalty": free}.items():
+            axes.plot(line, model.reconstruct(line), label=name)
+        axes.plot(points, contractive.reconstruct(points), "ko")
+        axes.plot(pair, contractive.reconstruct(pair), "kx")
+        legend(axes)
+        return Outcome(checks, [figure])

@@ -1,0 +1,149 @@
+"""Contractive and denoising autoencoders find the tangents of the data's manifold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ae_lightning import geometry
+from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.callbacks.drawing.theme import COLOURS, label_axes
+from ae_lightning.corruptions import GaussianNoise
+from ae_lightning.datamodules import Manifold, Ring
+from ae_lightning.likelihoods import Gaussian
+from ae_lightning.nn import MLP, UnitVariance
+from ae_lightning.posteriors import Dirac
+from ae_lightning.regularizers.contractive import Contractive
+from ae_lightning.systems import DenoisingAutoEncoder, UndercompleteAutoEncoder
+from ae_lightning.theory.fitting import adam, fit, quiet
+from ae_lightning.theory.known_data import median_angle
+from ae_lightning.theory.panels import legend, panel
+from ae_lightning.theory.proof import Check, Claim, Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+D = 10
+LATENT = 2
+WEIGHT = 0.03
+SIGMA = 0.1
+
+
+def contractive(normalised: bool) -> AutoEncoder:
+    """A contractive autoencoder, its code held at unit variance or free."""
+    with quiet():  # which would else warn of the free code
+        return AutoEncoder(
+            shape=(D,),
+            latent=LATENT,
+            encoder=MLP(widths=(128, 128)),
+            posterior=Dirac(UnitVariance() if normalised else None),
+            decoder=MLP(widths=(128, 128)),
+            likelihood=Gaussian(0.5**0.5),  # whose energy is ‖x − r(x)‖²
+            regularizers={"contractive": Contractive(WEIGHT)},
+            value_range=None,
+            **adam(0.01),
+        )
+
+
+def unpenalised(kind: type[DenoisingAutoEncoder | UndercompleteAutoEncoder]) -> AutoEncoder:
+    """An autoencoder without bottleneck or penalty, for noisy pairs or for clean ones."""
+    return kind(
+        shape=(D,),
+        latent=D,
+        encoder=MLP(widths=(128, 128)),
+        decoder=MLP(widths=(128, 128)),
+        likelihood=Gaussian(SIGMA),
+        value_range=None,
+        **adam(0.01),
+    )
+
+
+class ContractiveFindsTangents(Claim):
+    title = "Contraction finds the tangents"
+    statement = (
+        "A code that must tell the data apart and resist every other change is sensitive along "
+        "the data's manifold alone: the leading right singular vectors of its Jacobian are the "
+        "tangents; so are those of a denoiser's reconstruction."
+    )
+    formula = (
+        r"$J_f(x) = U S V^\top, \qquad \mathrm{span}(v_1, \ldots, v_d) \approx T_x\mathcal{M}$"
+    )
+    source = (
+        "Rifai et al., 2011, The Manifold Tangent Classifier; Alain and Bengio, 2014, What "
+        "Regularized Auto-Encoders Learn"
+    )
+    correction = (
+        "With an untied decoder the contractive penalty alone is degenerate: f/c with g(c·) keeps "
+        "the reconstruction and divides the penalty by c². The code's variance is held at one."
+    )
+    wrong_version = "A contractive code of free scale; a reconstruction trained without noise."
+    caption = (
+        "On a circle in ten dimensions, seen in its own plane: learned tangents (short lines) "
+        "over the circle, and the angles between learned and true ones."
+    )
+
+    def run(self, seed: int) -> Outcome:
+        toy = Ring(dimension=D)
+        options = {"size": 20_000, "batch_size": 256, "seed": seed, "split_seed": seed}
+        clean = Manifold(toy, **options)
+        noisy = Manifold(toy, corruption=GaussianNoise(SIGMA), **options)
+        x = clean.pairs("test", range(500)).x
+        true = toy.tangents(x)
+
+        found: dict[str, Tensor] = {}
+        for name, model, data in (
+            ("contractive", contractive(normalised=True), clean),
+            ("free scale", contractive(normalised=False), clean),
+            ("denoising", unpenalised(DenoisingAutoEncoder), noisy),
+            ("without noise", unpenalised(UndercompleteAutoEncoder), clean),
+        ):
+            fit(model, data, 1500)
+            f = model.reconstruct if model.latent == D else model.code
+            found[name] = geometry.tangents(f, x, 1)[0]
+        angles = {name: median_angle(T, true) for name, T in found.items()}
+        checks = [
+            Check(
+                "contractive code: median angle to the tangent, degrees",
+                angles["contractive"],
+                at_most=5.0,
+                wrong={"free scale": angles["free scale"]},
+            ),
+            Check(
+                "denoiser's reconstruction: median angle to the tangent, degrees",
+                angles["denoising"],
+                at_most=3.0,
+                wrong={"without noise": angles["without noise"]},
+            ),
+        ]
+        shown = {name: found[name] for name in ("contractive", "free scale", "denoising")}
+        panels = [lines(name, x[:40], T[:40, 0], toy.plane) for name, T in shown.items()]
+        return Outcome(checks, [*panels, histogram(found, true)])
+
+
+def lines(title: str, x: Tensor, tangents: Tensor, plane: Tensor) -> Figure:
+    """Tangents (B, D) as short lines at x (B, D), in the circle's plane (2, D)."""
+    figure, axes = panel(title)
+    P = plane.float()
+    ring = torch.linspace(0, 2 * torch.pi, 200)
+    axes.plot(ring.cos(), ring.sin(), color="lightgray", linewidth=4)
+    at, along = x @ P.T, 0.25 * tangents @ P.T
+    ends = torch.stack([at - along, at + along], dim=1)  # (B, 2, 2)
+    for end in ends:
+        axes.plot(*end.T, color=COLOURS[1])
+    axes.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
+    label_axes(axes, ("x₁", "x₂"))
+    return figure
+
+
+def histogram(found: dict[str, Tensor], true: Tensor) -> Figure:
+    """Angles between learned and true tangents."""
+    figure, axes = panel("angles to the tangent", "degrees", "share of points")
+    for name, T in found.items():
+        cosine = (T * true).flatten(1).sum(1).abs().clamp(max=1)
+        angles = cosine.acos().rad2deg().sort().values
+        axes.plot(angles, torch.linspace(0, 1, len(angles)), label=name)
+    axes.set(xlim=(0, 90))
+    legend(axes, loc="lower right")
+    return figure

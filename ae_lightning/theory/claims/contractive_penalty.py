@@ -1,0 +1,112 @@
+"""The contractive penalty of one sigmoid layer has a formula, and any other an unbiased probe."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.core.types import Pair
+from ae_lightning.geometry import jacobian
+from ae_lightning.regularizers.contractive import Contractive
+from ae_lightning.systems import ContractiveAutoEncoder
+from ae_lightning.theory.panels import legend, panel
+from ae_lightning.theory.probabilistic_pca import affine
+from ae_lightning.theory.proof import Check, Claim, Outcome
+
+D, K = 12, 20
+PROBES = 200_000
+
+
+def penalty(model: AutoEncoder, x: Tensor, projections: int | None = None) -> Tensor:
+    """The contractive penalty of each example: (B,)."""
+    places = torch.arange(len(x))
+    out = model.propagate(Pair(x, x, places, places))
+    return Contractive(projections=projections)(model, out)
+
+
+class ContractivePenalty(Claim):
+    title = "The contractive penalty"
+    statement = (
+        "Through one sigmoid layer the squared Frobenius norm of the code's Jacobian is a sum over "
+        "the units of (h(1 − h))² times the squared length of the weights; through any network, "
+        "one random projection estimates it without bias."
+    )
+    formula = (
+        r"$\|J\|_F^2 = \sum_i \|\nabla h_i\|^2 = \sum_i \left(h_i (1 - h_i)\right)^2 \|W_i\|^2,"
+        r"\qquad E\,\|u^\top J\|^2 = \|J\|_F^2,\quad u \sim N(0, I)$"
+    )
+    source = (
+        "Rifai et al., 2011, Contractive Auto-Encoders; Hutchinson, 1990, A Stochastic Estimator "
+        "of the Trace of the Influence Matrix"
+    )
+    correction = (
+        "The notes' Σ(∂z_i/∂x)² is to be read as Σ_i ‖∇h_i‖²: the squares of all partial "
+        "derivatives, not the square of their sum over the pixels."
+    )
+    wrong_version = (
+        "Σ h(1 − h)‖W‖², without the square; the square of each unit's summed derivatives; a "
+        "projection on a unit vector."
+    )
+    caption = (
+        "The formula against the exact Jacobian, one dot an example; and single random "
+        "projections over the exact norm: right on average, though each alone is noisy."
+    )
+
+    def run(self, seed: int) -> Outcome:
+        model = ContractiveAutoEncoder(shape=(D,), latent=K, value_range=None).double().eval()
+        W = affine(model.encoder).weight.detach().mul_(3)
+        model.requires_grad_(False)
+        x = torch.randn(50, D).double()
+        h, J = model.code(x), jacobian(model.code, x)  # (B, K), (B, K, D)
+        exact = J.square().sum((1, 2))
+        shipped, slope = penalty(model, x).detach(), h * (1 - h)
+
+        def error(values: Tensor) -> float:
+            return float((values / shipped - 1).abs().max())
+
+        model.train()
+        many = x[:1].expand(PROBES, -1)
+        probes = penalty(model, many, projections=1).detach() / exact[0]
+        unit = torch.nn.functional.normalize(torch.randn(PROBES, K).double(), dim=1)
+        on_unit = (unit @ J[0]).square().sum(1) / exact[0]
+        variance = 2 * (J[0] @ J[0].T).square().sum() / exact[0] ** 2
+
+        checks = [
+            Check(
+                "the penalty against Σ(h(1 − h))²‖W‖², relative",
+                error(slope.square() @ W.square().sum(1)),
+                at_most=1e-10,
+                wrong={"without the square": error(slope @ W.square().sum(1))},
+            ),
+            Check(
+                "the penalty against the exact Jacobian, relative",
+                error(exact),
+                at_most=1e-10,
+                wrong={"square of the sum": error(J.sum(2).square().sum(1))},
+            ),
+            Check(
+                "mean of ‖uᵀJ‖² over ‖J‖²",
+                float(probes.mean()),
+                at_least=0.98,
+                at_most=1.02,
+                wrong={"unit vector": float(on_unit.mean())},
+            ),
+            Check(
+                f"its variance over 2‖JJᵀ‖² (one probe is {float(probes.std()):.0%} noisy)",
+                float(probes.var() / variance),
+                at_least=0.95,
+                at_most=1.05,
+                wrong={"unit vector": float(on_unit.var() / variance)},
+            ),
+        ]
+        agree, axes = panel("formula and autograd", "‖J‖², exact", "Σ(h(1 − h))²‖W‖²")
+        axes.plot(exact, exact, color="gray", linewidth=0.8)
+        axes.plot(exact, slope.square() @ W.square().sum(1), ".", label="formula")
+        axes.plot(exact, slope @ W.square().sum(1), "x", label="without the square (wrong)")
+        legend(axes)
+        spread, axes = panel("single projections", "‖uᵀJ‖² / ‖J‖²", "density")
+        axes.hist(probes.numpy(), bins=120, range=(0, 4), density=True)
+        axes.axvline(float(probes.mean()), color="black", linewidth=1, label="mean")
+        legend(axes)
+        return Outcome(checks, [agree, spread])

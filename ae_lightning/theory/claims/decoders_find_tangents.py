@@ -1,0 +1,132 @@
+"""A decoder's Jacobian spans the tangent space of the surface it has learned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ae_lightning import geometry
+from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.callbacks.drawing.theme import COLOURS
+from ae_lightning.datamodules import Manifold, PairDataModule, SwissRoll
+from ae_lightning.likelihoods import Gaussian
+from ae_lightning.nn import MLP
+from ae_lightning.systems import LinearAutoEncoder, UndercompleteAutoEncoder
+from ae_lightning.theory.fitting import adam, fit
+from ae_lightning.theory.known_data import Blobs, median_angle
+from ae_lightning.theory.panels import panel, strips
+from ae_lightning.theory.proof import Check, Claim, Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def bottleneck(data: PairDataModule, width: int, lr: float, steps: int) -> AutoEncoder:
+    """Train a nonlinear autoencoder with two code elements."""
+    model = UndercompleteAutoEncoder(
+        shape=data.shape,
+        latent=2,
+        encoder=MLP(widths=(width, width)),
+        decoder=MLP(widths=(width, width)),
+        likelihood=Gaussian(),
+        value_range=data.value_range,
+        **adam(lr),
+    )
+    return fit(model, data, steps)
+
+
+def linear(data: PairDataModule) -> AutoEncoder:
+    """Train a linear autoencoder with two code elements."""
+    model = LinearAutoEncoder(data.shape, 2, value_range=data.value_range, **adam(0.03))
+    return fit(model, data, 300)
+
+
+def decoder_tangents(model: AutoEncoder, x: Tensor) -> Tensor:
+    """What the decoder's Jacobian spans at the reconstructions of x: (B, 2, *S)."""
+    return geometry.decoder_tangents(lambda z: model.decode(z).mean, model.code(x), 2)[0]
+
+
+class DecodersFindTangents(Claim):
+    title = "A decoder's Jacobian spans the tangents"
+    statement = (
+        "A nonlinear autoencoder whose code has as many elements as the data has degrees of "
+        "freedom learns the surface on which the data lies: the left singular vectors of its "
+        "decoder's Jacobian span the tangent space, on a rolled-up sheet and on moving images."
+    )
+    formula = (
+        r"$J_g(z) = U S V^\top, \qquad \mathrm{span}(u_1, \ldots, u_K) \approx T_{g(z)}\mathcal{M}$"
+    )
+    source = (
+        "Rifai et al., 2011, The Manifold Tangent Classifier; Simard et al., 1992, Tangent Prop"
+    )
+    correction = (
+        "Encoder tangents are the right singular vectors of J_f, decoder tangents the left ones "
+        "of J_g."
+    )
+    wrong_version = (
+        "The encoder's right singular vectors, without a penalty; a linear autoencoder, whose "
+        "tangent space is the same everywhere."
+    )
+    caption = (
+        "The swiss roll from its side, with the learned tangent at points of it; and, for a blob "
+        "on an image, the true derivatives by its position beside the decoder's tangents."
+    )
+
+    def run(self, seed: int) -> Outcome:
+        options = {"batch_size": 256, "seed": seed, "split_seed": seed}
+        toy = SwissRoll()
+        roll, blobs = Manifold(toy, size=20_000, **options), Blobs(**options)
+        x = roll.pairs("test", range(300)).x
+        rolled = bottleneck(roll, 128, 3e-3, 4000)
+        learned, true = decoder_tangents(rolled, x), toy.tangents(x)
+
+        places = range(300)
+        images, shifts = blobs.pairs("test", places).x, blobs.tangents("test")[:300]
+        moving = bottleneck(blobs, 256, 2e-3, 2000)
+        blob_tangents = decoder_tangents(moving, images)
+        checks = [
+            Check(
+                "swiss roll: median angle of the tangent planes, degrees",
+                median_angle(learned, true),
+                at_most=10.0,
+                wrong={
+                    "encoder's Jacobian": median_angle(
+                        geometry.tangents(rolled.code, x, 2)[0], true
+                    ),
+                    "linear": median_angle(decoder_tangents(linear(roll), x), true),
+                },
+            ),
+            Check(
+                "moving blob: median angle of the tangent planes, degrees",
+                median_angle(blob_tangents, shifts),
+                at_most=10.0,
+                wrong={"linear": median_angle(decoder_tangents(linear(blobs), images), shifts)},
+            ),
+        ]
+        return Outcome(checks, [side_view(x, learned), translations(images, shifts, blob_tangents)])
+
+
+def side_view(x: Tensor, tangents: Tensor) -> Figure:
+    """The roll along its axis, and the tangent planes' lines across it."""
+    figure, axes = panel("swiss roll, from its side", "x₁", "x₃")
+    axes.scatter(x[:, 0], x[:, 2], s=4, color="lightgray", linewidths=0)
+    for at, plane in zip(x[:80], tangents[:80], strict=True):
+        # The direction in the plane that the view's axis, x₂, has no part in.
+        along = torch.stack([-plane[1, 1], plane[0, 1]]) @ plane
+        along = 0.12 * along / along.norm()
+        ends = torch.stack([at - along, at + along])
+        axes.plot(ends[:, 0], ends[:, 2], color=COLOURS[1], linewidth=1.2)
+    axes.set(aspect="equal")
+    return figure
+
+
+def translations(images: Tensor, true: Tensor, learned: Tensor) -> Figure:
+    """Blobs, their true derivatives, and those as far as the decoder's tangents give them."""
+    share = torch.einsum("bk...,bl...->bkl", true, learned)
+    within = torch.einsum("bkl,bl...->bk...", share, learned)
+    some = slice(0, 5)
+    rows = {"image": images[some], "moved right": true[some, 0], "learned": within[some, 0]}
+    rows |= {"moved down": true[some, 1], "learned ": within[some, 1]}
+    return strips("derivatives of images", rows)

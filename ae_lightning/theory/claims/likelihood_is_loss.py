@@ -1,0 +1,149 @@
+"""Every reconstruction loss is a negative log-likelihood, and brings its constant along."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ae_lightning.likelihoods import (
+    Bernoulli,
+    Categorical,
+    ContinuousBernoulli,
+    Gaussian,
+    HeteroscedasticGaussian,
+    Laplace,
+    Likelihood,
+)
+from ae_lightning.theory.panels import legend, panel
+from ae_lightning.theory.proof import Check, Claim, Outcome
+
+B, D = 8, 6
+LEVELS = 256
+LOGITS = torch.linspace(-8, 8, 65, dtype=torch.float64)
+
+
+def energy(likelihood: Likelihood, features: Tensor, x: Tensor) -> Tensor:
+    """−log p(x|z) with these features, in nats: (B,)."""
+    likelihood.build(x.shape[1:])
+    return -likelihood.double()(features).log_prob(x)  # type: ignore[no-any-return]
+
+
+def integral(likelihood: Likelihood) -> Tensor:
+    """∫₀¹ p(x|z) dx at every one of LOGITS, by the midpoint rule."""
+    n = 2000
+    x = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    pairs = torch.cartesian_prod(LOGITS, x)
+    p = (-energy(likelihood, pairs[:, :1], pairs[:, 1:])).exp()
+    return p.view(len(LOGITS), n).mean(1)
+
+
+def furthest(p: Tensor, from_one: bool = True) -> float:
+    """The largest distance of integrals from 1, or the smallest."""
+    distance = (p - 1).abs()
+    return float(distance.max() if from_one else distance.min())
+
+
+class LikelihoodIsLoss(Claim):
+    title = "Likelihood and loss"
+    statement = (
+        "Squared error, absolute error and cross-entropy are the negative log-likelihoods of a "
+        "Gaussian, a Laplace and a Bernoulli or categorical distribution, up to constants, which "
+        "stop being constant as soon as a scale is learned."
+    )
+    formula = (
+        r"$-\log p(x|z) = \frac{\|x - m\|^2}{2\sigma^2} + D\log\sigma + \frac{D}{2}\log 2\pi,"
+        r"\qquad \int_0^1 p(x|z)\, dx = 1$"
+    )
+    source = (
+        "Loaiza-Ganem and Cunningham, 2019, The continuous Bernoulli; Rybkin et al., 2021, Simple "
+        "and Effective VAE Training with Calibrated Decoders"
+    )
+    correction = (
+        "A Gaussian likelihood is the squared error only at a constant σ; a learned one adds "
+        "log σ. The Gaussian is N(h; μ, diag σ²): the second parameter is a variance. Bernoulli's "
+        "cross-entropy on grey values is not the logarithm of a density."
+    )
+    wrong_version = (
+        "Dropping log σ where it is learned; reading the variance for σ; a mean over pixels; "
+        "Bernoulli on grey values."
+    )
+    caption = (
+        "Energies of one pixel against its error or its value; and what each density on grey "
+        "values integrates to, which is 1 for the continuous Bernoulli alone."
+    )
+
+    def run(self, seed: int) -> Outcome:
+        x, m = torch.randn(B, D).double(), torch.randn(B, D).double()
+        s = 0.5 * torch.randn(B, D).double()
+        grey, logits = torch.rand(B, D).double(), torch.randn(B, D).double()
+        level = torch.randint(LEVELS, (B, D))
+        scores = torch.randn(B, LEVELS, D).double()
+        sigma, half = 0.3, D / 2 * math.log(2 * math.pi)
+        square, each = (x - m).square(), HeteroscedasticGaussian()
+        spread = energy(each, torch.cat([m, s], dim=1), x)
+        log_sigma = torch.log(each(torch.cat([m, s], dim=1)).variance) / 2
+        learned = (square / 2 * (-2 * log_sigma).exp()).sum(1) + half
+        constant = square.sum(1) / 2 / sigma**2 + half
+        entropy = F.binary_cross_entropy_with_logits(logits, grey, reduction="none")
+
+        def check(what: str, loss: Tensor, right: Tensor, wrong: dict[str, Tensor]) -> Check:
+            """Hold an energy to a loss with its constant."""
+            distances = {name: float((loss - w).abs().max()) for name, w in wrong.items()}
+            return Check(what, float((loss - right).abs().max()), at_most=1e-10, wrong=distances)
+
+        checks = [
+            check(
+                "Gaussian against squared error, nats",
+                energy(Gaussian(sigma), m, x),
+                constant + D * math.log(sigma),
+                {"variance read for σ": square.sum(1) / 2 / sigma + D * math.log(sigma) / 2 + half},
+            ),
+            check(
+                "Gaussian with a σ of every pixel, nats",
+                spread,
+                learned + log_sigma.sum(1),
+                {"log σ dropped": learned},
+            ),
+            check(
+                "Laplace against absolute error, nats",
+                energy(Laplace(0.4), m, x),
+                (x - m).abs().sum(1) / 0.4 + D * math.log(0.8),
+                {"mean over pixels": (x - m).abs().mean(1) / 0.4 + math.log(0.8)},
+            ),
+            check(
+                "Bernoulli against cross-entropy, nats",
+                energy(Bernoulli(), logits, grey),
+                entropy.sum(1),
+                {"mean over pixels": entropy.mean(1)},
+            ),
+            check(
+                "Categorical against softmax cross-entropy, nats",
+                energy(Categorical(LEVELS), scores.flatten(1), level / (LEVELS - 1)),
+                F.cross_entropy(scores, level, reduction="none").sum(1),
+                {"mean over pixels": F.cross_entropy(scores, level, reduction="none").mean(1)},
+            ),
+            Check(
+                "∫ p(x|z) dx of the continuous Bernoulli, distance from 1",
+                furthest(integral(ContinuousBernoulli())),
+                at_most=1e-3,
+                wrong={"Bernoulli, at its best": furthest(integral(Bernoulli()), from_one=False)},
+            ),
+        ]
+        energies, axes = panel("energies of a pixel", "error x − m", "−log p(x|z), nats")
+        line = torch.linspace(-2, 2, 201).double()[:, None]
+        for name, likelihood in {
+            "Gaussian, σ = 1": Gaussian(),
+            "Gaussian, σ = 0.5": Gaussian(0.5),
+            "Laplace, b = 0.5": Laplace(0.5),
+        }.items():
+            axes.plot(line, energy(likelihood, 0 * line, line), label=name)
+        legend(axes)
+        masses, axes = panel("mass on grey values", "logit", "∫₀¹ p(x|z) dx")
+        axes.plot(LOGITS, integral(ContinuousBernoulli()), label="continuous Bernoulli")
+        axes.plot(LOGITS, integral(Bernoulli()), "--", label="Bernoulli (no density)")
+        axes.set(ylim=(0, 1.1))
+        legend(axes, loc=(0.3, 0.62))
+        return Outcome(checks, [energies, masses])

@@ -1,0 +1,133 @@
+"""The reparameterised gradient is unbiased, and its variance falls with the number of samples."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.likelihoods import Gaussian
+from ae_lightning.nn import MLP
+from ae_lightning.systems import VariationalAutoEncoder
+from ae_lightning.theory.known_data import gaussian_nodes
+from ae_lightning.theory.panels import legend, panel
+from ae_lightning.theory.proof import Check, Claim, Outcome
+
+K, D = 2, 3
+DRAWS = 200_000
+SAMPLES = (1, 4, 16, 64)
+
+
+def distortions(model: AutoEncoder, x: Tensor, z: Tensor) -> Tensor:
+    """−log p(x|z) of codes z (N, K): (N,)."""
+    return -model.decode(z).log_prob(x)
+
+
+def gradients(model: AutoEncoder, x: Tensor, features: Tensor, n: int, detach: bool) -> Tensor:
+    """The gradient of −log p(x|z) by the features (2K,) through each of n draws z: (n, 2K)."""
+    rows = features.expand(n, -1).clone().requires_grad_()
+    q = model.posterior(rows)
+    z = q.sample() if detach else q.rsample()
+    # A draw cut off from q leaves the gradient of log q alone.
+    loss = distortions(model, x, z) if not detach else distortions(model, x, z) + q.log_prob(z)
+    return torch.autograd.grad(loss.sum(), rows)[0]
+
+
+class ReparameterisedGradients(Claim):
+    title = "The reparameterised gradient"
+    statement = (
+        "Drawing z = μ + σ ε and differentiating through it gives an unbiased gradient of the "
+        "expected distortion, whose variance falls as one over the number of samples."
+    )
+    formula = (
+        r"$\nabla_{\mu,\sigma} E_{q(z|x)}[-\log p(x|z)] ="
+        r" E_\epsilon\,\nabla_{\mu,\sigma}\left[-\log p(x|\mu + \sigma\epsilon)\right],"
+        r"\qquad \mathrm{Var} \propto 1/R$"
+    )
+    source = (
+        "Kingma and Welling, 2014, Auto-Encoding Variational Bayes; Rezende et al., 2014, "
+        "Stochastic Backpropagation"
+    )
+    correction = (
+        "That one sample is enough is a heuristic for batches of about a hundred, over which the "
+        "noise averages out too; it is no optimum."
+    )
+    wrong_version = (
+        "Drawing z without differentiating through it; adding up the samples instead of averaging."
+    )
+    caption = (
+        "The variance of the gradient against the number of samples, on logarithmic axes; and the "
+        "running mean of single-sample gradients, which settles on the exact one."
+    )
+
+    def run(self, seed: int) -> Outcome:
+        model = VariationalAutoEncoder(
+            shape=(D,),
+            latent=K,
+            encoder=MLP(widths=(8,)),
+            decoder=MLP(widths=(16,), activation="Tanh"),
+            likelihood=Gaussian(0.5),
+            value_range=None,
+        )
+        model.double().freeze()
+        for weights in model.decoder.parameters():
+            weights.mul_(3)
+        x = torch.randn(D).double()
+        features = torch.tensor([0.3, -0.5, -0.4, 0.1], dtype=torch.float64)
+
+        nodes, w = gaussian_nodes(60, K)
+        leaf = features.clone().requires_grad_()
+        mu, log_sigma = leaf.chunk(2)
+        expected = (w * distortions(model, x, mu + log_sigma.exp() * nodes)).sum()
+        (exact,) = torch.autograd.grad(expected, leaf)
+
+        def draws(detach: bool = False) -> Tensor:
+            return gradients(model, x, features, DRAWS, detach)
+
+        def z_score(g: Tensor) -> float:
+            """The largest distance of the mean gradient from the exact one, in standard errors."""
+            return float(((g.mean(0) - exact).abs() / (g.std(0) / math.sqrt(DRAWS))).max())
+
+        through = draws()
+
+        def slope(total: bool) -> tuple[float, list[float]]:
+            """The order in R of the gradient's variance, and the variances."""
+            variances = []
+            for R in SAMPLES:
+                g = through[: DRAWS // R * R].view(-1, R, 2 * K)
+                variances.append(float((g.sum(1) if total else g.mean(1)).var(0).sum()))
+            return float(np.polyfit(np.log(SAMPLES), np.log(variances), 1)[0]), variances
+
+        averaged, variances = slope(total=False)
+        checks = [
+            Check(
+                "mean gradient from the exact one, standard errors",
+                z_score(through),
+                at_most=4.5,
+                wrong={"not differentiated through": z_score(draws(detach=True))},
+            ),
+            Check(
+                "order of its variance in R",
+                averaged,
+                at_least=-1.05,
+                at_most=-0.95,
+                wrong={"samples added up": slope(total=True)[0]},
+            ),
+        ]
+        falling, axes = panel("variance of the gradient", "samples R", "variance")
+        axes.loglog(SAMPLES, variances, "o", label="measured")
+        axes.loglog(SAMPLES, [variances[0] / R for R in SAMPLES], label="1/R")
+        axes.set_xticks(SAMPLES, [str(R) for R in SAMPLES])
+        axes.set_xticks([], minor=True)
+        legend(axes)
+        settling, axes = panel("running mean of gradients", "draws", "∂/∂μ₁, nats")
+        count = torch.arange(1, DRAWS + 1)
+        some = torch.logspace(0.5, math.log10(DRAWS), 200).long() - 1
+        running = through[:, 0].cumsum(0) / count
+        axes.semilogx(count[some], running[some], label="through the draw")
+        axes.axhline(float(exact[0]), color="black", linewidth=0.8, label="exact")
+        legend(axes)
+        return Outcome(checks, [falling, settling])

@@ -1,0 +1,158 @@
+"""Chains that draw keep the density; a chain of means shrinks it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal
+
+from ae_lightning.callbacks.drawing.theme import COLOURS, label_axes, plane
+from ae_lightning.callbacks.drawing.vector_field import field, show_density
+from ae_lightning.corruptions import GaussianNoise
+from ae_lightning.datamodules import MixtureOfGaussians
+from ae_lightning.distributions import PointMass
+from ae_lightning.likelihoods import Gaussian
+from ae_lightning.nn import MLP, Identity
+from ae_lightning.samplers import langevin, walkback
+from ae_lightning.systems import DenoisingAutoEncoder
+from ae_lightning.theory.fitting import adam, fit
+from ae_lightning.theory.known_data import GaussianData
+from ae_lightning.theory.panels import legend, panel
+from ae_lightning.theory.proof import Check, Claim, Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SIGMA = 0.5  # the corruption's standard deviation, the data's being 1
+A = 1 / (1 + SIGMA**2)  # r(x̃) = a x̃ is the best reconstruction
+SHRUNK = A**2 * SIGMA**2 / (1 - A**2)
+CHAINS, STEPS = 200_000, 40
+
+
+def chains_of(model: DenoisingAutoEncoder, mean_only: bool) -> Tensor:
+    """The last states of chains of a trained model: draws of p(x|x̃), or its means alone."""
+
+    def denoise(x: Tensor) -> Distribution:
+        p = model.decode(model.code(x))
+        return PointMass(p.mean) if mean_only else p
+
+    return walkback(denoise, torch.zeros(CHAINS, 1), SIGMA, STEPS)
+
+
+class SamplingChains(Claim):
+    title = "Sampling by chains"
+    statement = (
+        "Corrupting and then drawing from the true reverse keeps the density of the data; taking "
+        "the reconstruction's mean instead shrinks it; Langevin dynamics along the denoising score "
+        "sample the smoothed density."
+    )
+    formula = (
+        r"$v_{t+1} = a^2 (v_t + \sigma^2) + \mathrm{Var}[x|\tilde x],"
+        r"\quad a = \frac{1}{1 + \sigma^2}:\qquad v_\infty = 1,"
+        r"\ \ \mathrm{or}\ \ \frac{a^2\sigma^2}{1 - a^2}\ \mathrm{without\ the\ variance}$"
+    )
+    source = (
+        "Bengio et al., 2013, Generalized Denoising Auto-Encoders as Generative Models; Roberts "
+        "and Tweedie, 1996, Exponential Convergence of Langevin Distributions"
+    )
+    correction = (
+        "Repeating x → g(f(x̃)) is no sampler: without the spread of p(x|x̃) the chain contracts. "
+        "The density that Langevin dynamics sample is p_σ, wider than the data's by σ²."
+    )
+    wrong_version = "The chain of means; Langevin's result taken for the data's own density."
+    caption = (
+        "Variances along the chains, from a wide and a narrow start; and draws of a mixture by "
+        "Langevin dynamics along its smoothed score, over the smoothed density."
+    )
+
+    def run(self, seed: int) -> Outcome:
+        # A learned σ of p(x|x̃) comes to be the spread of the true reverse.
+        data = GaussianData(
+            [1.0], n=262144, batch_size=16384, corruption=GaussianNoise(SIGMA), seed=seed
+        )
+        model = DenoisingAutoEncoder(
+            shape=(1,),
+            latent=1,
+            encoder=Identity(),
+            decoder=MLP(widths=()),
+            likelihood=Gaussian(learned=True),
+            value_range=None,
+            **adam(0.03),
+        )
+        fit(model, data, 400)
+
+        def exact(x: Tensor) -> Distribution:
+            spread = torch.full_like(x, math.sqrt(SIGMA**2 * A))
+            return Independent(Normal(A * x, spread), 1)
+
+        start = torch.randn(CHAINS, 1)
+        kept = float(walkback(exact, start, SIGMA, STEPS).var())
+        drawn, meant = (float(chains_of(model, mean_only).var()) for mean_only in (False, True))
+        smoothed = 1 + SIGMA**2
+        step = 0.008
+        sampled = float(langevin(lambda x: -x / smoothed, start, step, 400).var())
+        checks = [
+            Check(
+                "variance after a chain of the exact reverse; 1 is right",
+                kept,
+                at_least=0.98,
+                at_most=1.02,
+                wrong={"means only, trained model": meant},
+            ),
+            Check(
+                "variance after a chain of a trained model",
+                drawn,
+                at_least=0.98,
+                at_most=1.02,
+                wrong={"means only": meant},
+            ),
+            Check(
+                f"means only: variance; a²σ²/(1 − a²) = {SHRUNK:.4f}",
+                meant,
+                at_least=SHRUNK - 0.02,
+                at_most=SHRUNK + 0.02,
+                wrong={"taken to keep the density": 1.0},
+            ),
+            Check(
+                f"Langevin along the smoothed score: variance; 1 + σ² = {smoothed:.2f}",
+                sampled,
+                at_least=smoothed - 0.02,
+                at_most=smoothed + 0.02,
+                wrong={"the data's own": 1.0},
+            ),
+        ]
+        return Outcome(checks, [variances(model, exact), mixture(seed)])
+
+
+def variances(model: DenoisingAutoEncoder, exact: Callable[[Tensor], Distribution]) -> Figure:
+    """The variance along chains of the exact reverse and of a trained model's means."""
+    figure, axes = panel("variance along the chain", "steps", "variance")
+    chains = {"exact reverse": exact, "means only": lambda x: PointMass(model.reconstruct(x))}
+    for (name, denoise), colour in zip(chains.items(), COLOURS, strict=False):
+        for width in (0.2, 1.5):
+            x = width * torch.randn(20_000, 1)
+            curve = [float(x.var())]
+            for _ in range(12):
+                x = walkback(denoise, x, SIGMA, 1)
+                curve.append(float(x.var()))
+            axes.plot(curve, ".-", color=colour, label=name if width < 1 else None)
+    for level in (1.0, SHRUNK):
+        axes.axhline(level, color="gray", linewidth=0.8)
+    legend(axes)
+    return figure
+
+
+def mixture(seed: int) -> Figure:
+    """Draws of a mixture by Langevin dynamics along its smoothed score, over its density."""
+    toy, sigma = MixtureOfGaussians(), 0.3
+    x = langevin(lambda x: toy.score(x, sigma), 2 * torch.randn(1000, 2), 0.02, 500)
+    figure, axes = panel(f"Langevin dynamics, σ = {sigma}")
+    grid = field(x, 1.0, plane(x), x, 80)
+    show_density(axes, grid, grid.evaluate(lambda p: toy.log_prob(p.double(), sigma)))
+    axes.scatter(*x.T, s=3, linewidths=0, color=COLOURS[1])
+    label_axes(axes, ("x₁", "x₂"))
+    return figure

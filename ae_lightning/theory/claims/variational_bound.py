@@ -1,0 +1,170 @@
+"""The variational bound, its gap, and how importance samples close it."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal, kl_divergence
+
+from ae_lightning.core.types import Pair
+from ae_lightning.regularizers.divergences import Rate
+from ae_lightning.theory.known_data import gaussian_nodes
+from ae_lightning.theory.panels import legend, panel
+from ae_lightning.theory.probabilistic_pca import (
+    LinearVAE,
+    affine,
+    columns,
+    evidence,
+    linear_vae,
+    log_weights,
+)
+from ae_lightning.theory.proof import Check, Claim, Outcome
+
+D, SQUARES, SIGMA = 8, [4.0, 2.0, 1.0], 0.7
+SAMPLES = (1, 3, 10, 30, 100)
+REPEATS = 20_000
+
+
+def blunted(model: LinearVAE) -> LinearVAE:
+    """Move the posterior's means, and widen it."""
+    layer = affine(model.encoder)
+    K = model.latent
+    layer.bias[:K] += 0.5
+    layer.bias[K:] += 0.3
+    return model
+
+
+def bound(model: LinearVAE, x: Tensor, samples: int) -> tuple[float, float]:
+    """L_R at x (1, D), in nats, from as many draws as it takes; and its standard error."""
+    model.samples = samples
+    n = max(1000, REPEATS // samples)
+    places, many, values = torch.arange(n), x.expand(n, -1), []
+    model.train()  # so that the noise is drawn anew
+    for _ in range(10):
+        out = model.propagate(Pair(many, many, places, places))
+        values.append(-float(model.objective(out)["bound"].detach()))
+    model.eval()
+    L = torch.tensor(values)
+    return float(L.mean()), float(L.std() / math.sqrt(len(L)))
+
+
+class VariationalBound(Claim):
+    title = "The bound, its gap and its samples"
+    statement = (
+        "The evidence lower bound misses log p(x) by exactly the divergence of q(z|x) from the "
+        "true posterior, is exact without variance at that posterior, and rises towards log p(x) "
+        "with the number of importance samples."
+    )
+    formula = (
+        r"$\mathrm{ELBO} = \log p(x) - KL\left(q(z|x)\,\|\,p(z|x)\right), \qquad"
+        r" L_R = E\,\log \frac{1}{R}\sum_r \frac{p(x, z_r)}{q(z_r|x)} \leq L_{R+1} \leq \log p(x)$"
+    )
+    source = (
+        "Kingma and Welling, 2014, Auto-Encoding Variational Bayes; Burda et al., 2016, "
+        "Importance Weighted Autoencoders"
+    )
+    correction = (
+        "The notes write E log p(z|x) + H(q), which is off by exactly log p(x): it is "
+        "E log p(z, x) + H(q). Averaging the logarithms over R samples does not tighten the "
+        "bound; the logarithm of the average does."
+    )
+    wrong_version = (
+        "The notes' E log p(z|x) + H(q); a posterior that is moved and too wide; the average of "
+        "the logarithms; the logarithm of the sum, without 1/R; log σ read as log σ²."
+    )
+    caption = (
+        "The bound of an inexact posterior rises to log p(x) with the number of samples, where "
+        "the average of logarithms stays put. The weights' logarithms vary for the inexact "
+        "posterior, and not at all for the exact one."
+    )
+
+    def run(self, seed: int) -> Outcome:
+        W, mean = columns(D, SQUARES), torch.randn(D).double()
+        exact, model = linear_vae(W, SIGMA, mean), blunted(linear_vae(W, SIGMA, mean))
+        x = evidence(model).sample((5,))
+        log_p, q = evidence(model).log_prob(x), model.encode(x)
+
+        # The integrand is a quadratic in z, for which three nodes a dimension are exact.
+        nodes, w = gaussian_nodes(3, model.latent)
+        z = q.mean + q.stddev * nodes[:, None]  # (N, B, K)
+        elbo = (w[:, None] * log_weights(model, x, z, q)).sum(0)
+        p = exact.encode(x)
+        posterior = MultivariateNormal(p.mean, torch.diag_embed(p.variance))
+        gap = kl_divergence(MultivariateNormal(q.mean, torch.diag_embed(q.variance)), posterior)
+        as_written = (w[:, None] * (posterior.log_prob(z) - q.log_prob(z))).sum(0)
+
+        draws = q.sample((1000,))
+        spread = {
+            name: log_weights(m, x, m.encode(x).sample((1000,)), m.encode(x)).std(0).max()
+            for name, m in {"exact": exact, "inexact": model}.items()
+        }
+
+        one, log_p_one = x[:1], float(log_p[0])
+        rising = [bound(model, one, R) for R in SAMPLES]
+        q_one = model.encode(one)
+        weights = log_weights(model, one, q_one.sample((REPEATS, SAMPLES[-1])).squeeze(2), q_one)
+        flat = []
+        for R in SAMPLES:
+            L = weights[: REPEATS // R, :R].mean(1)
+            flat.append((float(L.mean()), float(L.std() / math.sqrt(len(L)))))
+
+        def least_rise(bounds: list[tuple[float, float]]) -> float:
+            """The smallest step from one R to the next, in standard errors."""
+            return min((b - a) / math.hypot(s, t) for (a, s), (b, t) in pairwise(bounds))
+
+        last, error = rising[-1]
+        rate = Rate()(model, model.propagate(Pair(x, x, torch.arange(5), torch.arange(5))))
+        mu, log_sigma = q.mean, q.stddev.log()
+
+        def closed(log_variance: Tensor) -> Tensor:
+            """½ Σ μ² + σ² − 1 − log σ²."""
+            return (mu.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
+
+        checks = [
+            Check(
+                "ELBO against log p(x) − KL(q, posterior), nats",
+                float((elbo - log_p + gap).abs().max()),
+                at_most=1e-10,
+                wrong={"as the notes write it": float((as_written - log_p + gap).abs().max())},
+            ),
+            Check(
+                "standard deviation of log p(x, z)/q(z|x) at the exact posterior, nats",
+                float(spread["exact"]),
+                at_most=1e-10,
+                wrong={"moved and too wide": float(spread["inexact"])},
+            ),
+            Check(
+                f"smallest rise from R = {SAMPLES[0]} to {SAMPLES[-1]}, standard errors",
+                least_rise(rising),
+                at_least=3.0,
+                wrong={"average of logarithms": least_rise(flat)},
+            ),
+            Check(
+                f"L at R = {SAMPLES[-1]} over log p(x), standard errors",
+                (last - log_p_one) / error,
+                at_most=3.0,
+                wrong={"sum without 1/R": (last + math.log(SAMPLES[-1]) - log_p_one) / error},
+            ),
+            Check(
+                "the rate against ½ Σ μ² + σ² − 1 − log σ², nats",
+                float((rate - closed(2 * log_sigma)).abs().max()),
+                at_most=1e-10,
+                wrong={"log σ read as log σ²": float((rate - closed(log_sigma)).abs().max())},
+            ),
+        ]
+        curve, axes = panel("the bound rises to log p(x)", "importance samples R", "nats")
+        for name, bounds in {"$L_R$": rising, "average of logarithms": flat}.items():
+            means, errors = zip(*bounds, strict=True)
+            axes.errorbar(SAMPLES, means, [3 * e for e in errors], fmt="o-", label=name, capsize=3)
+        axes.axhline(log_p_one, color="black", linewidth=0.8, label="log p(x)")
+        axes.set_xscale("log")
+        legend(axes, loc="center right")
+        spreads, axes = panel("the weights", "log p(x, z)/q(z|x), nats", "density")
+        inexact = log_weights(model, one, draws[:, :1], q_one).flatten()
+        axes.hist(inexact.numpy(), bins=60, density=True, label="inexact posterior")
+        axes.axvline(log_p_one, color="black", linewidth=1.5, label="exact posterior: log p(x)")
+        legend(axes, loc="upper left")
+        return Outcome(checks, [curve, spreads])

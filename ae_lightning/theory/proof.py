@@ -1,0 +1,154 @@
+"""What every claim is: a statement, an experiment that can fail, and wrong versions that must."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+DPI = 160
+
+
+class Skip(Exception):
+    """The experiment cannot be carried out here, for the reason given."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A measured figure held against its bound, beside the figures of wrong versions.
+
+    Args:
+        what: what was measured, with its unit.
+        value: the figure.
+        at_most, at_least: its bounds.
+        wrong: the figures of plausible wrong versions, each of which must miss the bound.
+
+    >>> Check("angle, degrees", 0.02, at_most=0.1, wrong={"absolute error": 9.4}).proved
+    True
+    """
+
+    what: str
+    value: float
+    at_most: float = float("inf")
+    at_least: float = -float("inf")
+    wrong: Mapping[str, float] = field(default_factory=dict)
+
+    def allows(self, value: float) -> bool:
+        """Whether a figure lies within the bounds; NaN never does."""
+        return self.at_least <= value <= self.at_most
+
+    @property
+    def bound(self) -> str:
+        """The bounds in words.
+
+        >>> Check("share", 0.5, at_most=1.0).bound
+        '≤ 1'
+        """
+        if self.at_least == self.at_most:
+            return f"= {self.at_most:g}"
+        if self.at_most == float("inf"):
+            return f"≥ {self.at_least:g}"
+        if self.at_least == -float("inf"):
+            return f"≤ {self.at_most:g}"
+        return f"{self.at_least:.4g} to {self.at_most:.4g}"
+
+    @property
+    def holds(self) -> bool:
+        """Whether the measured figure lies within the bounds."""
+        return self.allows(self.value)
+
+    @property
+    def proved(self) -> bool:
+        """Whether it holds, and every wrong version fails."""
+        return self.holds and not any(self.allows(figure) for figure in self.wrong.values())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an experiment found, and pictures of it."""
+
+    checks: Sequence[Check]
+    panels: Sequence[Figure]
+
+
+class Claim(ABC):
+    """One claim of the notes, stated right."""
+
+    title: ClassVar[str]
+    statement: ClassVar[str]  # one sentence
+    formula: ClassVar[str]  # in matplotlib's math text
+    source: ClassVar[str]  # authors, year, title
+    correction: ClassVar[str] = ""  # where the notes are loose or wrong
+    wrong_version: ClassVar[str]  # the counter-case in a sentence
+    caption: ClassVar[str]  # how to read the pictures
+
+    @abstractmethod
+    def run(self, seed: int) -> Outcome:
+        """Carry out the experiment and its counter-case; torch's random state is seeded.
+
+        Raises:
+            Skip: where it needs what is not there, such as real images.
+        """
+
+    @property
+    def name(self) -> str:
+        """The name on the command line, which is that of the file."""
+        return type(self).__module__.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A rendered panel."""
+
+    png: bytes
+    alt: str  # what it shows, in words
+
+
+@dataclass(frozen=True)
+class Proof:
+    """An experiment carried out: what it found, or why it was skipped, and the seconds it took."""
+
+    claim: Claim
+    checks: Sequence[Check]
+    pictures: Sequence[Picture]
+    skipped: str
+    seconds: float
+
+    @property
+    def proved(self) -> bool:
+        """Whether every check is proved, and some wrong version could have passed one."""
+        return all(c.proved for c in self.checks) and any(c.wrong for c in self.checks)
+
+
+def prove(claim: Claim, seed: int = 0) -> Proof:
+    """Carry out a claim's experiment, leaving torch's random state as it was."""
+    start = time.perf_counter()
+    outcome, skipped = Outcome([], []), ""
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # torch's own, on the first of its forward derivatives
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        torch.manual_seed(seed)
+        try:
+            outcome = claim.run(seed)
+        except Skip as reason:
+            skipped = str(reason)
+    pictures = [render(figure) for figure in outcome.panels]
+    return Proof(claim, outcome.checks, pictures, skipped, time.perf_counter() - start)
+
+
+def render(figure: Figure) -> Picture:
+    """Render a panel as PNG; in words, it is the titles of its axes."""
+    from ae_lightning.callbacks.drawing.theme import png
+
+    figure.set_dpi(DPI)
+    titles = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes]
+    return Picture(png(figure), "; ".join(title for title in titles if title))

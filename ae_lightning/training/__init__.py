@@ -1,0 +1,1 @@
+"""What no formula mentions: run directory, checkpoints, signals, guards, processes."""

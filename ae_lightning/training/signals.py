@@ -1,0 +1,116 @@
+"""SIGTERM and Ctrl-C end training between two batches, with a state to go on from to the bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any, Final
+
+import torch
+import torch.distributed as dist
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from ae_lightning.core.distributed import rank_and_world
+from ae_lightning.training.checkpoint_writing import Checkpoints
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(SystemExit):
+    """Training was ended by a signal; the exit code is the shell's for it: 130 or 143."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(128 + signum)
+        self.signum = signum
+
+
+class Interruption(Callback):
+    """Note a signal when it comes, and act on it at the next batch, where a state can be saved.
+
+    A second Ctrl-C ends training at once, but for a state that is just being written.
+
+    Args:
+        checkpoints: what saves the state; nothing is saved, if None.
+    """
+
+    def __init__(self, checkpoints: Checkpoints | None) -> None:
+        self.checkpoints = checkpoints
+        self.noted = 0  # the signal that has come to this process
+        self.agreed = 0  # the one that all processes act on
+        self._former: dict[int, Any] = {}
+        self._pid = os.getpid()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # Until ours are there, Lightning's own handler would wait for processes that know nothing.
+        connector: Any = trainer._signal_connector
+        connector._sigterm_notifier_fn = self._note
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._listen()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._listen()
+
+    def _listen(self) -> None:
+        """Take the place of Lightning's own handlers, which end training without a state."""
+        if not self._former and threading.current_thread() is threading.main_thread():
+            self._former = {signum: signal.signal(signum, self._note) for signum in SIGNALS}
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a data loader's worker, which inherits this handler
+            if signum == signal.SIGTERM:
+                os._exit(128 + signum)
+            return
+        if self.noted and signum == signal.SIGINT:
+            if self.checkpoints is None or not self.checkpoints.saving:
+                raise KeyboardInterrupt
+            return
+        self.noted = max(self.noted, signum)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        self._agree(pl_module)
+        if self.agreed and self.checkpoints is not None:
+            self.checkpoints.wanted = True
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        self._act(trainer)
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, *_: Any
+    ) -> None:
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        self._agree(pl_module)
+        # After the last step nothing would lead back to this validation: it is run to its end.
+        if trainer.global_step != trainer.max_steps:
+            self._act(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._agree(pl_module)
+        self._act(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._agree(pl_module)
+        self._act(trainer)
+        for signum, handler in self._former.items():
+            signal.signal(signum, handler)
+
+    def _agree(self, model: LightningModule) -> None:
+        self.agreed = self.noted
+        if rank_and_world()[1] > 1:
+            signum = torch.tensor(self.noted, device=model.device)
+            dist.all_reduce(signum, dist.ReduceOp.MAX)
+            self.agreed = int(signum)
+        if self.agreed:
+            # Lightning kills this process soon after one that it has started ends, if it still is
+            # drawing a page or the like.
+            getattr(model.trainer.strategy.launcher, "procs", []).clear()
+
+    def _act(self, trainer: Trainer) -> None:
+        if not self.agreed:
+            return
+        if self.checkpoints is not None:
+            self.checkpoints.save(trainer)
+        raise Interrupted(self.agreed)

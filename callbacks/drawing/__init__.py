@@ -1,0 +1,1 @@
+"""How pictures look: the theme, and what several pictures draw alike."""

@@ -1,0 +1,165 @@
+"""Tangents as images and walks, or as lines: the panels of `tangent_directions`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from .signed import extent, signed_colours
+from .theme import (
+    COLOURS,
+    FAINT,
+    LETTER,
+    finite,
+    label_axes,
+    montage,
+    pixel_figure,
+    place,
+    plane,
+    show_image,
+    whole_scale,
+    write_columns,
+    write_rows,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STEPS = 5  # images in a walk x + αt
+LINES = 60  # vectors whose tangents are drawn
+
+
+class Grid(NamedTuple):
+    """Lines of images, all named."""
+
+    lines: list[Tensor]  # (n, 3, H, W) each
+    rows: list[str]
+    columns: list[str]
+    each: int  # how many lines stand together
+
+
+def directions_grid(x: Tensor, kinds: dict[str, Tensor]) -> Grid:
+    """Images (B, C, H, W), each with a line of directions (B, k, C, H, W) of every kind.
+
+    All are scaled to unit norm, and share one scale.
+
+    Args:
+        x: the images, with values in [0, 1].
+    """
+    kinds = {name: normalize(t.flatten(2), dim=2).view_as(t) for name, t in kinds.items()}
+    k = max(t.shape[1] for t in kinds.values())
+    limit = extent(torch.cat([*kinds.values()], dim=1))
+    lines: list[Tensor] = []
+    for i, image in enumerate(finite(x, "the examples")):
+        for directions in kinds.values():
+            line = torch.ones(k + 1, 3, *x.shape[2:])
+            if len(lines) % len(kinds) == 0:
+                line[0] = image
+            line[1 : 1 + directions.shape[1]] = signed_colours(directions[i], limit)
+            lines.append(line)
+    names = ["x", *(f"t{i + 1}" for i in range(k))]
+    return Grid(lines, [*kinds] * len(x), names, len(kinds))
+
+
+def walks_grid(x: Tensor, tangents: Tensor, each: int, span: float) -> Grid:
+    """The walks x + αt, α from −span to span, along the first tangents (B, k, C, H, W).
+
+    Args:
+        x: the images, with values in [0, 1].
+        tangents: in the same units.
+        each: how many walks an image takes.
+    """
+    alphas = torch.linspace(-span, span, STEPS)
+    lines, names = [], []
+    for image, directions in zip(finite(x, "x"), finite(tangents, "a tangent"), strict=True):
+        for j, t in enumerate(directions[:each]):
+            line = image + alphas.view(-1, 1, 1, 1) * t
+            lines.append(line if len(image) == 3 else line[:, :1].expand(-1, 3, -1, -1))
+            names.append(f"x + αt{j + 1}")
+        for _ in range(each - len(directions)):
+            lines.append(torch.ones(STEPS, 3, *x.shape[2:]))
+            names.append("")
+    columns = [f"{a:+.1f}".replace("-", "−") if abs(a) > 1e-6 else "x" for a in alphas.tolist()]
+    return Grid(lines, names, columns, each)
+
+
+def show_grids(title: str, grids: dict[str, Grid]) -> Figure:
+    """Draw grids of as many lines side by side, each under its title, with their names."""
+    side = 10 + LETTER * max(len(name) for grid in grids.values() for name in grid.rows)
+    images, centres = {}, {}
+    for name, grid in grids.items():
+        images[name], centres[name] = _stack(grid)
+    scale = whole_scale(sum(image.shape[1] for image in images.values()))
+    width = sum(side + 16 + round(image.shape[1] * scale) for image in images.values())
+    lines = title.split("\n")
+    head = 64 + 25 * len(lines)  # the title, the panels' titles, and the columns' names
+    height = round(scale * max(image.shape[0] for image in images.values()))
+    figure = pixel_figure(max(width, 9 * max(map(len, lines))), head + height + 10)
+    figure.suptitle(title, x=0.01, y=1 - 6 / (head + height + 10), ha="left")
+    left = 0
+    for name, grid in grids.items():
+        rows, columns = (round(length * scale) for length in images[name].shape[:2])
+        axes = place(figure, left + side + 6, head, columns, rows)
+        show_image(axes, images[name], sharp=scale >= 1)
+        axes.set_title(name, pad=18)
+        write_rows(axes, centres[name], grid.rows)
+        cell = grid.lines[0].shape[3] + 1
+        middles = [(i + 0.5) * cell - 1 for i in range(len(grid.columns))]
+        write_columns(axes, middles, grid.columns, above=True)
+        left += side + 16 + columns
+    return figure
+
+
+def _stack(grid: Grid) -> tuple[NDArray[np.float32], list[float]]:
+    """The lines below one another, set apart after every few, and the height of their middles."""
+    height = grid.lines[0].shape[2]
+    parts, centres, top = [], [], 0
+    for i, line in enumerate(grid.lines):
+        gap = 0 if i == 0 else 1 if i % grid.each else height // 5
+        strip = torch.from_numpy(montage(line))
+        parts += [torch.ones(gap, *strip.shape[1:]), strip]
+        centres.append(top + gap + (height - 1) / 2)
+        top += gap + height
+    return torch.cat(parts).numpy(), centres
+
+
+def show_tangents(axes: Axes, x: Tensor, reference: Tensor, learned: Tensor) -> None:
+    """Draw reference tangents (B, d, D) at vectors x as thick lines, and learned ones over them.
+
+    Of a learned tangent space, the directions nearest to the reference are drawn, since its basis
+    is arbitrary. All in the plane of the data's two leading directions: tangents that leave it
+    are shorter.
+    """
+    from matplotlib.collections import LineCollection
+
+    origin, directions = plane(x.flatten(1))
+    points = (finite(x.flatten(1), "the examples") - origin) @ directions.T  # (B, 2)
+    axes.scatter(points[:, 0], points[:, 1], s=3, color=FAINT, linewidths=0)
+    length = 0.06 * float((points.amax(0) - points.amin(0)).max())
+    onto = learned.flatten(2).mT @ learned.flatten(2)  # (B, D, D)
+    closest = reference.flatten(2) @ onto
+    for tangents, colour, wide in ((reference, "0.78", 4.0), (closest, COLOURS[1], 1.3)):
+        flat = normalize(finite(tangents[:LINES].flatten(2), "a tangent"), dim=2)
+        sides = length * flat @ directions.T  # (L, d, 2)
+        middles = points[:LINES, None]
+        ends = torch.stack([middles - sides, middles + sides], dim=2).flatten(0, 1)
+        axes.add_collection(LineCollection(list(ends.numpy()), colors=colour, linewidths=wide))
+    axes.autoscale_view()
+    label_axes(axes, ("x₁", "x₂") if x[0].numel() == 2 else ("first direction", "second direction"))
+
+
+def show_angles(axes: Axes, angles: dict[str, Tensor]) -> None:
+    """Draw a histogram of angles (B,), in degrees, for each kind of tangents."""
+    most = max(5.0, max(float(angle.max()) for angle in angles.values()))
+    bins = torch.linspace(0, most, 31).tolist()
+    for (label, angle), colour in zip(angles.items(), (COLOURS[1], COLOURS[0]), strict=False):
+        name = f"{label}: median {float(angle.median()):.1f}°"
+        axes.hist(angle.cpu().numpy(), bins, color=colour, alpha=0.7, label=name)
+    axes.set_ylabel("examples")
+    axes.legend()

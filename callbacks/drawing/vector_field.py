@@ -1,0 +1,177 @@
+"""A vector field in a plane of the data's space, left blank where the data are far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ae_lightning.core.errors import UsageError
+
+from .theme import COLOURS, finite, montage
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+
+BATCH = 256  # points of a field that go through the model at once
+HALF, APART = 21.0, 34.0  # pixels: half a thumbnail, and how far its middle is from its place
+DEPTHS = (40.0, 20.0, 10.0, 5.0, 2.0, 0.5)  # nats below the densest place where contours lie
+
+
+class Field(NamedTuple):
+    """A grid of n × n points in a plane of the data's space; rows are the second coordinate's.
+
+    Values at points that are not seen are not a number.
+    """
+
+    directions: Tensor  # two orthonormal vectors that span the plane (2, D)
+    first: Tensor  # coordinates along the first (n,)
+    second: Tensor  # coordinates along the second (n,)
+    points: Tensor  # (n, n, *S)
+    seen: Tensor  # which points the corruption reaches from the data (n, n)
+
+    def evaluate(self, f: Callable[[Tensor], Tensor]) -> Tensor:
+        """f: (B, *S) -> (B, *T) at every point that is seen, on the CPU: (n, n, *T)."""
+        seen = self.seen.to(self.points.device)
+        found = torch.cat([f(some) for some in self.points[seen].split(BATCH)])
+        values = found.new_full((*seen.shape, *found.shape[1:]), torch.nan, device="cpu")
+        values[self.seen] = finite(found, "the field").to(values)
+        return values.float()
+
+    def within(self, vectors: Tensor) -> Tensor:
+        """The part of vectors (n, n, *S) that lies in the plane: (n, n, 2)."""
+        return vectors.flatten(2) @ self.directions.T
+
+
+def reach(sigma: float, D: int) -> float:
+    """σ(√D + 2): fewer than 1 in 200 draws of D-dimensional Gaussian noise are longer."""
+    return sigma * (math.sqrt(D) + 2)
+
+
+def field(x: Tensor, radius: float, onto: tuple[Tensor, Tensor], span: Tensor, n: int) -> Field:
+    """Lay a grid of n × n points over a plane, in square cells.
+
+    Args:
+        x: the data (B, *S).
+        radius: how far from all data a point is no longer seen.
+        onto: the plane's origin (D,) and two orthonormal directions (2, D).
+        span: points in the plane's coordinates (m, 2) that the grid covers, with a margin.
+        n: how many points lie along a side.
+
+    Raises:
+        UsageError: where no point is seen.
+    """
+    origin, directions = onto
+    low, high = span.amin(0), span.amax(0)
+    width = float((high - low).max())
+    half = width / 2 + min(radius, width / 3)
+    first, second = ((low + high)[:, None] / 2 + torch.linspace(-half, half, n)).unbind()
+    v, u = torch.meshgrid(second, first, indexing="ij")
+    flat = origin + torch.stack([u, v], dim=2).flatten(0, 1) @ directions  # (n², D)
+    apart = torch.cdist(flat, x.flatten(1).float().cpu()).amin(1)
+    seen = (apart <= radius).view(n, n)
+    if not seen.any():
+        raise UsageError(f"no example lies within {radius:.3g} of the plane of the field.")
+    return Field(directions, first, second, flat.to(x).view(n, n, *x.shape[1:]), seen)
+
+
+def plane_of_three(x: Tensor, y: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, list[int]]:
+    """The plane through the first example and two others, of other labels where there are any.
+
+    Returns:
+        the plane, whose origin is the first example, and the coordinates (3, 2) and places of all.
+    """
+    labels = y.tolist()
+    others = sorted(range(1, len(x)), key=lambda i: labels[i] in (labels[0], *labels[1:i]))[:2]
+    if len(others) < 2:
+        others = (others * 2 or [0, 0])[:2]
+    places = [0, *others]
+    flat = x[places].flatten(1).float().cpu()
+    Q, R = torch.linalg.qr((flat[1:] - flat[0]).T)  # (D, 2), (2, 2)
+    sign = R.diagonal().sign()
+    return (flat[0], (Q * sign).T), torch.cat([R.new_zeros(1, 2), (R * sign[:, None]).T]), places
+
+
+def kernel_log_density(points: Tensor, x: Tensor, sigma: float) -> Tensor:
+    """log p_σ of the examples x (B, *S) themselves, each smoothed by N(0, σ²I), at points: (m,)."""
+    squared = torch.cdist(points.flatten(1), x.flatten(1)).square()
+    constant = math.log(len(x)) + x[0].numel() / 2 * math.log(2 * math.pi * sigma**2)
+    return (-squared / (2 * sigma**2)).logsumexp(1) - constant
+
+
+def show_density(axes: Axes, grid: Field, log_p: Tensor) -> None:
+    """Fill the contours of a log-density (n, n): the darker, the denser."""
+    levels = [float(log_p[grid.seen].max()) - depth for depth in DEPTHS]
+    greys = ["#f4f4f4", "#ebebeb", "#e0e0e0", "#d2d2d2", "#c2c2c2", "#adadad", "#989898"]
+    axes.contourf(
+        *(t.numpy() for t in (grid.first, grid.second, log_p)), levels, colors=greys, extend="both"
+    )
+
+
+def show_arrows(axes: Axes, grid: Field, vectors: Tensor, colour: str, longest: float) -> None:
+    """Draw the arrows of vectors (n, n, 2) in the plane; `longest` spans two cells."""
+    cell = float(grid.first[1] - grid.first[0])
+    v, u = torch.meshgrid(grid.second, grid.first, indexing="ij")
+    axes.quiver(
+        *(u[grid.seen].numpy(), v[grid.seen].numpy(), *vectors[grid.seen].T.numpy()),
+        color=colour,
+        angles="xy",
+        scale_units="xy",
+        scale=longest / (2 * cell),
+        width=0.005,
+        minlength=0.3,
+    )
+
+
+def show_cells(axes: Axes, grid: Field, values: Tensor, colours: str) -> AxesImage:
+    """Draw values (n, n) of at least 0 as coloured cells, up to nearly the largest of them."""
+    most = float(values[grid.seen].quantile(0.98)) or 1.0
+    half = float(grid.first[1] - grid.first[0]) / 2
+    sides = [(float(side[0]) - half, float(side[-1]) + half) for side in (grid.first, grid.second)]
+    extent = (*sides[0], *sides[1])
+    return axes.imshow(
+        values.numpy(), extent=extent, origin="lower", cmap=colours, vmin=0, vmax=most
+    )
+
+
+def show_corners(axes: Axes, x: Tensor, corners: Tensor) -> None:
+    """Mark images (n, C, H, W) in [0, 1] at their coordinates (n, 2), each drawn beside.
+
+    A thumbnail lies outwards of its place, but within the axes, clear of the others.
+    """
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+    dpi = axes.get_figure().dpi
+    at = torch.from_numpy(axes.transData.transform(corners.numpy()))  # pixels, (n, 2)
+    low, high = torch.tensor(axes.bbox.extents).view(2, 2)
+    turns = torch.arange(16, dtype=at.dtype) / 16 * 2 * math.pi
+    ways = torch.stack([turns.cos(), turns.sin()], dim=1)  # (16, 2)
+    outwards = normalize(at - at.mean(0), dim=1)
+    placed: list[Tensor] = []
+    for i, (image, corner, away) in enumerate(zip(x, corners.tolist(), outwards, strict=True)):
+        spots = at[i] + APART * normalize(ways, dim=1, p=math.inf)
+        inside = ((spots - HALF > low + 3) & (spots + HALF < high - 3)).all(1)
+        others = [*at[:i], *at[i + 1 :], *placed]
+        sides = [HALF + 4.0] * (len(at) - 1) + [2 * HALF + 4.0] * len(placed)
+        clear = [(spots - o).abs().amax(1) > side for o, side in zip(others, sides, strict=True)]
+        best = int((ways @ away + 8.0 * inside + sum(4.0 * c for c in clear)).argmax())
+        placed.append(spots[best])
+        shown = montage(image[None]).squeeze()
+        zoom = 2 * HALF * 72 / dpi / max(image.shape[1:])
+        axes.plot(*corner, "o", color=COLOURS[1], markersize=4)
+        axes.add_artist(
+            AnnotationBbox(
+                OffsetImage(shown, zoom=zoom, cmap="gray"),
+                (corner[0], corner[1]),
+                tuple(((spots[best] - at[i]) * 72 / dpi).tolist()),
+                boxcoords="offset points",
+                pad=0.1,
+                arrowprops={"arrowstyle": "-", "color": COLOURS[1]},
+                bboxprops={"edgecolor": COLOURS[1]},
+            )
+        )

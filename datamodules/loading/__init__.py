@@ -1,0 +1,1 @@
+"""How examples are stored, drawn and fetched, and how a resumed training finds its place."""

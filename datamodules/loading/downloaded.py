@@ -1,0 +1,130 @@
+"""Sets that are downloaded once, through torchvision's datasets, to a folder."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from torch import Tensor
+
+from ae_lightning.core.errors import UsageError
+
+from ..pairs import PairDataModule
+from .batches import Arrays, Examples
+
+if TYPE_CHECKING:
+    from torchvision.datasets import VisionDataset
+
+TIMEOUT: Final = 30.0  # seconds of silence after which a download is given up
+
+
+class Downloaded(PairDataModule):
+    """A set that torchvision knows, in a folder of `root`; its test set stays the test set.
+
+    Args:
+        root: the folder that holds the set's own folder; if None, what the environment's AE_DATA
+            names, else "data".
+        download: whether to fetch what is not there.
+        common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
+            split_seed.
+
+    Raises:
+        UsageError: on loading, where the files are missing and cannot be had, or are damaged.
+    """
+
+    def __init__(self, root: str | None = None, download: bool = True, **common: Any) -> None:
+        super().__init__(**common)
+        self.root = Path(root or os.environ.get("AE_DATA") or "data").expanduser()
+        self.download = download
+
+    @property
+    @abstractmethod
+    def files(self) -> list[Path]:
+        """The files that the set is read from, all in one folder."""
+
+    @abstractmethod
+    def dataset(self, train: bool = False, download: bool = False) -> VisionDataset:
+        """Open torchvision's dataset."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise a UsageError that names the first damaged file, if there is one."""
+
+    @abstractmethod
+    def arrays(self, dataset: Any) -> Arrays:
+        """Return what a dataset holds as images (N, C, H, W) and labels."""
+
+    def prepare_data(self) -> None:
+        """Download what is missing, where that is allowed.
+
+        Raises:
+            UsageError: where that cannot be.
+        """
+        name, folder = type(self).__name__, self.files[0].parent
+        if all(file.is_file() for file in self.files):
+            return
+        by_hand = f"put {', '.join(file.name for file in self.files)} in {folder}"
+        if not self.download:
+            raise UsageError(f"{name} is not in {folder}: {by_hand}, or set download to true.")
+        try:
+            with answers_within(TIMEOUT):
+                self.dataset(download=True)
+        except (RuntimeError, OSError, EOFError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UsageError(
+                f"{name} could not be downloaded ({reason}): {by_hand}, "
+                "or train on --config digits, which needs no download."
+            ) from error
+
+    def read(self) -> Mapping[str, Examples]:
+        self.check()
+        return {
+            "train": self.arrays(self.dataset(train=True)),
+            "test": self.arrays(self.dataset(train=False)),
+        }
+
+
+@contextmanager
+def answers_within(seconds: float) -> Iterator[None]:
+    """Give up connections that stay silent for so long; by default they would hang."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def check_idx(path: Path, item: tuple[int, ...]) -> int:
+    """Check that an IDX file holds bytes of shape (N, *item) and is whole, and return N.
+
+    The header is 0, 0, 8 (bytes), the number of axes, and each axis' length in 4 bytes.
+
+    Raises:
+        UsageError: with its path, where it is not.
+    """
+    with path.open("rb") as file:
+        head = file.read(8 + 4 * len(item))
+    axes = [int.from_bytes(head[i : i + 4], "big") for i in range(4, len(head), 4)]
+    if head[:3] != b"\0\0\x08" or head[3:4] != bytes([len(axes)]) or tuple(axes[1:]) != item:
+        shape = ", ".join(map(str, ("N", *item)))
+        raise UsageError(f"{path} is not an IDX file of bytes of shape ({shape}): replace it.")
+    expected, size = len(head) + math.prod(axes), path.stat().st_size
+    if size != expected:
+        raise UsageError(
+            f"{path} is {'truncated' if size < expected else 'damaged'}: it has {size} bytes, and "
+            f"its header says {expected}; delete it, and it is fetched again."
+        )
+    return axes[0]
+
+
+def labels(y: Any) -> Tensor:
+    """Return labels as integers (N,)."""
+    return torch.as_tensor(y, dtype=torch.long)

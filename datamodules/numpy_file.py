@@ -1,0 +1,134 @@
+"""One's own arrays, from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ae_lightning.core.errors import UsageError
+
+from .loading.batches import Arrays, Examples
+from .pairs import PairDataModule
+
+SPLITS: Final = ("train", "val", "test")
+NAMED: Final = "x (and y), or x_train, x_test and perhaps x_val (and y_train, …)"
+
+
+@final
+class NumpyFile(PairDataModule):
+    """Arrays from a file: .npy, .npz, or tensors saved by torch.save as .pt.
+
+    A file of several arrays names them x and, for labels, y; or, where it is split already,
+    x_train, y_train, x_val, y_val, x_test and y_test. Bytes are images, of shape (N, H, W),
+    (N, C, H, W) or (N, H, W, C); floats are vectors (N, D), or images likewise.
+
+    Args:
+        path: the file.
+        unit_interval: whether floats lie in [0, 1], as the Bernoulli likelihood wants them; this
+            is checked. Bytes always do, once divided by 255.
+        common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
+            split_seed.
+
+    Raises:
+        UsageError: on loading, where the file is missing, unreadable, or holds something else.
+    """
+
+    def __init__(self, path: str, unit_interval: bool = False, **common: Any) -> None:
+        super().__init__(**common)
+        self.path, self.unit_interval = Path(path).expanduser(), unit_interval
+
+    @cached_property
+    def _arrays(self) -> dict[str, Tensor]:
+        """What the file holds, by name."""
+        if not self.path.is_file():
+            raise UsageError(
+                f"there is no file {self.path}: give data.path, a .npy, .npz or .pt file."
+            )
+        try:
+            if self.path.suffix in (".npy", ".npz"):
+                found = np.load(self.path, allow_pickle=False)
+            else:
+                found = torch.load(self.path, map_location="cpu", weights_only=True)
+            named = dict(found) if isinstance(found, Mapping) else {"x": found}
+            # A sparse array becomes one like the others.
+            return {str(k): torch.as_tensor(array).to_dense() for k, array in named.items()}
+        except (
+            Exception
+        ) as error:  # whatever NumPy and torch raise on a file that is none of theirs
+            raise UsageError(
+                f"{self.path} cannot be read: expected plain arrays in a .npy, .npz or .pt file."
+            ) from error
+
+    @cached_property
+    def _examples(self) -> dict[str, Arrays]:
+        arrays = self._arrays
+        if {"x_train", "x_test"} <= arrays.keys():
+            named = {split: f"_{split}" for split in SPLITS if f"x_{split}" in arrays}
+        elif "x" in arrays:
+            named = {"train": ""}
+        else:
+            raise UsageError(f"{self.path} holds {', '.join(arrays)}: expected {NAMED}.")
+        return {split: self._checked(f"x{end}", f"y{end}") for split, end in named.items()}
+
+    def _checked(self, x_name: str, y_name: str) -> Arrays:
+        x = self._arrays[x_name]
+        where = f"{self.path}: {x_name}"
+        if x.dtype != torch.uint8 and not x.dtype.is_floating_point:
+            kind = str(x.dtype).removeprefix("torch.")
+            raise UsageError(f"{where} holds {kind}: expected uint8 images, or floats.")
+        if x.ndim < 2 or x.numel() == 0:
+            raise UsageError(
+                f"{where} has the shape {tuple(x.shape)}: expected (N, D), (N, H, W) or "
+                "(N, C, H, W), none of them 0."
+            )
+        if x.dtype.is_floating_point:
+            x = x.float()
+            low, high = x.aminmax()
+            if not (low.isfinite() and high.isfinite()):
+                raise UsageError(f"{where} holds values that are not finite.")
+            if self.unit_interval and not 0 <= float(low) <= float(high) <= 1:
+                raise UsageError(
+                    f"{where} holds values from {low:.3g} to {high:.3g}, not in [0, 1]."
+                )
+        y = self._arrays.get(y_name, torch.zeros(len(x)))
+        if y.ndim != 1 or not y.isfinite().all():
+            raise UsageError(
+                f"{self.path}: {y_name} of shape {tuple(y.shape)}: expected finite labels (N,)."
+            )
+        if len(y) != len(x):
+            raise UsageError(f"{where} has {len(x)} examples, and {y_name} {len(y)} labels.")
+        return Arrays(as_channels(x), y.long())
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._examples["train"].x.shape[1:])
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        is_bytes = self._examples["train"].x.dtype == torch.uint8
+        return (0.0, 1.0) if is_bytes or self.unit_interval else None
+
+    def read(self) -> Mapping[str, Examples]:
+        shapes = {split: tuple(a.x.shape[1:]) for split, a in self._examples.items()}
+        if len(set(shapes.values())) > 1:
+            raise UsageError(f"{self.path} holds splits of different shapes: {shapes}.")
+        return self._examples
+
+
+def as_channels(x: Tensor) -> Tensor:
+    """Bring images to (N, C, H, W), from (N, H, W) and (N, H, W, C); leave vectors (N, D).
+
+    >>> as_channels(torch.zeros(5, 28, 28)).shape, as_channels(torch.zeros(5, 32, 32, 3)).shape
+    (torch.Size([5, 1, 28, 28]), torch.Size([5, 3, 32, 32]))
+    """
+    if x.ndim == 3:
+        return x[:, None]
+    if x.ndim == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3):
+        return x.permute(0, 3, 1, 2).contiguous()
+    return x

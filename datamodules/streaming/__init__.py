@@ -1,0 +1,1 @@
+"""Chunks of examples: written, fetched, kept and read."""

@@ -1,0 +1,1 @@
+"""Densities and curves whose scores and tangents are known."""
