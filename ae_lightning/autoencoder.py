@@ -1,31 +1,30 @@
-"""The one autoencoder: parts, their objective, and how it trains and is evaluated."""
+"""The autoencoder as Lightning trains it: hooks, and nothing that a formula mentions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial, reduce
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
-from torch.distributions import Distribution
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from ae_lightning.core.distributed import expect_unused, gather, rank_and_world
 from ae_lightning.core.errors import UsageError
-from ae_lightning.core.parts import Part, Recorded, locate, rebuild
+from ae_lightning.core.parts import locate, rebuild
 from ae_lightning.core.randomness import reseed, seed_of
 from ae_lightning.core.types import ForwardPass, Pair
-from ae_lightning.distributions import sample_by_index
 from ae_lightning.likelihoods import Likelihood
 from ae_lightning.metrics import Evaluation
+from ae_lightning.model import Model
 from ae_lightning.nn import Network
 from ae_lightning.posteriors import Posterior
-from ae_lightning.priors import Prior, StandardNormal
+from ae_lightning.priors import Prior
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.schedules import Clock, Schedule
 from ae_lightning.training.allocator import keep_freed_memory, skip_driver_search
@@ -40,37 +39,24 @@ RESERVED = {"loss", "distortion", "elbo", "psnr", "active_units", "dead_units", 
 )
 
 
-class AutoEncoder(Recorded, LightningModule):
-    r"""An autoencoder put together from parts, trained on the one objective.
+class AutoEncoder(Model, LightningModule):
+    r"""A `Model` that Lightning trains: it takes the parts, and how to optimise them.
 
     .. math:: E_{q(z|\tilde x)}[-\log p(x|z)] + \sum_k w_k(t)\, \Omega_k
 
-    in nats per example: summed over the event, averaged over the batch.
-
     Args:
-        shape: the data's shape S, such as (1, 28, 28).
-        latent: the code's size K.
-        encoder, posterior: x̃ -> features -> q(z|x̃).
-        decoder, likelihood: z -> features -> p(x|z).
-        prior: p(z); standard normal, if None.
+        shape, latent, encoder, posterior, decoder, likelihood, prior: see `Model`.
         regularizers: the penalties Ω_k by name, each with its weight.
-        samples: R, how many samples of q a stochastic posterior draws for an example.
+        samples: R, how many samples of q a stochastic posterior draws for each example.
         optimizer: makes the optimizer from the parameters.
-        lr_schedule: multiplies the optimizer's learning rate; constant, if None.
-        value_range: the smallest and largest value of the data; None where unbounded.
-        seed: what training noise and evaluation noise are functions of.
+        lr_schedule: multiplies the optimizer's learning rate; constant if None.
+        value_range, seed: see `Model`.
 
     Raises:
-        UsageError: where the parts contradict each other or the data.
+        UsageError: if the parts contradict each other or the data.
     """
 
-    needs_corruption: ClassVar[bool] = False  # clean pairs are refused
-    bound_terms: ClassVar[tuple[str, ...]] = ("distortion",)
-    bound_holds_prior: ClassVar[bool] = False  # it has a gradient in the prior's parameters
-
-    regularizers: Any  # nn.ModuleDict of Regularizer
     evaluations: Any  # nn.ModuleDict of Evaluation, by stage
-    started: Tensor  # whether a first batch has been seen
 
     def __init__(
         self,
@@ -88,120 +74,19 @@ class AutoEncoder(Recorded, LightningModule):
         value_range: tuple[float, float] | None = (0.0, 1.0),
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        if min(latent, samples, *shape) < 1:
-            raise UsageError(
-                f"latent {latent}, samples {samples} and shape {tuple(shape)} must be at least 1."
-            )
-        if likelihood.unit_interval and (value_range is None or tuple(value_range) != (0.0, 1.0)):
-            name = type(likelihood).__name__
-            raise UsageError(f"{name} is for data in [0, 1], and these are not: use Gaussian.")
-        self.shape, self.latent, self.samples = tuple(shape), latent, samples
-        self.value_range, self.seed = value_range, seed
-        self.optimizer, self.lr_schedule = optimizer, lr_schedule
-        self.encoder, self.posterior = encoder, posterior
-        self.decoder, self.likelihood = decoder, likelihood
-        self.prior = StandardNormal() if prior is None else prior
-        self.regularizers = nn.ModuleDict()
-        for name, penalty in (regularizers or {}).items():
+        for name in regularizers or {}:
             if not name.isidentifier() or name in RESERVED or hasattr(nn.ModuleDict, name):
                 raise UsageError(f"a regularizer cannot be named {name}: choose another name.")
-            self.regularizers[name] = penalty
-        self._build()
-        self.clock = Clock()
+        parts = encoder, posterior, decoder, likelihood, prior, regularizers
+        super().__init__(shape, latent, *parts, samples, value_range, seed)
+        self.optimizer, self.lr_schedule = optimizer, lr_schedule
         self._guard, self._terms = Guard(), dict[str, Tensor]()
         self._lead, self._former_epoch = 0, 0  # see `_take_lead`
-        self.register_buffer("started", torch.tensor(False))
         terms = ("loss", *self.bound_terms, *self.regularizers)
         self.evaluations = nn.ModuleDict(
             {stage: Evaluation(latent, terms, value_range) for stage in ("val", "test")}
         )
         self.save_hyperparameters(self.record)
-
-    def _build(self) -> None:
-        for part in self.children():
-            if isinstance(part, Part) and part.__dict__.setdefault("owner", id(self)) != id(self):
-                name = type(part).__name__
-                raise UsageError(f"this {name} belongs to another model: give each its own parts.")
-        self.posterior.build(self.latent)
-        self.likelihood.build(self.shape)
-        self.encoder.build(self.shape, (self.posterior.features(self.latent),))
-        features = self.likelihood.features(self.shape)
-        self.decoder.build((self.latent,), features, mirror=self.encoder)
-        self.prior.build(self.latent, self.shape, self.encode)
-        for penalty in self.regularizers.values():
-            penalty.check(self)
-
-    # ------------------------------------------------------------------ the model
-
-    def encode(self, x: Tensor) -> Distribution:
-        """Return q(z|x), with batch (B,) and event (K,), for x (B, *S)."""
-        return self.posterior(self.encoder(x))  # type: ignore[no-any-return]
-
-    def code(self, x: Tensor) -> Tensor:
-        """Return f(x), the mean of q(z|x): (B, *S) -> (B, K)."""
-        return self.encode(x).mean
-
-    def decode(self, z: Tensor) -> Distribution:
-        """Return p(x|z), with event S and the batch of z (*batch, K)."""
-        features = self.decoder(z.flatten(0, -2))
-        return self.likelihood(features.unflatten(0, z.shape[:-1]))  # type: ignore[no-any-return]
-
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """Return r(x), the mean of p(x|f(x)): (B, *S) -> (B, *S)."""
-        return self.decode(self.code(x)).mean
-
-    forward = reconstruct
-
-    @torch.no_grad()
-    def sample(self, n: int) -> Tensor:
-        """Return the means (n, *S) of p(x|z) at n draws of the prior."""
-        return self.decode(self.prior().sample((n,))).mean
-
-    # -------------------------------------------------------------- the objective
-
-    def propagate(self, pair: Pair) -> ForwardPass:
-        """Run a pair through encoder, posterior, decoder and likelihood."""
-        pair = self._checked(pair)
-        features = self.encoder(pair.x_tilde)
-        q = self.posterior(features)
-        R = self.samples if self.posterior.stochastic else 1
-        # Evaluation noise is keyed on the example, so that any batch size gives the same.
-        z = q.rsample((R,)) if self.training else sample_by_index(q, R, self.seed, pair.index)
-        return ForwardPass(pair.x, pair.x_tilde, features, q, z, self.decode(z))
-
-    def _checked(self, pair: Pair) -> Pair:
-        if not isinstance(pair, Pair):
-            name = type(pair).__name__
-            raise UsageError(f"the data yields a {name}: expected a Pair (x_tilde, x, y, index).")
-        if (shape := tuple(pair.x.shape[1:])) != self.shape:
-            raise UsageError(f"the model is for data of shape {self.shape}, and these are {shape}.")
-        return pair
-
-    def distortion(self, out: ForwardPass) -> Tensor:
-        """D = −E_q log p(x|z), in nats: (B,)."""
-        return -out.p.log_prob(out.x).mean(0)
-
-    def objective(self, out: ForwardPass) -> dict[str, Tensor]:
-        """Return the loss, the distortion and every raw penalty of non-zero weight, as batch means.
-
-        loss = distortion + Σ weight · penalty, at the weights of `self.clock`.
-        """
-        return self.penalised({"distortion": self.distortion(out).mean()}, out)
-
-    def penalised(self, bound: dict[str, Tensor], out: ForwardPass) -> dict[str, Tensor]:
-        """Add up a bound's terms and the weighted penalties to the loss, keeping each raw."""
-        terms = dict(bound)
-        loss = reduce(torch.add, bound.values())
-        for name, weight in self.weights().items():
-            if weight != 0:
-                terms[name] = self.regularizers[name](self, out).mean()
-                loss = loss + weight * terms[name]
-        return {"loss": loss, **terms}
-
-    def weights(self) -> dict[str, float]:
-        """Every penalty's weight at `self.clock`."""
-        return {name: r.weight_at(self.clock) for name, r in self.regularizers.items()}
 
     # ------------------------------------------------------------------- training
 
@@ -300,7 +185,7 @@ class AutoEncoder(Recorded, LightningModule):
         self.clock = self._now()
         reseed(seed_of(self.seed, self.clock.epoch, batch_idx, rank), self.device)
         if self.clock.step == 0:
-            pair = self._checked(batch)
+            pair = self.check_pair(batch)
             if self.needs_corruption and torch.equal(pair.x_tilde, pair.x):
                 raise UsageError(
                     f"{type(self).__name__} was given clean pairs only: add a corruption to the "
@@ -312,17 +197,6 @@ class AutoEncoder(Recorded, LightningModule):
                     model.start(x.to(model.device))
                 if model is not self:
                     take_over(self, model)
-
-    @torch.no_grad()
-    def start(self, x: Tensor) -> None:
-        """Start from a first batch (B, *S): the code centred, the reconstruction at the mean."""
-        mean = x.mean(0)
-        if not mean.isfinite().all():
-            return  # the loss will not be finite either, and say so
-        self.encoder.centre(mean, None)
-        self.decoder.centre(None, self.likelihood.link(mean))
-        self.prior.start(x)
-        self.started.fill_(True)
 
     def training_step(self, batch: Pair, batch_idx: int) -> Tensor:
         out = self.propagate(batch)

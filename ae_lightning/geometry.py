@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +15,8 @@ from torch.func import vjp, vmap
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.distributions import single
+from ae_lightning.model import Model
 from ae_lightning.nn import ROWS, UnitVariance, slope
-
-if TYPE_CHECKING:
-    from ae_lightning.autoencoder import AutoEncoder
 
 Map = Callable[[Tensor], Tensor]
 
@@ -82,7 +79,7 @@ def vector_jacobian(f: Map, x: Tensor, u: Tensor) -> Tensor:
         return vmap(lambda v: pullback(v)[0])(u)  # type: ignore[no-any-return]
 
 
-def squared_jacobian(model: AutoEncoder, x: Tensor, features: Tensor | None = None) -> Tensor:
+def squared_jacobian(model: Model, x: Tensor, features: Tensor | None = None) -> Tensor:
     r"""‖∂f/∂x‖²_F of the code f at x, exactly: (B,).
 
     An elementwise code activation a and an MLP encoder u give Σ_k a'(u_k)² ‖∂u_k/∂x‖², which
@@ -103,9 +100,7 @@ def squared_jacobian(model: AutoEncoder, x: Tensor, features: Tensor | None = No
     return J.square().flatten(1).sum(1)
 
 
-def code_projections(
-    model: AutoEncoder, x: Tensor, u: Tensor, features: Tensor | None = None
-) -> Tensor:
+def code_projections(model: Model, x: Tensor, u: Tensor, features: Tensor | None = None) -> Tensor:
     """uᵀ ∂f/∂x of the code f, as `vector_jacobian`: (n, B, K) -> (n, B, D).
 
     Args:
@@ -125,7 +120,7 @@ def code_projections(
     return encoder.pull_back(x, features, v)
 
 
-def squared_reconstruction_jacobian(model: AutoEncoder, x: Tensor) -> Tensor:
+def squared_reconstruction_jacobian(model: Model, x: Tensor) -> Tensor:
     r"""‖∂r/∂x‖²_F of the reconstruction r = g∘f at x, exactly: (B,).
 
     By the smaller factors, where the code is smaller than the data: ⟨J_gᵀJ_g, J_f J_fᵀ⟩.
@@ -189,7 +184,7 @@ def decoder_tangents(
     return U.mT[:, :k].unflatten(2, shape), values
 
 
-def score(model: AutoEncoder, x_tilde: Tensor, sigma: float) -> Tensor:
+def score(model: Model, x_tilde: Tensor, sigma: float) -> Tensor:
     r"""Estimate ∇ log p_σ(x̃) by (r(x̃) − x̃)/σ², p_σ being the data density smoothed by σ.
 
     Args:

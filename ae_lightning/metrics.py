@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -16,10 +15,8 @@ from ae_lightning.core.randomness import seed_of
 from ae_lightning.core.types import ForwardPass
 from ae_lightning.distributions import factorised_kl, kl, sample_by_index
 from ae_lightning.geometry import squared_jacobian
+from ae_lightning.model import Model
 from ae_lightning.training.compilation import uncompiled
-
-if TYPE_CHECKING:
-    from ae_lightning.autoencoder import AutoEncoder
 
 ACTIVE_VARIANCE = 0.01  # Burda et al., 2016: active where Var_x E[z|x] exceeds this
 ACTIVE_CODE = 1e-3  # a code element of smaller magnitude counts as zero
@@ -97,7 +94,7 @@ def bits_per_dimension(nll: Tensor, D: int) -> Tensor:
 
 @torch.no_grad()
 def log_likelihood(
-    model: AutoEncoder,
+    model: Model,
     x: Tensor,
     samples: int = 5000,
     seed: int = 0,
@@ -199,7 +196,7 @@ class Evaluation(Metric):
 
     def update(
         self,
-        model: AutoEncoder,
+        model: Model,
         out: ForwardPass,
         terms: dict[str, Tensor],
         counts: Tensor | bool = True,
@@ -227,9 +224,7 @@ class Evaluation(Metric):
         self.moments = merge_moments(torch.stack([self.moments.to(moments), moments]))
         self.largest = torch.maximum(self.largest.to(code), counts * code.abs().amax(0))
 
-    def _figures(
-        self, model: AutoEncoder, out: ForwardPass, counts: Tensor | bool
-    ) -> dict[str, Tensor]:
+    def _figures(self, model: Model, out: ForwardPass, counts: Tensor | bool) -> dict[str, Tensor]:
         code, x = out.q.mean, out.x
         figures = {}
         reconstruction = out.p.mean[0]

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from ae_lightning.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.model import Model
 
 
 @torch.no_grad()
-def ancestral(model: AutoEncoder, n: int) -> Tensor:
+def ancestral(model: Model, n: int) -> Tensor:
     r"""Draw x ~ p(x|z), z ~ p(z): n examples (n, *S).
 
     A picture wants the means of p(x|z) instead, which `model.sample` gives: a draw of p(x|z)

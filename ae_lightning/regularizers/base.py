@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,11 +15,9 @@ from ae_lightning.core.distributed import gather
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import Part
 from ae_lightning.core.types import ForwardPass
+from ae_lightning.model import Model
 from ae_lightning.schedules import Clock, Schedule
 from ae_lightning.training.compilation import uncompiled
-
-if TYPE_CHECKING:
-    from ae_lightning.autoencoder import AutoEncoder
 
 
 class DegenerateObjective(UserWarning):
@@ -66,14 +64,14 @@ class Regularizer(Part, ABC):
         """All that changes here with training: the weight's schedule, and those of a subclass."""
         return [value for value in vars(self).values() if isinstance(value, Schedule)]
 
-    def check(self, model: AutoEncoder) -> None:
+    def check(self, model: Model) -> None:
         """Raise UsageError where the model lacks what this penalty needs; warn where it is moot."""
 
     @abstractmethod
-    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    def forward(self, model: Model, out: ForwardPass) -> Tensor:
         """The unweighted penalty Ω: (B,) per example, or () for a batch statistic."""
 
-    def __call__(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    def __call__(self, model: Model, out: ForwardPass) -> Tensor:
         # Differences of codes, and of derivatives, are lost in the rounding of half precision.
         with torch.autocast(out.x.device.type, enabled=False), uncompiled(model):
             try:
@@ -95,7 +93,7 @@ def value_at(value: float | Schedule, clock: Clock) -> float:
 
 
 @contextmanager
-def noise_of(model: AutoEncoder) -> Iterator[None]:
+def noise_of(model: Model) -> Iterator[None]:
     """Draw what training draws; in evaluation, the same for every batch, and without a trace."""
     if model.training:
         yield
@@ -105,6 +103,6 @@ def noise_of(model: AutoEncoder) -> Iterator[None]:
         yield
 
 
-def whole(x: Tensor, model: AutoEncoder) -> Tensor:
+def whole(x: Tensor, model: Model) -> Tensor:
     """The batch (B, …) of all ranks in training, this rank's own in evaluation."""
     return gather(x) if model.training else x

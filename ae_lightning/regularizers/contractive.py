@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +16,11 @@ from ae_lightning.geometry import (
     squared_reconstruction_jacobian,
     vector_jacobian,
 )
+from ae_lightning.model import Model
 from ae_lightning.nn import Sigmoid, UnitNorm
 from ae_lightning.regularizers.base import DegenerateObjective, Regularizer, noise_of
 from ae_lightning.regularizers.sparsity import warn_of_free_scale
 from ae_lightning.schedules import Schedule
-
-if TYPE_CHECKING:
-    from ae_lightning.autoencoder import AutoEncoder
 
 PIECEWISE_LINEAR = (
     *(nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Hardtanh, nn.Hardsigmoid),
@@ -77,12 +74,12 @@ class Contractive(Regularizer):
         check_projections(projections)
         self.projections = projections
 
-    def check(self, model: AutoEncoder) -> None:
+    def check(self, model: Model) -> None:
         curved = isinstance(model.posterior.activation, Sigmoid | UnitNorm)
         warn_of_piecewise_linear(self, curved, model.encoder)
         warn_of_free_scale(self, model)
 
-    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    def forward(self, model: Model, out: ForwardPass) -> Tensor:
         features = out.features if out.x_tilde is out.x else None
         if self.projections is None or not model.training:
             return squared_jacobian(model, out.x, features)
@@ -116,14 +113,14 @@ class ReconstructionContractive(Regularizer):
         check_projections(projections)
         self.projections = projections
 
-    def check(self, model: AutoEncoder) -> None:
+    def check(self, model: Model) -> None:
         curved = (
             isinstance(model.posterior.activation, Sigmoid | UnitNorm)
             or model.likelihood.unit_interval  # its mean is a sigmoid of the features
         )
         warn_of_piecewise_linear(self, curved, model.encoder, model.decoder)
 
-    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    def forward(self, model: Model, out: ForwardPass) -> Tensor:
         if self.projections is None or not model.training:
             return squared_reconstruction_jacobian(model, out.x)
         u = torch.randn_like(out.x.expand(self.projections, *out.x.shape))
@@ -170,12 +167,12 @@ class ContractiveHessian(Regularizer):
             )
         self.gamma, self.sigma, self.samples, self.projections = gamma, sigma, samples, projections
 
-    def check(self, model: AutoEncoder) -> None:
+    def check(self, model: Model) -> None:
         curved = isinstance(model.posterior.activation, Sigmoid | UnitNorm)
         warn_of_piecewise_linear(self, curved, model.encoder)
         warn_of_free_scale(self, model)
 
-    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    def forward(self, model: Model, out: ForwardPass) -> Tensor:
         x, z = out.x, out.z[0]
         with noise_of(model):
             # In evaluation every example meets the same ε, at any batch size.

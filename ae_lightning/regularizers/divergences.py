@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,14 +13,12 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import Recorded
 from ae_lightning.core.types import ForwardPass
 from ae_lightning.distributions import kl
+from ae_lightning.model import Model
 from ae_lightning.regularizers.base import Regularizer, noise_of, value_at, whole
 from ae_lightning.schedules import Schedule
 
-if TYPE_CHECKING:
-    from ae_lightning.autoencoder import AutoEncoder
 
-
-def need_stochastic(penalty: Regularizer, model: AutoEncoder) -> None:
+def need_stochastic(penalty: Regularizer, model: Model) -> None:
     """Raise UsageError where the posterior is a point mass."""
     if not model.posterior.stochastic:
         penalty_name, name = type(penalty).__name__, type(model.posterior).__name__
@@ -73,13 +70,13 @@ class Rate(Regularizer):
             raise UsageError(f"capacity is {capacity}: expected nats, 0 or more.")
         self.free_bits, self.capacity = free_bits, capacity
 
-    def check(self, model: AutoEncoder) -> None:
+    def check(self, model: Model) -> None:
         need_stochastic(self, model)
         if self.free_bits > 0:
             with torch.no_grad():
                 factors(model.prior(), "free_bits")
 
-    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    def forward(self, model: Model, out: ForwardPass) -> Tensor:
         q, p = out.q, model.prior()
         if self.free_bits > 0:
             rates = kl(factors(q, "free_bits"), factors(p, "free_bits"), out.z)  # (B, K)
@@ -123,10 +120,10 @@ class TotalCorrelation(Regularizer):
             raise UsageError(f"dataset_size is {dataset_size}: expected 1 or more, or None.")
         self.dataset_size = dataset_size
 
-    def check(self, model: AutoEncoder) -> None:
+    def check(self, model: Model) -> None:
         need_stochastic(self, model)
 
-    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    def forward(self, model: Model, out: ForwardPass) -> Tensor:
         features = whole(out.features, model)
         q = out.q if features is out.features else model.posterior(features)
         log_q = factors(q, "TotalCorrelation").log_prob(out.z[:, :, None])  # (R, B, M, K)
@@ -220,7 +217,7 @@ class MMD(Regularizer):
         super().__init__(weight)
         self.kernel = InverseMultiquadratic() if kernel is None else kernel
 
-    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    def forward(self, model: Model, out: ForwardPass) -> Tensor:
         k, z = self.kernel, whole(out.z.transpose(0, 1), model).transpose(0, 1)  # (R, B, K)
         with noise_of(model), torch.no_grad():
             y = model.prior().sample(z.shape[1:2])  # (B, K)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,16 +10,14 @@ from torch.distributions import Bernoulli, kl_divergence
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import ForwardPass
+from ae_lightning.model import Model
 from ae_lightning.nn import Sigmoid, TiedMLP
 from ae_lightning.posteriors import DiagonalGaussian
 from ae_lightning.regularizers.base import DegenerateObjective, Regularizer, whole
 from ae_lightning.schedules import Schedule
 
-if TYPE_CHECKING:
-    from ae_lightning.autoencoder import AutoEncoder
 
-
-def warn_of_free_scale(penalty: Regularizer, model: AutoEncoder) -> None:
+def warn_of_free_scale(penalty: Regularizer, model: Model) -> None:
     """Warn where f/c with g(c·) would keep the reconstruction and shrink the penalty for free.
 
     The scale is held by a normalised code, a decoder that is tied or has unit columns, noise of
@@ -70,10 +67,10 @@ class L1(Regularizer):
             raise UsageError(f"scale is {scale}: expected a number above 0.")
         self.scale = scale
 
-    def check(self, model: AutoEncoder) -> None:
+    def check(self, model: Model) -> None:
         warn_of_free_scale(self, model)
 
-    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    def forward(self, model: Model, out: ForwardPass) -> Tensor:
         return out.z.abs().sum(-1).mean(0) / self.scale
 
 
@@ -104,10 +101,10 @@ class StudentT(Regularizer):
             raise UsageError(f"df is {df} and scale {scale}: expected numbers above 0.")
         self.df, self.scale = df, scale
 
-    def check(self, model: AutoEncoder) -> None:
+    def check(self, model: Model) -> None:
         warn_of_free_scale(self, model)
 
-    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    def forward(self, model: Model, out: ForwardPass) -> Tensor:
         t = (out.z / self.scale).square() / self.df
         return (self.df + 1) / 2 * t.log1p().sum(-1).mean(0)
 
@@ -129,10 +126,10 @@ class L2(Regularizer):
 
     sees_outputs_only = True
 
-    def check(self, model: AutoEncoder) -> None:
+    def check(self, model: Model) -> None:
         warn_of_free_scale(self, model)
 
-    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    def forward(self, model: Model, out: ForwardPass) -> Tensor:
         return out.z.square().sum(-1).mean(0) / 2
 
 
@@ -163,13 +160,13 @@ class SparsityKL(Regularizer):
             raise UsageError(f"target is {target}: expected an activation in (0, 1).")
         self.target = target
 
-    def check(self, model: AutoEncoder) -> None:
+    def check(self, model: Model) -> None:
         if not isinstance(model.posterior.activation, Sigmoid):
             raise UsageError(
                 "SparsityKL needs a code in (0, 1): use the posterior Dirac(Sigmoid())."
             )
 
-    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    def forward(self, model: Model, out: ForwardPass) -> Tensor:
         code = whole(out.q.mean, model)  # (B, K)
         tiny = torch.finfo(code.dtype).eps
         rho_hat = Bernoulli(code.mean(0).clamp(tiny, 1 - tiny), validate_args=False)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from ae_lightning.core.types import ForwardPass
+from ae_lightning.model import Model
 from ae_lightning.regularizers.base import Regularizer
-
-if TYPE_CHECKING:
-    from ae_lightning.autoencoder import AutoEncoder
 
 
 class DecoderNorm(Regularizer):
@@ -27,7 +23,7 @@ class DecoderNorm(Regularizer):
 
     holds_scale = True
 
-    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    def forward(self, model: Model, out: ForwardPass) -> Tensor:
         # A dict and not a set, whose order would change the last bit from run to run.
         own_and_tied = dict.fromkeys([*model.decoder.parameters(), *model.decoder.tied()])
         return torch.stack([theta.square().sum() for theta in own_and_tied]).sum()
@@ -51,10 +47,10 @@ class Orthogonality(Regularizer):
 
     holds_scale = True
 
-    def check(self, model: AutoEncoder) -> None:
+    def check(self, model: Model) -> None:
         model.decoder.atoms()
 
-    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    def forward(self, model: Model, out: ForwardPass) -> Tensor:
         W = model.decoder.atoms()  # (H, K)
         eye = torch.eye(W.shape[1], dtype=W.dtype, device=W.device)
         return (W.mT @ W - eye).square().sum()

@@ -11,6 +11,7 @@ from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.types import ForwardPass
 from ae_lightning.datamodules import Digits, PairDataModule
 from ae_lightning.likelihoods import Laplace
+from ae_lightning.model import Model
 from ae_lightning.nn import MLP
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.systems import LinearAutoEncoder, UndercompleteAutoEncoder
@@ -31,7 +32,7 @@ PENALTY = 0.2  # λ in ½‖x − r(x)‖² + λ/2 (‖W₁‖² + ‖W₂‖²)
 class BothNorms(Regularizer):
     """Penalise ½(‖W₁‖² + ‖W₂‖²): a plug-in, written as a user would write one."""
 
-    def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    def forward(self, model: Model, out: ForwardPass) -> Tensor:
         W1, W2 = (affine(net).weight for net in (model.encoder, model.decoder))
         return (W1.square().sum() + W2.square().sum()) / 2
 

@@ -1,0 +1,198 @@
+"""The one model: its parts, the objective that they make, and nothing of how it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import Part, Recorded
+from ae_lightning.core.types import ForwardPass, Pair
+from ae_lightning.distributions import sample_by_index
+from ae_lightning.likelihoods import Likelihood
+from ae_lightning.nn import Network
+from ae_lightning.posteriors import Posterior
+from ae_lightning.priors import Prior, StandardNormal
+from ae_lightning.schedules import Clock
+
+
+class Penalty(Protocol):
+    """What the objective asks of a penalty Ω; `Regularizer` is the base of every one."""
+
+    def weight_at(self, clock: Clock) -> float: ...
+    def check(self, model: Model) -> None: ...
+    def __call__(self, model: Model, out: ForwardPass) -> Tensor: ...
+
+
+class Model(Recorded, nn.Module):
+    r"""An autoencoder put together from parts, and the one objective.
+
+    .. math:: E_{q(z|\tilde x)}[-\log p(x|z)] + \sum_k w_k(t)\, \Omega_k
+
+    in nats per example: summed over the event, averaged over the batch.
+
+    Args:
+        shape: the data's shape S, such as (1, 28, 28).
+        latent: the code's size K.
+        encoder, posterior: x̃ -> features -> q(z|x̃).
+        decoder, likelihood: z -> features -> p(x|z).
+        prior: p(z); standard normal if None.
+        regularizers: the penalties Ω_k by name, each with its weight.
+        samples: R, how many samples of q a stochastic posterior draws for each example.
+        value_range: the smallest and largest value of the data; None if unbounded.
+        seed: what the noise of training and of evaluation is a function of.
+
+    Raises:
+        UsageError: if the parts contradict each other or the data.
+    """
+
+    needs_corruption: ClassVar[bool] = False  # clean pairs are refused
+    bound_terms: ClassVar[tuple[str, ...]] = ("distortion",)
+    bound_holds_prior: ClassVar[bool] = False  # it has a gradient in the prior's parameters
+
+    regularizers: Any  # nn.ModuleDict of Penalty
+    started: Tensor  # whether a first batch has been seen
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        latent: int,
+        encoder: Network,
+        posterior: Posterior,
+        decoder: Network,
+        likelihood: Likelihood,
+        prior: Prior | None = None,
+        regularizers: Mapping[str, Penalty] | None = None,
+        samples: int = 1,
+        value_range: tuple[float, float] | None = (0.0, 1.0),
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if min(latent, samples, *shape) < 1:
+            raise UsageError(
+                f"latent {latent}, samples {samples} and shape {tuple(shape)} must be at least 1."
+            )
+        if likelihood.unit_interval and (value_range is None or tuple(value_range) != (0.0, 1.0)):
+            name = type(likelihood).__name__
+            raise UsageError(f"{name} is for data in [0, 1], and these are not: use Gaussian.")
+        self.shape, self.latent, self.samples = tuple(shape), latent, samples
+        self.value_range, self.seed, self.clock = value_range, seed, Clock()
+        self.encoder, self.posterior = encoder, posterior
+        self.decoder, self.likelihood = decoder, likelihood
+        self.prior = StandardNormal() if prior is None else prior
+        self.regularizers = nn.ModuleDict(regularizers)  # type: ignore[arg-type]
+        self.register_buffer("started", torch.tensor(False))
+        self._build()
+
+    def _build(self) -> None:
+        for part in self.children():
+            if isinstance(part, Part) and part.__dict__.setdefault("owner", id(self)) != id(self):
+                name = type(part).__name__
+                raise UsageError(f"this {name} belongs to another model: give each its own parts.")
+        self.posterior.build(self.latent)
+        self.likelihood.build(self.shape)
+        self.encoder.build(self.shape, (self.posterior.features(self.latent),))
+        features = self.likelihood.features(self.shape)
+        self.decoder.build((self.latent,), features, mirror=self.encoder)
+        self.prior.build(self.latent, self.shape, self.encode)
+        for penalty in self.regularizers.values():
+            penalty.check(self)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.started.device
+
+    # ------------------------------------------------------------------ the maps
+
+    def encode(self, x: Tensor) -> Distribution:
+        """Return q(z|x), with batch (B,) and event (K,), for x (B, *S)."""
+        return self.posterior(self.encoder(x))  # type: ignore[no-any-return]
+
+    def code(self, x: Tensor) -> Tensor:
+        """Return f(x), the mean of q(z|x): (B, *S) -> (B, K)."""
+        return self.encode(x).mean
+
+    def decode(self, z: Tensor) -> Distribution:
+        """Return p(x|z), with event S and the batch of z (*batch, K)."""
+        features = self.decoder(z.flatten(0, -2))
+        return self.likelihood(features.unflatten(0, z.shape[:-1]))  # type: ignore[no-any-return]
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return r(x), the mean of p(x|f(x)): (B, *S) -> (B, *S)."""
+        return self.decode(self.code(x)).mean
+
+    forward = reconstruct
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """Return the means (n, *S) of p(x|z) at n draws of the prior."""
+        return self.decode(self.prior().sample((n,))).mean
+
+    # -------------------------------------------------------------- the objective
+
+    def propagate(self, pair: Pair) -> ForwardPass:
+        """Run a pair through encoder, posterior, decoder and likelihood."""
+        pair = self.check_pair(pair)
+        features = self.encoder(pair.x_tilde)
+        q = self.posterior(features)
+        R = self.samples if self.posterior.stochastic else 1
+        # Evaluation noise is keyed on the example, so that any batch size gives the same.
+        z = q.rsample((R,)) if self.training else sample_by_index(q, R, self.seed, pair.index)
+        return ForwardPass(pair.x, pair.x_tilde, features, q, z, self.decode(z))
+
+    def check_pair(self, pair: Pair) -> Pair:
+        """Return the pair.
+
+        Raises:
+            UsageError: if it is not a Pair, or not of this model's shape.
+        """
+        if not isinstance(pair, Pair):
+            name = type(pair).__name__
+            raise UsageError(f"the data yields a {name}: expected a Pair (x_tilde, x, y, index).")
+        if (shape := tuple(pair.x.shape[1:])) != self.shape:
+            raise UsageError(f"the model is for data of shape {self.shape}, and these are {shape}.")
+        return pair
+
+    def distortion(self, out: ForwardPass) -> Tensor:
+        """D = −E_q log p(x|z), in nats: (B,)."""
+        return -out.p.log_prob(out.x).mean(0)
+
+    def objective(self, out: ForwardPass) -> dict[str, Tensor]:
+        """Return the loss, the distortion and every raw penalty of non-zero weight, as batch means.
+
+        loss = distortion + Σ weight · penalty, at the weights of `self.clock`.
+        """
+        return self.penalised({"distortion": self.distortion(out).mean()}, out)
+
+    def penalised(self, bound: dict[str, Tensor], out: ForwardPass) -> dict[str, Tensor]:
+        """Add up a bound's terms and the weighted penalties to the loss, keeping each raw."""
+        terms = dict(bound)
+        loss = reduce(torch.add, bound.values())
+        for name, weight in self.weights().items():
+            if weight != 0:
+                terms[name] = self.regularizers[name](self, out).mean()
+                loss = loss + weight * terms[name]
+        return {"loss": loss, **terms}
+
+    def weights(self) -> dict[str, float]:
+        """Every penalty's weight at `self.clock`."""
+        return {name: r.weight_at(self.clock) for name, r in self.regularizers.items()}
+
+    # ------------------------------------------------------------------ the start
+
+    @torch.no_grad()
+    def start(self, x: Tensor) -> None:
+        """Start from a first batch (B, *S): the code centred, the reconstruction at the mean."""
+        mean = x.mean(0)
+        if not mean.isfinite().all():
+            return  # the loss will not be finite either, and say so
+        self.encoder.centre(mean, None)
+        self.decoder.centre(None, self.likelihood.link(mean))
+        self.prior.start(x)
+        self.started.fill_(True)
