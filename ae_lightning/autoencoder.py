@@ -167,13 +167,13 @@ class AutoEncoder(Recorded, LightningModule):
         q = self.posterior(features)
         R = self.samples if self.posterior.stochastic else 1
         # Evaluation noise is keyed on the example, so that any batch size gives the same.
-        z = q.rsample((R,)) if self.training else sample_by_index(q, R, self.seed, pair.index)
+        z = q.rsample((R,)) if self.training else sample_by_index(q, R, self.seed, pair.places)
         return ForwardPass(pair.x, pair.x_tilde, features, q, z, self.decode(z))
 
     def _checked(self, pair: Pair) -> Pair:
         if not isinstance(pair, Pair):
             name = type(pair).__name__
-            raise UsageError(f"the data yields a {name}: expected a Pair (x_tilde, x, y, index).")
+            raise UsageError(f"the data yields a {name}: expected a Pair (x_tilde, x, y, places).")
         if (shape := tuple(pair.x.shape[1:])) != self.shape:
             raise UsageError(f"the model is for data of shape {self.shape}, and these are {shape}.")
         return pair
@@ -365,7 +365,7 @@ class AutoEncoder(Recorded, LightningModule):
         out = self.propagate(batch)
         terms = self.objective(out)
         self._watch(terms, out)
-        self.evaluations[stage].update(self, out, terms, batch.index[0] >= 0)
+        self.evaluations[stage].update(self, out, terms, batch.places[0] >= 0)
 
     def _log_evaluation(self, stage: str) -> None:
         evaluation = self.evaluations[stage]
@@ -393,7 +393,7 @@ class AutoEncoder(Recorded, LightningModule):
             "reconstruction": self.reconstruct(batch.x_tilde),
             "distortion": self.distortion(out),
             "label": batch.y,
-            "index": batch.index,
+            "index": batch.places,
         }
 
     # ---------------------------------------------------------------- checkpoints
