@@ -239,7 +239,7 @@ class AutoEncoder(Model, LightningModule):
         out = self.propagate(batch)
         terms = self.objective(out)
         self._watch(terms, out)
-        self.evaluations[stage].update(self, out, terms, batch.index[0] >= 0)
+        self.evaluations[stage].update(self, out, terms, batch.places[0] >= 0)
 
     def _log_evaluation(self, stage: str) -> None:
         evaluation = self.evaluations[stage]
@@ -267,7 +267,7 @@ class AutoEncoder(Model, LightningModule):
             "reconstruction": self.reconstruct(batch.x_tilde),
             "distortion": self.distortion(out),
             "label": batch.y,
-            "index": batch.index,
+            "index": batch.places,
         }
 
     # ---------------------------------------------------------------- checkpoints

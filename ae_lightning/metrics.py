@@ -98,7 +98,7 @@ def log_likelihood(
     x: Tensor,
     samples: int = 5000,
     seed: int = 0,
-    index: Tensor | None = None,
+    places: Tensor | None = None,
     precision: torch.dtype | None = None,
     rows: int = 2000,
 ) -> Tensor:
@@ -113,8 +113,8 @@ def log_likelihood(
         model: any autoencoder with a stochastic posterior, in evaluation mode.
         x: the examples (B, *S).
         samples: K, the samples of each example.
-        seed, index: an example's samples are a function of (seed, its index (B,)) alone; without
-            an index, its place in x is taken.
+        seed, places: an example's samples are a function of (seed, its place (B,)) alone; without
+            places, those in x are taken.
         precision: torch.bfloat16 runs the decoder in that precision: three times as fast on a
             processor that has it, for a shift of some hundredths of a nat. None is exact.
         rows: how many samples to decode at once; fewer than K, they divide the noise differently.
@@ -130,18 +130,18 @@ def log_likelihood(
         raise UsageError(f"log p(x) is estimated with a stochastic posterior; {name} is none.")
     if samples < 1:
         raise UsageError(f"samples is {samples}: expected at least 1.")
-    index = torch.arange(len(x)) if index is None else index
+    places = torch.arange(len(x)) if places is None else places
     prior = model.prior()
     chunk = min(samples, rows)
     group = max(1, rows // chunk)
     estimates = []
-    for x_g, index_g in zip(torch.split(x, group), torch.split(index, group), strict=True):
+    for x_g, places_g in zip(torch.split(x, group), torch.split(places, group), strict=True):
         q = model.encode(x_g)
         log_w = []
         # One context for all chunks: it keeps the weights that it has cast.
         with torch.autocast(x.device.type, precision, enabled=precision is not None):
             for start in range(0, samples, chunk):
-                z = sample_by_index(q, chunk, seed_of(seed, start), index_g)[: samples - start]
+                z = sample_by_index(q, chunk, seed_of(seed, start), places_g)[: samples - start]
                 log_p = model.decode(z).log_prob(x_g)  # (chunk, group)
                 log_w.append(log_p.double() + prior.log_prob(z).double() - q.log_prob(z).double())
         estimates.append(torch.cat(log_w).logsumexp(0) - math.log(samples))

@@ -143,7 +143,7 @@ class Model(Recorded, nn.Module):
         q = self.posterior(features)
         R = self.samples if self.posterior.stochastic else 1
         # Evaluation noise is keyed on the example, so that any batch size gives the same.
-        z = q.rsample((R,)) if self.training else sample_by_index(q, R, self.seed, pair.index)
+        z = q.rsample((R,)) if self.training else sample_by_index(q, R, self.seed, pair.places)
         return ForwardPass(pair.x, pair.x_tilde, features, q, z, self.decode(z))
 
     def check_pair(self, pair: Pair) -> Pair:
@@ -154,7 +154,7 @@ class Model(Recorded, nn.Module):
         """
         if not isinstance(pair, Pair):
             name = type(pair).__name__
-            raise UsageError(f"the data yields a {name}: expected a Pair (x_tilde, x, y, index).")
+            raise UsageError(f"the data yields a {name}: expected a Pair (x_tilde, x, y, places).")
         if (shape := tuple(pair.x.shape[1:])) != self.shape:
             raise UsageError(f"the model is for data of shape {self.shape}, and these are {shape}.")
         return pair

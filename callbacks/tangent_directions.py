@@ -188,6 +188,6 @@ class TangentDirections(PictureCallback):
 def true_tangents(data: Any, pair: Pair) -> Tensor | None:
     """Vectors that span the true tangent spaces at validation pairs (B, d, *S), where known."""
     if hasattr(data, "tangents"):
-        return data.tangents("val", pair.index.tolist()).to(pair.x)  # type: ignore[no-any-return]
+        return data.tangents("val", pair.places.tolist()).to(pair.x)  # type: ignore[no-any-return]
     toy: Any = getattr(data, "toy", None)
     return toy.tangents(pair.x).to(pair.x) if hasattr(toy, "tangents") else None

@@ -224,13 +224,13 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
             x = self.trainer.precision_plugin.convert_input(x)
         x = self._drawn(self.preparation, x, batch, CLEAN)
         x_tilde = self._drawn(self.corruption, x, batch, CORRUPTION)
-        return Pair(x_tilde, x, batch.y, batch.index)
+        return Pair(x_tilde, x, batch.y, batch.places)
 
     def _drawn(self, process: Corruption, x: Tensor, batch: Batch, purpose: int) -> Tensor:
         if not process.random:
             return process(x)  # type: ignore[no-any-return]
         if batch.key is None:
-            return corrupt_by_index(process, x, seed_of(self.split_seed, purpose), batch.index)
+            return corrupt_by_index(process, x, seed_of(self.split_seed, purpose), batch.places)
         return process(x, generator_of(*batch.key, purpose, device=x.device))  # type: ignore[no-any-return]
 
 

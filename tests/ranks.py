@@ -186,7 +186,7 @@ class OfOneProcess(Blobs):
     def _drawn(self, process: Corruption, x: Tensor, batch: Batch, purpose: int) -> Tensor:
         if batch.key is None or not process.random:
             return super()._drawn(process, x, batch, purpose)
-        return corrupt_by_index(process, x, seed_of(*batch.key[:3], purpose), batch.index)
+        return corrupt_by_index(process, x, seed_of(*batch.key[:3], purpose), batch.places)
 
 
 def corruption() -> Corruption:

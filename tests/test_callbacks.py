@@ -144,16 +144,16 @@ def test_examples_are_validation_examples_chosen_once_by_seed(tmp_path) -> None:
     assert len(first.x) == 7
     assert all(a.equal(b) for a, b in zip(first, second, strict=True))
     data = Digits()
-    assert first.x.equal(data.pairs("val", first.index.tolist()).x)
-    assert choose(data, 7, seed=0).index.equal(first.index)
-    assert not choose(data, 7, seed=1).index.equal(first.index)
+    assert first.x.equal(data.pairs("val", first.places.tolist()).x)
+    assert choose(data, 7, seed=0).places.equal(first.places)
+    assert not choose(data, 7, seed=1).places.equal(first.places)
 
 
 def test_without_a_datamodule_they_are_the_loaders_first(tmp_path) -> None:
     pairs = [Digits().pairs("train", range(start, start + 4)) for start in (0, 4)]
     loader = DataLoader(pairs, batch_size=None)
     fit(tmp_path, picture := Noting(items=6), loader=(loader, loader))
-    assert picture.seen[0].index.tolist() == [0, 1, 2, 3, 4, 5]
+    assert picture.seen[0].places.tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_without_validation_pairs_there_is_no_picture(tmp_path) -> None:

@@ -263,7 +263,7 @@ def test_sprites_are_measured_against_the_tangents_of_the_very_images() -> None:
     data = Sprites(size=100)
 
     def knows(model, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        true = data.tangents("val", choose(data, len(x)).index.tolist())
+        true = data.tangents("val", choose(data, len(x)).places.tolist())
         V = torch.linalg.svd(true.flatten(2), full_matrices=False).Vh[:, :k]
         return V.unflatten(2, data.shape), torch.ones(len(x), 4)
 

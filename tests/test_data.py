@@ -101,7 +101,7 @@ class TestEvery:
             for a, b, c in zip(one, other, fixed, strict=True):
                 assert torch.equal(a, b)
                 assert torch.equal(a, c)
-            assert one.index.tolist() == list(range(len(one.x)))
+            assert one.places.tolist() == list(range(len(one.x)))
 
     def test_evaluation_noise_depends_on_the_split_seed_alone(self, make: Make):
         noise = GaussianNoise()
@@ -120,13 +120,13 @@ class TestEvery:
 
         one, same, other = epoch(), epoch(), epoch(seed=1)
         assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
-        assert not torch.equal(one.index, other.index)
+        assert not torch.equal(one.places, other.places)
 
     def test_an_epoch_draws_each_example_once_but_for_the_last_few(self, make: Make):
         data = make(batch_size=8)
         pairs = list(data.train_dataloader())
         assert len(pairs) == len(data.train_dataloader()) == len(data.sets["train"]) // 8
-        drawn = joined(pairs).index
+        drawn = joined(pairs).places
         assert len(set(drawn.tolist())) == len(drawn) == 8 * len(pairs)
         fixed = data.pairs("train", drawn.tolist())
         assert torch.equal(joined(pairs).x, fixed.x)
@@ -192,7 +192,7 @@ def watched(data: PairDataModule, **options: object) -> Watch:
 
 def test_the_order_is_fresh_in_each_epoch_and_evaluation_is_fixed():
     module = watched(Digits(corruption=GaussianNoise(0.3)))
-    first, second, _ = (joined(pairs).index for pairs in module.trained)
+    first, second, _ = (joined(pairs).places for pairs in module.trained)
     assert not torch.equal(first, second)
     one, other, _ = (joined(pairs) for pairs in module.validated)
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
@@ -305,7 +305,7 @@ def test_evaluation_pairs_are_the_same_on_any_number_of_processes(on_rank):
             assert all(map(torch.equal, pair, expected))
         uncounted = shard[len(whole[rank::3]) :]
         assert len(uncounted) == (rank >= len(whole) % 3)
-        assert all((pair.index == -1).all() and len(pair.x) for pair in uncounted)
+        assert all((pair.places == -1).all() and len(pair.x) for pair in uncounted)
 
 
 def test_too_few_examples_for_the_processes(on_rank):
@@ -341,7 +341,7 @@ def test_a_gpu_gets_the_pairs_that_a_cpu_gets(fits, monkeypatch):
         assert one.x.is_cuda
         assert all(torch.equal(a.cpu(), b) for a, b in zip(one, other, strict=True))
     for one, other in zip(module.trained[1], expected.trained[1], strict=True):
-        assert torch.equal(one.index.cpu(), other.index)
+        assert torch.equal(one.places.cpu(), other.places)
         assert torch.equal(one.x.cpu(), other.x)
         dropped = (one.x_tilde != one.x).sum() / (one.x != 0).sum()
         assert abs(dropped.item() - 0.3) < 0.05

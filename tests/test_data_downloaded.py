@@ -205,7 +205,7 @@ def test_dynamic_binarisation_is_redrawn_in_training_and_fixed_in_evaluation(tmp
     pair = next(iter(data.train_dataloader()))
     again = next(iter(MNIST(Dynamic(), root=str(tmp_path)).train_dataloader()))
     assert torch.equal(pair.x, again.x)
-    assert not torch.equal(pair.x, data.pairs("train", pair.index.tolist()).x)
+    assert not torch.equal(pair.x, data.pairs("train", pair.places.tolist()).x)
     assert pair.x_tilde is pair.x
 
 

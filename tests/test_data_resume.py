@@ -28,7 +28,7 @@ class Recorder(L.LightningModule):
         self.seen: Seen = []
 
     def training_step(self, pair: Pair, batch_idx: int) -> Tensor:
-        self.seen.append((self.current_epoch, pair.index.tolist(), float(pair.x_tilde.sum())))
+        self.seen.append((self.current_epoch, pair.places.tolist(), float(pair.x_tilde.sum())))
         return self.layer(pair.x_tilde.mean().view(1, 1)).sum()
 
     def validation_step(self, pair: Pair, batch_idx: int) -> None:
@@ -137,7 +137,7 @@ def test_overfitting_some_batches_sees_the_same_ones_in_every_epoch():
 def test_training_without_a_trainer_starts_at_the_beginning():
     data = toys()
     seen = fit(data)
-    assert [pair.index.tolist() for pair in data.train_dataloader()] == [
+    assert [pair.places.tolist() for pair in data.train_dataloader()] == [
         s[1] for s in seen[:BATCHES]
     ]
 

@@ -115,7 +115,7 @@ def test_a_gradient_in_one_parameter_alone_is_found(tmp_path: Path) -> None:
 def test_the_distortion_is_named_where_the_data_are_to_blame(tmp_path: Path, row: int) -> None:
     net, data = model(), Manifold(size=200, batch_size=16)
     data.setup()
-    order = [i for pair in data.train_dataloader() for i in pair.index.tolist()]
+    order = [i for pair in data.train_dataloader() for i in pair.places.tolist()]
     data.sets["train"].x[order[row]] = math.nan
     where = f"distortion is nan in step {row // 16 + 1} .*no checkpoint yet"
     with pytest.raises(NonFiniteError, match=where):

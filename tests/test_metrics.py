@@ -178,13 +178,13 @@ def test_clean_pairs_have_no_corrupted_error():
 def test_a_single_precision_model_is_evaluated_to_single_precision():
     model, pair = model_of("vae"), pairs()
     exact = evaluated(model, pair, [50]).compute()
-    single = evaluated(model.float(), Pair(*(t.float() for t in pair[:3]), pair.index), [17, 33])
+    single = evaluated(model.float(), Pair(*(t.float() for t in pair[:3]), pair.places), [17, 33])
     equal(single.compute(), exact, 1e-4)
 
 
 def test_a_half_precision_run_is_evaluated_in_single_precision():
     model, pair = model_of("vae").float(), pairs()
-    pair = Pair(*(t.float() for t in pair[:3]), pair.index)
+    pair = Pair(*(t.float() for t in pair[:3]), pair.places)
     exact = evaluated(model, pair, [50]).compute()
     with torch.autocast("cpu", torch.bfloat16):
         half = evaluated(model, pair, [50]).compute()
@@ -403,14 +403,14 @@ def test_it_is_the_log_mean_of_the_importance_weights_for_any_parts(prior, likel
 def test_an_example_has_the_same_estimate_in_any_batch():
     model = small()
     x = torch.rand(9, 5, dtype=torch.float64)
-    index = torch.randperm(100)[:9]
+    places = torch.randperm(100)[:9]
     for samples, rows in ((7, 20), (50, 20), (50, 1000)):
-        whole = log_likelihood(model, x, samples, index=index, rows=rows)
+        whole = log_likelihood(model, x, samples, places=places, rows=rows)
         order = torch.randperm(9)[:4]
-        part = log_likelihood(model, x[order], samples, index=index[order], rows=rows)
+        part = log_likelihood(model, x[order], samples, places=places[order], rows=rows)
         assert (part - whole[order]).abs().max() < 1e-12
         assert whole.shape == (9,)
-    assert not torch.equal(whole, log_likelihood(model, x, 50, seed=1, index=index))
+    assert not torch.equal(whole, log_likelihood(model, x, 50, seed=1, places=places))
 
 
 def test_every_chunk_has_samples_of_its_own():

@@ -163,17 +163,17 @@ def on_rank(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
 def test_ranks_and_workers_share_examples_out_without_overlap(out, world, workers, on_rank):
     on_rank(0, 1)
     whole = list(Stream(str(out), window=2, num_workers=0, batch_size=12).train_dataloader())
-    assert sorted(i for pair in whole for i in pair.index.tolist()) == list(range(48))
+    assert sorted(i for pair in whole for i in pair.places.tolist()) == list(range(48))
     shards, tested = [], []
     for rank in range(world):
         on_rank(rank, world)
         data = Stream(str(out), window=2, num_workers=workers, batch_size=12 // world)
         shards.append(list(data.train_dataloader()))
-        tested += [i for pair in data.test_dataloader() for i in pair.index.tolist() if i >= 0]
+        tested += [i for pair in data.test_dataloader() for i in pair.places.tolist() if i >= 0]
         data.teardown("fit")
     assert sorted(tested) == list(range(6))
     for batch, expected in enumerate(whole):
-        for name in ("x", "y", "index"):
+        for name in ("x", "y", "places"):
             parts = [getattr(shard[batch], name) for shard in shards]
             assert torch.equal(torch.stack(parts, 1).flatten(0, 1), getattr(expected, name))
 

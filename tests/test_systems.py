@@ -146,7 +146,7 @@ def test_doubling_the_batch_keeps_the_loss_and_doubling_the_pixels_doubles_the_d
     torch.manual_seed(0)
     model = getattr(systems, name)((1, 8, 8), latent=6).double().eval()
     small = pair()
-    one = Pair(small.x_tilde.double(), small.x.double(), small.y, small.index)
+    one = Pair(small.x_tilde.double(), small.x.double(), small.y, small.places)
     two = Pair(*(torch.cat([t, t]) for t in one))
     losses = [model.objective(model.propagate(p))["loss"] for p in (one, two)]
     assert torch.isclose(*losses, rtol=1e-12)
@@ -177,7 +177,7 @@ def test_a_denoising_autoencoder_refuses_clean_pairs(tmp_path) -> None:
 def test_the_importance_weighted_bound_at_one_sample_is_the_elbo_and_refuses_a_rate() -> None:
     model = systems.ImportanceWeightedAutoEncoder((1, 8, 8), samples=1).double().eval()
     p = pair()
-    out = model.propagate(Pair(p.x_tilde.double(), p.x.double(), p.y, p.index))
+    out = model.propagate(Pair(p.x_tilde.double(), p.x.double(), p.y, p.places))
     terms = model.objective(out)
     rate = (out.q.log_prob(out.z) - model.prior().log_prob(out.z)).mean()
     assert torch.isclose(terms["bound"], terms["distortion"] + rate, rtol=1e-10)

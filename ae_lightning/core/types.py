@@ -10,14 +10,20 @@ from torch.distributions import Distribution
 
 
 class Pair(NamedTuple):
-    """A batch of corrupted and clean inputs, as every DataModule yields it."""
+    """A batch of corrupted and clean inputs, as every DataModule yields it.
 
-    x_tilde: Tensor  # corrupted input (B, *S)
-    x: Tensor  # clean target (B, *S)
-    y: Tensor  # label (B,), for callbacks and probes only
-    # The example's place in its set (B,), on which evaluation noise is keyed; −1 in a batch that
-    # another process counts.
-    index: Tensor  # type: ignore[assignment]
+    Args:
+        x_tilde: the corrupted input x̃ (B, *S).
+        x: the clean target x (B, *S).
+        y: the labels (B,), for callbacks and probes only.
+        places: where each example stands in its split (B,), on which evaluation noise is keyed;
+            −1 in a batch that another process counts.
+    """
+
+    x_tilde: Tensor
+    x: Tensor
+    y: Tensor
+    places: Tensor
 
     def to(self, device: torch.device | str) -> Pair:
         """Move every tensor to a device."""
@@ -25,11 +31,20 @@ class Pair(NamedTuple):
 
 
 class ForwardPass(NamedTuple):
-    """What every regularizer sees."""
+    """What every regularizer sees of a batch.
 
-    x: Tensor  # clean target (B, *S)
-    x_tilde: Tensor  # corrupted input (B, *S)
-    features: Tensor  # encoder output (B, F), before the posterior
-    q: Distribution  # q(z|x̃): batch (B,), event (K,)
-    z: Tensor  # R samples of q (R, B, K)
-    p: Distribution  # p(x|z): batch (R, B), event S
+    Args:
+        x: the clean target (B, *S).
+        x_tilde: the corrupted input x̃ (B, *S).
+        features: the encoder's output at x̃ (B, F), before the posterior.
+        q: the posterior q(z|x̃): batch (B,), event (K,).
+        z: R samples of q (R, B, K).
+        p: the likelihood p(x|z): batch (R, B), event S.
+    """
+
+    x: Tensor
+    x_tilde: Tensor
+    features: Tensor
+    q: Distribution
+    z: Tensor
+    p: Distribution

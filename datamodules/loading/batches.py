@@ -34,11 +34,11 @@ class Batch:
 
     x: Tensor  # uint8 in 0 … 255, or floats (B, *S)
     y: Tensor  # (B,)
-    index: Tensor  # (B,)
+    places: Tensor  # (B,)
     key: Key | None
 
     def _each(self, f: Callable[[Tensor], Tensor]) -> Batch:
-        return Batch(f(self.x), f(self.y), f(self.index), self.key)
+        return Batch(f(self.x), f(self.y), f(self.places), self.key)
 
     def to(self, device: torch.device) -> Batch:
         # Only copies to a GPU may go on in the background: others would be read too early.
@@ -268,4 +268,4 @@ class Loader:
 
 def uncounted(pair: Pair) -> Pair:
     """The same pairs, as ones that count nowhere: their index is −1."""
-    return pair._replace(index=torch.full_like(pair.index, -1))
+    return pair._replace(places=torch.full_like(pair.places, -1))

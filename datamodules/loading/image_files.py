@@ -140,7 +140,7 @@ class Files(Examples, Dataset[Batch]):
         quiet = few or rank_and_world()[0] > 0 or not get_console().is_terminal
         x = torch.empty(n, *self.shape, dtype=torch.uint8)
         for batch in track(batches, "Reading images", len(draws), transient=True, disable=quiet):
-            x[batch.index] = batch.x
+            x[batch.places] = batch.x
         batches.release()
         return Arrays(x, self.y)
 

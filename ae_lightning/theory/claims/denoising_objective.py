@@ -81,7 +81,7 @@ class Seen(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Pair, batch_idx: int
     ) -> None:
-        self.epochs.append(batch.x_tilde[batch.index.argsort()])
+        self.epochs.append(batch.x_tilde[batch.places.argsort()])
 
 
 class DenoisingObjective(Claim):
