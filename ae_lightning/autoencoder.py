@@ -9,14 +9,12 @@ from typing import Any, Self
 
 import torch
 from lightning.pytorch import Callback, LightningModule
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from ae_lightning.core.distributed import expect_unused, gather, rank_and_world
 from ae_lightning.core.errors import UsageError
-from ae_lightning.core.parts import locate, rebuild
 from ae_lightning.core.randomness import reseed, seed_of
 from ae_lightning.core.types import ForwardPass, Pair
 from ae_lightning.likelihoods import Likelihood
@@ -28,7 +26,8 @@ from ae_lightning.priors import Prior
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.schedules import Clock, Schedule
 from ae_lightning.training.allocator import keep_freed_memory, skip_driver_search
-from ae_lightning.training.checkpoint_reading import MODEL, read_checkpoint
+from ae_lightning.training.checkpoint_reading import read_checkpoint, rebuild_model
+from ae_lightning.training.clock import Timekeeper, steps_per_epoch
 from ae_lightning.training.heartbeat import Watch
 from ae_lightning.training.nonfinite import Guard
 from ae_lightning.training.sharding import shard, take_over, whole_model
@@ -49,7 +48,8 @@ class AutoEncoder(Model, LightningModule):
         regularizers: the penalties Ω_k by name, each with its weight.
         samples: R, how many samples of q a stochastic posterior draws for each example.
         optimizer: makes the optimizer from the parameters.
-        lr_schedule: multiplies the optimizer's learning rate; constant if None.
+        lr_schedule: multiplies the optimizer's learning rate. If None, it is `OneCycle` over the
+            whole training, or `Constant` if the training has no known end.
         value_range, seed: see `Model`.
 
     Raises:
@@ -69,7 +69,7 @@ class AutoEncoder(Model, LightningModule):
         prior: Prior | None = None,
         regularizers: dict[str, Regularizer] | None = None,
         samples: int = 1,
-        optimizer: Callable[[Iterable[Any]], Optimizer] = partial(Adam, lr=1e-3, fused=True),
+        optimizer: Callable[[Iterable[Any]], Optimizer] = partial(Adam, lr=3e-3, fused=True),
         lr_schedule: Schedule | None = None,
         value_range: tuple[float, float] | None = (0.0, 1.0),
         seed: int = 0,
@@ -81,7 +81,7 @@ class AutoEncoder(Model, LightningModule):
         super().__init__(shape, latent, *parts, samples, value_range, seed)
         self.optimizer, self.lr_schedule = optimizer, lr_schedule
         self._guard, self._terms = Guard(), dict[str, Tensor]()
-        self._lead, self._former_epoch = 0, 0  # see `_take_lead`
+        self._timekeeper = Timekeeper()
         terms = ("loss", *self.bound_terms, *self.regularizers)
         self.evaluations = nn.ModuleDict(
             {stage: Evaluation(latent, terms, value_range) for stage in ("val", "test")}
@@ -95,68 +95,27 @@ class AutoEncoder(Model, LightningModule):
             optimizer = self.optimizer(self.parameters())
         except (ValueError, TypeError) as error:
             raise UsageError(f"model.optimizer cannot be made: {error}.") from error
-        if (schedule := self.lr_schedule) is None:
-            return optimizer
 
         def factor(step: int) -> float:
-            return schedule(self._now()._replace(step=step))
+            clock = self._timekeeper.now(self.trainer)._replace(step=step)
+            return self._timekeeper.lr_schedule(clock)
 
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
         }
 
-    def _now(self) -> Clock:
-        return Clock(self.global_step, self.current_epoch, self._total_steps, self._lead)
-
     @property
-    def _steps_per_epoch(self) -> int:
-        batches = self.trainer.num_training_batches  # type: ignore[attr-defined]
-        if batches == float("inf"):
-            return 0
-        return -(-int(batches) // self.trainer.accumulate_grad_batches)
-
-    def _take_lead(self, batch_idx: int) -> None:
-        """Where an epoch takes another number of steps than before, count as if it always had."""
-        steps, former, self._former_epoch = self._steps_per_epoch, self._former_epoch, 0
-        if former in (0, steps) or self.trainer.max_steps == self._total_steps:
-            return
-        done = batch_idx // self.trainer.accumulate_grad_batches
-        self._lead = self.current_epoch * steps + done - self.global_step
+    def has_unused_parameters(self) -> bool:
+        """Whether some parameters may get no gradient, since nothing in the loss uses them yet."""
+        on = [r for r in self.regularizers.values() if not r.schedules and r.weight != 0]
+        unused = [r for r in self.regularizers.values() if r not in on]
+        if not (self.bound_holds_prior or any(r.holds_prior for r in on)):
+            unused.append(self.prior)
+        return any(p.requires_grad for part in unused for p in part.parameters())
 
     def configure_callbacks(self) -> list[Callback]:
         return [Watch()] if self.trainer.world_size > 1 else []
-
-    def on_fit_start(self) -> None:
-        if self.device.type == "cpu":
-            keep_freed_memory()
-            skip_driver_search()
-        if self.trainer.ckpt_path is None:
-            self.clock = self._now()
-        else:  # a validation may come before the next step: it goes by the clock of the last one
-            before = self.clock.total_steps
-            if before != self._total_steps and self._spans_training:
-                rank_zero_info(
-                    f"a schedule over the whole training spans {self._total_steps} steps from here "
-                    f"on, and {before} before."
-                )
-            self.clock = self.clock._replace(total_steps=self._total_steps)
-
-    @property
-    def _spans_training(self) -> bool:
-        """Whether a schedule has no length of its own."""
-        penalties = [s for r in self.regularizers.values() for s in r.schedules]
-        schedules = [s for s in (self.lr_schedule, *penalties) if isinstance(s, Schedule)]
-        return any(s.steps is None and s.epochs is None for s in schedules)
-
-    @property
-    def may_rest(self) -> bool:
-        """Whether parameters may go without a gradient, while nothing in the loss uses them."""
-        on = [r for r in self.regularizers.values() if not r.schedules and r.weight != 0]
-        resting = [r for r in self.regularizers.values() if r not in on]
-        if not (self.bound_holds_prior or any(r.holds_prior for r in on)):
-            resting.append(self.prior)
-        return any(p.requires_grad for part in resting for p in part.parameters())
 
     def configure_model(self) -> None:
         if self._trainer is None:
@@ -168,35 +127,38 @@ class AutoEncoder(Model, LightningModule):
     def setup(self, stage: str) -> None:
         if stage == "fit":
             self._log_every_n_steps = max(1, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
-            if self.may_rest:
+            if self.has_unused_parameters:
                 expect_unused(self.trainer.strategy)
-            total = self.trainer.estimated_stepping_batches
-            self._total_steps = int(total) if total < float("inf") else 0
-            if not self._total_steps and self._spans_training:
-                raise UsageError(
-                    "a schedule over the whole training needs max_epochs or max_steps: "
-                    "set one, or give the schedule its own steps or epochs."
-                )
+            schedules = [s for penalty in self.regularizers.values() for s in penalty.schedules]
+            self._timekeeper.begin(self.trainer, self.lr_schedule, schedules)
+
+    def on_fit_start(self) -> None:
+        if self.device.type == "cpu":
+            keep_freed_memory()
+            skip_driver_search()
+        resumed = self.trainer.ckpt_path is not None
+        self.clock = self._timekeeper.start(self.trainer, self.clock if resumed else None)
 
     def on_train_batch_start(self, batch: Pair, batch_idx: int) -> None:
+        self._timekeeper.rescale(self.trainer, batch_idx)
+        self.clock = self._timekeeper.now(self.trainer)
         rank, _ = rank_and_world()
-        if self._former_epoch:
-            self._take_lead(batch_idx)
-        self.clock = self._now()
         reseed(seed_of(self.seed, self.clock.epoch, batch_idx, rank), self.device)
         if self.clock.step == 0:
-            pair = self.check_pair(batch)
-            if self.needs_corruption and torch.equal(pair.x_tilde, pair.x):
-                raise UsageError(
-                    f"{type(self).__name__} was given clean pairs only: add a corruption to the "
-                    "data, such as GaussianNoise(sigma=0.3) or Masking(p=0.3)."
-                )
-            if not self.started:
-                x = gather(pair.x)
-                if (model := whole_model(self)) is not None:
-                    model.start(x.to(model.device))
-                if model is not self:
-                    take_over(self, model)
+            self._begin(self.check_pair(batch))
+
+    def _begin(self, pair: Pair) -> None:
+        if self.needs_corruption and torch.equal(pair.x_tilde, pair.x):
+            raise UsageError(
+                f"{type(self).__name__} was given clean pairs only: add a corruption to the "
+                "data, such as GaussianNoise(sigma=0.3) or Masking(p=0.3)."
+            )
+        if not self.started:
+            x = gather(pair.x)
+            if (model := whole_model(self)) is not None:
+                model.start(x.to(model.device))
+            if model is not self:
+                take_over(self, model)
 
     def training_step(self, batch: Pair, batch_idx: int) -> Tensor:
         out = self.propagate(batch)
@@ -230,8 +192,9 @@ class AutoEncoder(Model, LightningModule):
         """Add the raw penalties whose weight is 0 now, without a trace on training."""
         devices = [out.x.device] if out.x.is_cuda else []
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
-            for name in self.regularizers.keys() - terms.keys():
-                terms[name] = self.regularizers[name](self, out).mean()
+            for name, penalty in self.regularizers.items():
+                if name not in terms:
+                    terms[name] = penalty(self, out).mean()
 
     # ----------------------------------------------------------------- evaluation
 
@@ -274,11 +237,11 @@ class AutoEncoder(Model, LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["clock"] = list(self.clock)
-        checkpoint["steps_per_epoch"] = self._steps_per_epoch
+        checkpoint["steps_per_epoch"] = steps_per_epoch(self.trainer)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.clock = Clock(*checkpoint["clock"])
-        self._lead, self._former_epoch = self.clock.lead, checkpoint.get("steps_per_epoch", 0)
+        self._timekeeper.resume(self.clock, checkpoint["steps_per_epoch"])
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -293,12 +256,7 @@ class AutoEncoder(Model, LightningModule):
             UsageError: where the file is damaged, or holds no model of this class.
         """
         checkpoint = read_checkpoint(Path(checkpoint_path))
-        record = checkpoint[MODEL]
-        made_by = locate(record["class_path"])
-        if not (isinstance(made_by, type) and issubclass(made_by, cls)):
-            raise UsageError(f"{checkpoint_path} holds no {cls.__name__}.")
-        arguments = {k: rebuild(v) for k, v in record["init_args"].items()} | changes
-        model = made_by(**arguments)
+        model: Self = rebuild_model(checkpoint, cls, changes)
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(checkpoint["state_dict"])
         return model.to(map_location).eval()

@@ -61,9 +61,32 @@ class Schedule(Recorded, ABC):
             progress = (clock.step + clock.lead) / max(1, clock.total_steps)
         return self.value(min(1.0, progress))
 
+    @property
+    def spans_training(self) -> bool:
+        """Whether the span is the whole training, which must then have an end."""
+        return self.steps is None and self.epochs is None
+
     @abstractmethod
     def value(self, progress: float) -> float:
         """The value when this part of the span, in [0, 1], has passed."""
+
+
+class Constant(Schedule):
+    """The same number throughout.
+
+    >>> Constant(0.5)(Clock(step=3))
+    0.5
+    """
+
+    def __init__(self, end: float = 1.0) -> None:
+        super().__init__(end, end)
+
+    @property
+    def spans_training(self) -> bool:
+        return False
+
+    def value(self, progress: float) -> float:
+        return self.end
 
 
 class Linear(Schedule):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ae_lightning.core.errors import UsageError
-from ae_lightning.core.parts import Record, vouch
+from ae_lightning.core.parts import Record, locate, rebuild, vouch
 from ae_lightning.training import run_directory
 
 MODEL, DATA = "hyper_parameters", "datamodule_hyper_parameters"
@@ -51,3 +51,20 @@ def recorded(checkpoint: dict[str, Any]) -> Record:
         tree["data"] = data
     vouch(tree)
     return tree
+
+
+def rebuild_model(checkpoint: Record, kind: type, changes: Record) -> Any:
+    """Build the module that a checkpoint records, without its weights.
+
+    Args:
+        kind: the class that it must be of.
+        changes: arguments that replace the recorded ones.
+
+    Raises:
+        UsageError: if it is of another class.
+    """
+    record = checkpoint[MODEL]
+    made_by = locate(record["class_path"])
+    if not (isinstance(made_by, type) and issubclass(made_by, kind)):
+        raise UsageError(f"the checkpoint holds a {made_by.__name__}, not a {kind.__name__}.")
+    return made_by(**{k: rebuild(v) for k, v in record["init_args"].items()} | changes)

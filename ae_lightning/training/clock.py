@@ -1,0 +1,85 @@
+"""The clock of a training: where it stands, and how many steps it will take in all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_info
+
+from ae_lightning.core.errors import UsageError
+from ae_lightning.schedules import Clock, Constant, OneCycle, Schedule
+
+
+class Timekeeper:
+    """Read the clock off a trainer, also if a resumed run takes another number of steps."""
+
+    def __init__(self) -> None:
+        self.total_steps = 0  # 0 if the training has no known end
+        self._lead = 0  # see `Clock`
+        self._former = 0  # steps per epoch before the run was resumed, until that is settled
+        self._spans = False  # whether a schedule spans the whole training
+        self.lr_schedule: Schedule = Constant()
+
+    def begin(
+        self, trainer: Trainer, lr_schedule: Schedule | None, others: Sequence[Schedule]
+    ) -> None:
+        """Learn how many steps a training will take, in `setup`.
+
+        Args:
+            lr_schedule: of the learning rate. If None, it is one cycle over the whole training,
+                or constant if that has no known end.
+            others: the other schedules that follow this clock.
+
+        Raises:
+            UsageError: if one of them spans a training that has no known end.
+        """
+        total = trainer.estimated_stepping_batches
+        self.total_steps = int(total) if total < math.inf else 0
+        if lr_schedule is None and not self.total_steps:
+            rank_zero_info("the learning rate is constant, since this training has no known end.")
+        self.lr_schedule = lr_schedule or (OneCycle() if self.total_steps else Constant())
+        self._spans = any(s.spans_training for s in (self.lr_schedule, *others))
+        if self._spans and not self.total_steps:
+            raise UsageError(
+                "a schedule over the whole training needs max_epochs or max_steps: "
+                "set one, or give the schedule its own steps or epochs."
+            )
+
+    def start(self, trainer: Trainer, former: Clock | None) -> Clock:
+        """The clock that training starts from: that of the last step if it is resumed.
+
+        A validation may come before the next step, and goes by the clock of the last one.
+        """
+        if former is None:
+            return self.now(trainer)
+        if former.total_steps != self.total_steps and self._spans:
+            rank_zero_info(
+                f"a schedule over the whole training spans {self.total_steps} steps from here "
+                f"on, and {former.total_steps} before."
+            )
+        return former._replace(total_steps=self.total_steps)
+
+    def now(self, trainer: Trainer) -> Clock:
+        """The clock before the next step."""
+        return Clock(trainer.global_step, trainer.current_epoch, self.total_steps, self._lead)
+
+    def rescale(self, trainer: Trainer, batch_idx: int) -> None:
+        """Rescale schedule progress if the number of steps per epoch has changed."""
+        steps, former, self._former = steps_per_epoch(trainer), self._former, 0
+        if former in (0, steps) or trainer.max_steps == self.total_steps:
+            return
+        done = batch_idx // trainer.accumulate_grad_batches
+        self._lead = trainer.current_epoch * steps + done - trainer.global_step
+
+    def resume(self, clock: Clock, former_steps_per_epoch: int) -> None:
+        """Continue from the clock of a checkpoint."""
+        self._lead, self._former = clock.lead, former_steps_per_epoch
+
+
+def steps_per_epoch(trainer: Any) -> int:
+    """How many optimizer steps an epoch takes; 0 if that is not known."""
+    batches = trainer.num_training_batches
+    return -(-int(batches) // trainer.accumulate_grad_batches) if batches < math.inf else 0
