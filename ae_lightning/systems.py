@@ -7,7 +7,9 @@ Every system takes, beside what it names, the arguments of `AutoEncoder`: `prior
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, final
 
 import torch
@@ -19,16 +21,74 @@ from ae_lightning.core.types import ForwardPass
 from ae_lightning.likelihoods import Bernoulli, Gaussian, Likelihood
 from ae_lightning.nn import MLP, Activation, Network, Rectifier, Sigmoid, TiedMLP
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
-from ae_lightning.regularizers.base import Regularizer
-from ae_lightning.regularizers.contractive import Contractive
-from ae_lightning.regularizers.divergences import Rate
-from ae_lightning.regularizers.sparsity import L1
+from ae_lightning.regularizers import L1, Contractive, Rate, Regularizer
 
-Regularizers = dict[str, Regularizer] | None
+Choice = Mapping[str, Callable[[], Any]]  # what makes each part, by its name
+
+GAUSSIAN: Choice = {  # on both sides, each with a spread that is learned
+    "encoder": MLP,
+    "posterior": DiagonalGaussian,
+    "decoder": partial(MLP, widths=(256, 512)),
+    "likelihood": partial(Gaussian, sigma=0.3, learned=True),
+}
 
 
-def _unit_interval(others: dict[str, Any]) -> bool:
-    return tuple(others.get("value_range", (0.0, 1.0)) or ()) == (0.0, 1.0)
+class System(AutoEncoder, ABC):
+    """A choice of parts, any of which may be replaced.
+
+    Args:
+        shape: the data's shape S.
+        latent: the code's size K; the system's own if None.
+        encoder, decoder, likelihood: the system's own if None.
+        regularizers: penalties beside the system's own, or in place of one of the same name.
+        activation: makes the code of the features, if the posterior is a point; the system's own
+            if None.
+        others: further arguments of `AutoEncoder`.
+
+    Raises:
+        UsageError: if an activation is given to a posterior that takes none.
+    """
+
+    parts: ClassVar[Choice]
+    penalties: ClassVar[Choice] = {}
+    replaces_penalties: ClassVar[bool] = False  # whether those that are given replace all of these
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """The code's size unless it is given: a plain number in each system."""
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        latent: int | None = None,
+        encoder: Network | None = None,
+        decoder: Network | None = None,
+        likelihood: Likelihood | None = None,
+        regularizers: dict[str, Regularizer] | None = None,
+        activation: Activation | None = None,
+        **others: Any,
+    ) -> None:
+        if latent is None:
+            latent = self.arguments["latent"] = self.size  # recorded as the number that it is
+        posterior = self.parts["posterior"]()
+        if activation is not None:
+            if not isinstance(posterior, Dirac):
+                name, own = type(activation).__name__, type(posterior).__name__
+                raise UsageError(f"activation is {name}, and a {own} posterior takes none.")
+            posterior = Dirac(activation)
+        kept = not (self.replaces_penalties and regularizers is not None)
+        penalties = {name: make() for name, make in self.penalties.items()} if kept else {}
+        super().__init__(
+            shape=shape,
+            latent=latent,
+            encoder=encoder or self.parts["encoder"](),
+            posterior=posterior,
+            decoder=decoder or self.parts["decoder"](),
+            likelihood=likelihood or self.parts["likelihood"](),
+            regularizers=penalties | (regularizers or {}),
+            **others,
+        )
 
 
 @final
@@ -47,7 +107,7 @@ class LinearAutoEncoder(AutoEncoder):
         self,
         shape: Sequence[int],
         latent: int = 32,
-        regularizers: Regularizers = None,
+        regularizers: dict[str, Regularizer] | None = None,
         **others: Any,
     ) -> None:
         super().__init__(
@@ -69,114 +129,88 @@ class LinearAutoEncoder(AutoEncoder):
 
 
 @final
-class UndercompleteAutoEncoder(AutoEncoder):
+class UndercompleteAutoEncoder(System):
     """A nonlinear bottleneck: a code smaller than the data, and no other constraint.
 
     References:
         | Reducing the Dimensionality of Data with Neural Networks (Hinton and Salakhutdinov, 2006)
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        latent: int = 32,
-        encoder: Network | None = None,
-        decoder: Network | None = None,
-        likelihood: Likelihood | None = None,
-        regularizers: Regularizers = None,
-        **others: Any,
-    ) -> None:
-        super().__init__(
-            shape=shape,
-            latent=latent,
-            encoder=encoder or MLP(),
-            posterior=Dirac(),
-            decoder=decoder or MLP(widths=(256, 512)),
-            likelihood=likelihood or Gaussian(),
-            regularizers=regularizers,
-            **others,
-        )
+    size = 32
+    parts: ClassVar[Choice] = {
+        "encoder": MLP,
+        "posterior": Dirac,
+        "decoder": partial(MLP, widths=(256, 512)),
+        "likelihood": Gaussian,
+    }
 
 
 @final
-class SparseAutoEncoder(AutoEncoder):
+class SparseAutoEncoder(System):
     """An overcomplete code, few of whose units are active at a time: a Laplace prior's MAP code.
 
-    The decoder's columns keep unit norm, since the code could else shrink at no cost.
+    The decoder's columns keep unit norm, since otherwise the code could shrink at no cost.
 
-    Args:
-        activation: makes the code; TopK needs no penalty, SparsityKL needs Sigmoid.
+    Regularizers that are given replace the L1 penalty: with the activation TopK none is needed,
+    and SparsityKL needs Sigmoid.
 
     References:
         | Emergence of Simple-Cell Receptive Field Properties (Olshausen and Field, 1996)
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        latent: int = 512,
-        encoder: Network | None = None,
-        decoder: Network | None = None,
-        activation: Activation | None = None,
-        likelihood: Likelihood | None = None,
-        regularizers: Regularizers = None,
-        **others: Any,
-    ) -> None:
-        super().__init__(
-            shape=shape,
-            latent=latent,
-            encoder=encoder or MLP(widths=()),
-            posterior=Dirac(activation or Rectifier()),
-            decoder=decoder or MLP(widths=(), unit_columns=True),
-            likelihood=likelihood or Gaussian(),
-            regularizers={"l1": L1(weight=0.3)} if regularizers is None else regularizers,
-            **others,
-        )
+    size = 512
+    parts: ClassVar[Choice] = {
+        "encoder": partial(MLP, widths=()),
+        "posterior": lambda: Dirac(Rectifier()),
+        "decoder": partial(MLP, widths=(), unit_columns=True),
+        "likelihood": Gaussian,
+    }
+    penalties: ClassVar[Choice] = {"l1": partial(L1, weight=0.3)}
+    replaces_penalties = True
 
 
 @final
-class ContractiveAutoEncoder(AutoEncoder):
+class ContractiveAutoEncoder(System):
     r"""A code that resists small changes of the input, but for those along the data.
 
     One sigmoid layer with tied weights: untied, the penalty would shrink for free, f/c and g(c·)
-    giving the same reconstruction. By default under cross-entropy, as there, where values lie in
-    [0, 1], and under squared error elsewhere.
+    giving the same reconstruction. The default is cross-entropy, as there, if values lie in [0, 1],
+    and squared error otherwise.
 
     References:
         | Contractive Auto-Encoders (Rifai et al., 2011)
     """
 
+    size = 512
+    parts: ClassVar[Choice] = {
+        "encoder": partial(MLP, widths=()),
+        "posterior": lambda: Dirac(Sigmoid()),
+        "decoder": TiedMLP,
+        "likelihood": Bernoulli,
+    }
+    penalties: ClassVar[Choice] = {"contractive": partial(Contractive, weight=0.5)}
+
     def __init__(
         self,
         shape: Sequence[int],
-        latent: int = 512,
-        encoder: Network | None = None,
-        decoder: Network | None = None,
-        activation: Activation | None = None,
+        latent: int | None = None,
         likelihood: Likelihood | None = None,
-        regularizers: Regularizers = None,
         **others: Any,
     ) -> None:
-        super().__init__(
-            shape=shape,
-            latent=latent,
-            encoder=encoder or MLP(widths=()),
-            posterior=Dirac(activation or Sigmoid()),
-            decoder=decoder or TiedMLP(),
-            likelihood=likelihood or (Bernoulli() if _unit_interval(others) else Gaussian()),
-            regularizers={"contractive": Contractive(weight=0.5), **(regularizers or {})},
-            **others,
-        )
+        unit_interval = tuple(others.get("value_range", (0.0, 1.0)) or ()) == (0.0, 1.0)
+        if likelihood is None and not unit_interval:
+            likelihood = Gaussian()
+        super().__init__(shape, latent, likelihood=likelihood, **others)
 
 
 @final
-class DenoisingAutoEncoder(AutoEncoder):
+class DenoisingAutoEncoder(System):
     r"""Reconstruct the clean input from a corrupted one: r(x̃) − x̃ points back to the data.
 
     Under Gaussian corruption and squared error, (r(x̃) − x̃)/σ² estimates ∇ log p_σ.
 
     Raises:
-        UsageError: at the first step, where the pairs are all clean.
+        UsageError: at the first step, if the pairs are all clean.
 
     References:
         | Extracting and Composing Robust Features (Vincent et al., 2008)
@@ -184,61 +218,29 @@ class DenoisingAutoEncoder(AutoEncoder):
     """
 
     needs_corruption = True
-
-    def __init__(
-        self,
-        shape: Sequence[int],
-        latent: int = 256,
-        encoder: Network | None = None,
-        decoder: Network | None = None,
-        likelihood: Likelihood | None = None,
-        regularizers: Regularizers = None,
-        **others: Any,
-    ) -> None:
-        super().__init__(
-            shape=shape,
-            latent=latent,
-            encoder=encoder or MLP(widths=(512,)),
-            posterior=Dirac(),
-            decoder=decoder or MLP(widths=(512,)),
-            likelihood=likelihood or Gaussian(),
-            regularizers=regularizers,
-            **others,
-        )
+    size = 256
+    parts: ClassVar[Choice] = {
+        "encoder": partial(MLP, widths=(512,)),
+        "posterior": Dirac,
+        "decoder": partial(MLP, widths=(512,)),
+        "likelihood": Gaussian,
+    }
 
 
 @final
-class StochasticAutoEncoder(AutoEncoder):
+class StochasticAutoEncoder(System):
     r"""Distributions on both sides: q(z|x) with a learned spread, p(x|z) with a learned σ.
 
     Nothing in −E log p(x|z) rewards the spread of q, which narrows as training goes on; a Rate,
     MMD or TotalCorrelation keeps it open.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        latent: int = 16,
-        encoder: Network | None = None,
-        decoder: Network | None = None,
-        likelihood: Likelihood | None = None,
-        regularizers: Regularizers = None,
-        **others: Any,
-    ) -> None:
-        super().__init__(
-            shape=shape,
-            latent=latent,
-            encoder=encoder or MLP(),
-            posterior=DiagonalGaussian(),
-            decoder=decoder or MLP(widths=(256, 512)),
-            likelihood=likelihood or Gaussian(sigma=0.3, learned=True),
-            regularizers=regularizers,
-            **others,
-        )
+    size = 16
+    parts = GAUSSIAN
 
 
 @final
-class VariationalAutoEncoder(AutoEncoder):
+class VariationalAutoEncoder(System):
     r"""Hold q(z|x) to the prior: the loss is the negative evidence lower bound, D + R.
 
     The likelihood is Gaussian with one learned σ, which balances the two on data of any range.
@@ -250,30 +252,13 @@ class VariationalAutoEncoder(AutoEncoder):
         | Simple and Effective VAE Training with Calibrated Decoders (Rybkin et al., 2021)
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        latent: int = 16,
-        encoder: Network | None = None,
-        decoder: Network | None = None,
-        likelihood: Likelihood | None = None,
-        regularizers: Regularizers = None,
-        **others: Any,
-    ) -> None:
-        super().__init__(
-            shape=shape,
-            latent=latent,
-            encoder=encoder or MLP(),
-            posterior=DiagonalGaussian(),
-            decoder=decoder or MLP(widths=(256, 512)),
-            likelihood=likelihood or Gaussian(sigma=0.3, learned=True),
-            regularizers={"rate": Rate(), **(regularizers or {})},
-            **others,
-        )
+    size = 16
+    parts = GAUSSIAN
+    penalties: ClassVar[Choice] = {"rate": Rate}
 
 
 @final
-class ImportanceWeightedAutoEncoder(AutoEncoder):
+class ImportanceWeightedAutoEncoder(System):
     r"""Tighten the bound with R samples; it is no sum of distortion and penalties.
 
     .. math:: L_R = E \log \frac{1}{R} \sum_r \frac{p(x|z_r)\, p(z_r)}{q(z_r|x)} \le \log p(x)
@@ -286,29 +271,13 @@ class ImportanceWeightedAutoEncoder(AutoEncoder):
 
     bound_terms: ClassVar[tuple[str, ...]] = ("bound", "distortion")
     bound_holds_prior = True
+    size = 16
+    parts = GAUSSIAN
 
     def __init__(
-        self,
-        shape: Sequence[int],
-        latent: int = 16,
-        encoder: Network | None = None,
-        decoder: Network | None = None,
-        likelihood: Likelihood | None = None,
-        regularizers: Regularizers = None,
-        samples: int = 5,
-        **others: Any,
+        self, shape: Sequence[int], latent: int | None = None, samples: int = 5, **others: Any
     ) -> None:
-        super().__init__(
-            shape=shape,
-            latent=latent,
-            encoder=encoder or MLP(),
-            posterior=DiagonalGaussian(),
-            decoder=decoder or MLP(widths=(256, 512)),
-            likelihood=likelihood or Gaussian(sigma=0.3, learned=True),
-            regularizers=regularizers,
-            samples=samples,
-            **others,
-        )
+        super().__init__(shape, latent, samples=samples, **others)
         if any(isinstance(r, Rate) for r in self.regularizers.values()):
             raise UsageError("the importance-weighted bound holds the rate already: drop Rate.")
 
