@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobs import Job
-
+from helpers.jobs import Job
 from soak import eventful
 from soak.experiment import Failed
 

@@ -17,7 +17,8 @@ def bad_configs() -> Iterator[str]:
     """Throw every bad config of the tests at the command line, in several spellings."""
     first = int(os.environ.get("SOAK_SEED", random.randrange(10**6)))
     for seed in range(first, first + ROUNDS):
-        test = [sys.executable, "-m", "pytest", "-q", "--durations=0", str(TESTS / "test_fuzz.py")]
+        file = str(TESTS / "cli" / "test_fuzz.py")
+        test = [sys.executable, "-m", "pytest", "-q", "--durations=0", file]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "SOAK_SEED": str(seed)}
         done = subprocess.run(
             test, env=environment, capture_output=True, text=True, timeout=SECONDS, cwd=TESTS.parent

@@ -1,4 +1,4 @@
-"""Several processes that train together do what one does: tests/ranks.py is what they run."""
+"""Several processes that train together do what one does; helpers/ranks.py is what they run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ranks
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -18,6 +17,7 @@ from torch import Tensor
 from ae_lightning import priors, regularizers, systems
 from ae_lightning.regularizers import Regularizer
 from ae_lightning.training.sharding import FullySharded
+from helpers import ranks
 
 TOLERANCE = 1e-9  # of float64, where issue 5 asks for 1e-6
 

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from apart import call
-from soak import eventful
 
 from ae_lightning.cli.main import main
 from ae_lightning.training import atomic, run_directory
 from ae_lightning.training.metrics_csv import MetricsFile
+from helpers.apart import call
+from soak import eventful
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ranks
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from ae_lightning.core.types import Pair
 from ae_lightning.regularizers import Regularizer
 from ae_lightning.training.compilation import Compilation
 from ae_lightning.training.sharding import FullySharded
+from helpers import ranks
 
 PENALTIES = ("SparsityKL", "MMD, one code", "TotalCorrelation", "ContractiveHessian, projected")
 PARTS = ("Laplace", "VampPrior", "Categorical", "UnitVariance", "convolutions")

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import torch.distributed as dist
-from jobs import Job
 
 from ae_lightning.cli.main import main
 from ae_lightning.training import heartbeat, run_directory
 from ae_lightning.training.heartbeat import PARENT, Watch
+from helpers.jobs import Job
 
 FIT = ["fit", "--run", "run", "--trainer.accelerator", "cpu"]
 

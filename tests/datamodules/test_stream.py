@@ -15,9 +15,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_data import everything
-from test_data_files import write_images
-from test_data_resume import BATCHES, KilledAfter, examples, fit
 
 from ae_lightning.cli.main import main
 from ae_lightning.core.errors import UsageError
@@ -27,6 +24,9 @@ from ae_lightning.datamodules import ImageFolder, Stream
 from ae_lightning.datamodules.loading import batches
 from ae_lightning.datamodules.streaming import remote, writing
 from ae_lightning.datamodules.streaming.windows import Windows
+from tests.datamodules.test_files import write_images
+from tests.datamodules.test_pairs import everything
+from tests.datamodules.test_resume import BATCHES, KilledAfter, examples, fit
 
 SPLITS = ("train", "val", "test")
 SMALL = 0.001  # megabytes, which three images of 8 × 8 pixels take

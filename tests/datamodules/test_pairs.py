@@ -10,7 +10,6 @@ import lightning.pytorch as L
 import numpy as np
 import pytest
 import torch
-from test_data_files import write_images
 from torch import nn
 
 import ae_lightning.datamodules
@@ -31,6 +30,7 @@ from ae_lightning.datamodules import (
     loading,
 )
 from ae_lightning.datamodules.loading.batches import Arrays, EvaluationDraws, TrainingDraws
+from tests.datamodules.test_files import write_images
 
 Make = Callable[..., PairDataModule]
 

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from apart import ae_lightning
-from soak import eventful
-from soak.faults import MOMENT
 
 from ae_lightning import AutoEncoder, VariationalAutoEncoder
 from ae_lightning.cli.main import main
 from ae_lightning.datamodules import Manifold, PairDataModule
 from ae_lightning.training import run_directory
+from helpers.apart import ae_lightning
+from soak import eventful
+from soak.faults import MOMENT
 
 SIZES = {"epochs": 2, "size": 384}  # 8 batches an epoch: 3 steps, and a validation every 2 batches
 ON = ["fit", "--run", "run", "--resume"]

@@ -8,12 +8,12 @@ import lightning.pytorch as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
-from test_data_files import write_images
 from torch import Tensor, nn
 
 from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import ImageFolder, Manifold, PairDataModule
+from tests.datamodules.test_files import write_images
 
 Seen = list[tuple[int, list[int], float]]  # epoch, places, and the sum of x̃
 EPOCHS, BATCHES = 3, 5

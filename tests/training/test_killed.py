@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from apart import ae_lightning
-from soak import eventful
-from soak.faults import MOMENT
 
 from ae_lightning.training import run_directory
+from helpers.apart import ae_lightning
+from soak import eventful
+from soak.faults import MOMENT
 
 SIZES = {"epochs": 2, "size": 384}  # 8 batches an epoch: 3 steps, and a validation every 2 batches
 

@@ -20,11 +20,11 @@ from unittest.mock import Mock
 
 import pytest
 import yaml
-from test_callbacks import records
 
 from ae_lightning.cli import loggers
 from ae_lightning.cli.main import main
 from ae_lightning.training import run_directory, weights_and_biases
+from tests.callbacks.test_callbacks import records
 
 FIT = (
     *("fit", "--config", "undercomplete", "--data", "Manifold", "--data.size", "99"),

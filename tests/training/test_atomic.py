@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from apart import call
 
 from ae_lightning.training.atomic import damage, replacing, share
 from ae_lightning.training.checkpoint_writing import DurableCheckpointIO
+from helpers.apart import call
 
 
 @pytest.fixture

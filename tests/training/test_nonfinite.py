@@ -148,9 +148,8 @@ def test_the_command_line_says_it_in_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(Path(__file__).parent)
     args = ["--config", "undercomplete", "--config", "manifold", "--data.size", "400"]
-    broken = ["--model.regularizers.slow", "test_guard.Broken", "--checkpoints.every_n_steps", "2"]
+    broken = ["--model.regularizers.slow", f"{__name__}.Broken", "--checkpoints.every_n_steps", "2"]
     gaussian = ["--model.likelihood", "Gaussian"]
     assert main(["fit", *args, *broken, *gaussian, "--run", "a"]) == 1
     said = capsys.readouterr()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-import apart
 import pytest
 import torch
 import yaml
-from jobs import Job
-from soak import eventful
-from soak.faults import MOMENT
 
 from ae_lightning.training import run_directory
+from helpers import apart
+from helpers.jobs import Job
+from soak import eventful
+from soak.faults import MOMENT
 
 TWO = ["--trainer.devices", "2"]
 
@@ -88,7 +88,7 @@ def test_a_signal_before_the_first_batch_is_waited_for_by_no_one(folder: Path, r
 def test_processes_that_rank_zero_started_may_end_before_it(folder: Path) -> None:
     """Rank zero is not killed over it, but writes its page, and ends with the signal's code."""
     arguments = ["fit", "--config", "config.yaml", "--run", "own", *TWO]
-    environment = {MOMENT: "batch:5:SIGTERM", "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {MOMENT: "batch:5:SIGTERM", "PYTHONPATH": str(Path(eventful.__file__).parents[1])}
     job = Job(["ae_lightning", *arguments], folder, environment)
     try:
         assert job.ends(within := 120), f"processes live after {within} s: {job.said()}"

@@ -1,0 +1,1 @@
+"""What several tests use: models, data, trainings, and commands in processes of their own."""
