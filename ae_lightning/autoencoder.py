@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ae_lightning.core.distributed import expect_unused, gather, rank_and_world
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import Record, plain
 from ae_lightning.core.randomness import reseed, seed_of
 from ae_lightning.core.types import ForwardPass, Pair
 from ae_lightning.likelihoods import Likelihood
@@ -24,13 +25,15 @@ from ae_lightning.nn import Network
 from ae_lightning.posteriors import Posterior
 from ae_lightning.priors import Prior
 from ae_lightning.regularizers.base import Regularizer
-from ae_lightning.schedules import Clock, Schedule
+from ae_lightning.schedules import Clock, OneCycle, Schedule
 from ae_lightning.training.allocator import keep_freed_memory, skip_driver_search
 from ae_lightning.training.checkpoint_reading import read_checkpoint, rebuild_model
 from ae_lightning.training.clock import Timekeeper, steps_per_epoch
 from ae_lightning.training.heartbeat import Watch
 from ae_lightning.training.nonfinite import Guard
 from ae_lightning.training.sharding import shard, take_over, whole_model
+
+ADAM = partial(Adam, lr=3e-3, fused=True)
 
 # "rate" is free for the Rate penalty; what evaluation calls the rate is always KL(q ‖ p).
 RESERVED = {"loss", "distortion", "elbo", "psnr", "active_units", "dead_units", "bound"} | (
@@ -69,7 +72,7 @@ class AutoEncoder(Model, LightningModule):
         prior: Prior | None = None,
         regularizers: dict[str, Regularizer] | None = None,
         samples: int = 1,
-        optimizer: Callable[[Iterable[Any]], Optimizer] = partial(Adam, lr=3e-3, fused=True),
+        optimizer: Callable[[Iterable[Any]], Optimizer] = ADAM,
         lr_schedule: Schedule | None = None,
         value_range: tuple[float, float] | None = (0.0, 1.0),
         seed: int = 0,
@@ -87,6 +90,11 @@ class AutoEncoder(Model, LightningModule):
             {stage: Evaluation(latent, terms, value_range) for stage in ("val", "test")}
         )
         self.save_hyperparameters(self.record)
+
+    @classmethod
+    def defaults(cls) -> Record:
+        """What the arguments stand for if they are left out, as plain values."""
+        return {"optimizer": plain(ADAM), "lr_schedule": OneCycle().record}
 
     # ------------------------------------------------------------------- training
 

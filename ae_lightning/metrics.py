@@ -10,10 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
-from ae_lightning.core.errors import UsageError
-from ae_lightning.core.randomness import seed_of
 from ae_lightning.core.types import ForwardPass
-from ae_lightning.distributions import factorised_kl, kl, sample_by_index
+from ae_lightning.distributions import factorised_kl, kl
 from ae_lightning.geometry import squared_jacobian
 from ae_lightning.model import Model
 from ae_lightning.training.compilation import uncompiled
@@ -90,62 +88,6 @@ def bits_per_dimension(nll: Tensor, D: int) -> Tensor:
     tensor(8.)
     """
     return nll / (D * math.log(2)) + 8
-
-
-@torch.no_grad()
-def log_likelihood(
-    model: Model,
-    x: Tensor,
-    samples: int = 5000,
-    seed: int = 0,
-    places: Tensor | None = None,
-    precision: torch.dtype | None = None,
-    rows: int = 2000,
-) -> Tensor:
-    r"""Estimate log p(x) from below by importance sampling with q(z|x): (B,), in float64 nats.
-
-    .. math:: \log \frac1K \sum_k \frac{p(x|z_k)\, p(z_k)}{q(z_k|x)}, \qquad z_k \sim q(z|x)
-
-    Its expectation rises with K, from the ELBO at K = 1 to log p(x). Compare models at the same
-    K, and say K, the seed and the examples beside the figure.
-
-    Args:
-        model: any autoencoder with a stochastic posterior, in evaluation mode.
-        x: the examples (B, *S).
-        samples: K, the samples of each example.
-        seed, places: an example's samples are a function of (seed, its place (B,)) alone; without
-            places, those in x are taken.
-        precision: torch.bfloat16 runs the decoder in that precision: three times as fast on a
-            processor that has it, for a shift of some hundredths of a nat. None is exact.
-        rows: how many samples to decode at once; fewer than K, they divide the noise differently.
-
-    Raises:
-        UsageError: where the posterior is a point mass, which has no density.
-
-    References:
-        | Importance Weighted Autoencoders (Burda, Grosse and Salakhutdinov, 2016)
-    """
-    if not model.posterior.stochastic:
-        name = type(model.posterior).__name__
-        raise UsageError(f"log p(x) is estimated with a stochastic posterior; {name} is none.")
-    if samples < 1:
-        raise UsageError(f"samples is {samples}: expected at least 1.")
-    places = torch.arange(len(x)) if places is None else places
-    prior = model.prior()
-    chunk = min(samples, rows)
-    group = max(1, rows // chunk)
-    estimates = []
-    for x_g, places_g in zip(torch.split(x, group), torch.split(places, group), strict=True):
-        q = model.encode(x_g)
-        log_w = []
-        # One context for all chunks: it keeps the weights that it has cast.
-        with torch.autocast(x.device.type, precision, enabled=precision is not None):
-            for start in range(0, samples, chunk):
-                z = sample_by_index(q, chunk, seed_of(seed, start), places_g)[: samples - start]
-                log_p = model.decode(z).log_prob(x_g)  # (chunk, group)
-                log_w.append(log_p.double() + prior.log_prob(z).double() - q.log_prob(z).double())
-        estimates.append(torch.cat(log_w).logsumexp(0) - math.log(samples))
-    return torch.cat(estimates)
 
 
 def merge_moments(parts: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import Record
 from ae_lightning.core.types import ForwardPass
 from ae_lightning.likelihoods import Bernoulli, Gaussian, Likelihood
 from ae_lightning.nn import MLP, Activation, Network, Rectifier, Sigmoid, TiedMLP
@@ -89,6 +90,13 @@ class System(AutoEncoder, ABC):
             regularizers=penalties | (regularizers or {}),
             **others,
         )
+
+    @classmethod
+    def defaults(cls) -> Record:
+        """What the arguments stand for if they are left out, as far as it depends on no other."""
+        parts = {n: make().record for n, make in cls.parts.items() if n != "posterior"}
+        penalties = {n: make().record for n, make in cls.penalties.items()}
+        return super().defaults() | {"latent": cls.size} | parts | {"regularizers": penalties}
 
 
 @final
@@ -186,7 +194,6 @@ class ContractiveAutoEncoder(System):
         "encoder": partial(MLP, widths=()),
         "posterior": lambda: Dirac(Sigmoid()),
         "decoder": TiedMLP,
-        "likelihood": Bernoulli,
     }
     penalties: ClassVar[Choice] = {"contractive": partial(Contractive, weight=0.5)}
 
@@ -197,9 +204,9 @@ class ContractiveAutoEncoder(System):
         likelihood: Likelihood | None = None,
         **others: Any,
     ) -> None:
-        unit_interval = tuple(others.get("value_range", (0.0, 1.0)) or ()) == (0.0, 1.0)
-        if likelihood is None and not unit_interval:
-            likelihood = Gaussian()
+        if likelihood is None:
+            unit_interval = tuple(others.get("value_range", (0.0, 1.0)) or ()) == (0.0, 1.0)
+            likelihood = Bernoulli() if unit_interval else Gaussian()
         super().__init__(shape, latent, likelihood=likelihood, **others)
 
 

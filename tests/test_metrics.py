@@ -11,12 +11,12 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
+from ae_lightning.evidence import log_likelihood
 from ae_lightning.likelihoods import Bernoulli, Categorical, Gaussian
 from ae_lightning.metrics import (
     ACTIVE_VARIANCE,
     Evaluation,
     bits_per_dimension,
-    log_likelihood,
     merge_moments,
     psnr,
     ssim,

@@ -21,7 +21,8 @@ from lightning.pytorch.strategies import StrategyRegistry as STRATEGIES
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.cli import composition
 from ae_lightning.cli.messages import ParseFailure, blamed, explain, known_failure, root_cause
-from ae_lightning.cli.rules import check_configs, check_settings, with_classes
+from ae_lightning.cli.presets import with_classes, with_defaults
+from ae_lightning.cli.rules import check_configs, check_settings
 from ae_lightning.core.errors import UsageError, nearest
 from ae_lightning.datamodules import PairDataModule
 from ae_lightning.training import run_directory
@@ -88,6 +89,7 @@ class CommandLine(LightningCLI):
         self, command: str, tree: composition.Tree, flags: list[str], own: Namespace
     ) -> None:
         tree, flags = with_classes(tree, flags)
+        tree = with_defaults(tree, flags)
         self.command, self.tree, self.flags, self.own = command, tree, flags, own
         refuse_linked(tree, flags)
         check_configs(tree, flags)

@@ -139,26 +139,3 @@ def check_settings(settings: Any) -> None:
             f"trainer.accelerator is {name}, and there is none here: expected auto or "
             f"{' or '.join(there)}."
         )
-
-
-def with_classes(tree: Tree, flags: list[str]) -> tuple[Tree, list[str]]:
-    """Move --model NAME and --data NAME into configs that give such a one's arguments only.
-
-    The parser reads configs before flags, and knows no arguments without a class.
-
-    >>> with_classes({"data": {"init_args": {"batch_size": 8}}}, ["--data", "Digits"])
-    ({'data': {'class_path': 'Digits', 'init_args': {'batch_size': 8}}}, [])
-    """
-    tree, flags = dict(tree), list(flags)
-    for section in ("model", "data"):
-        node = tree.get(section)
-        if not isinstance(node, Mapping) or "class_path" in node:
-            continue
-        for i, flag in enumerate(flags):
-            option, equals, value = flag.partition("=")
-            if option == f"--{section}" and (equals or i + 1 < len(flags)):
-                value = value if equals else flags.pop(i + 1)
-                del flags[i]
-                tree[section] = {"class_path": value, **node}
-                break
-    return tree, flags

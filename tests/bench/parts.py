@@ -22,8 +22,8 @@ from ae_lightning.corruptions import (
     Masking,
     SaltAndPepper,
 )
+from ae_lightning.evidence import log_likelihood
 from ae_lightning.likelihoods import Bernoulli
-from ae_lightning.metrics import log_likelihood
 from ae_lightning.nn import MLP, ConvDecoder, ConvEncoder, Sigmoid, TiedMLP
 from ae_lightning.posteriors import Dirac
 from ae_lightning.regularizers import Contractive, Regularizer

@@ -1,0 +1,67 @@
+"""Presets by their names, and their own parts written out, to be changed without their classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ae_lightning import systems
+from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.cli.composition import Tree, merge
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.parts import locate
+
+# It spans the whole training, which is an error if that has no end: only if someone asks for it.
+ON_REQUEST = ("lr_schedule",)
+
+
+def with_classes(tree: Tree, flags: list[str]) -> tuple[Tree, list[str]]:
+    """Move --model NAME and --data NAME into the configs: the parser reads those before flags.
+
+    >>> with_classes({"data": {"init_args": {"batch_size": 8}}}, ["--data", "Digits"])
+    ({'data': {'class_path': 'Digits', 'init_args': {'batch_size': 8}}}, [])
+    """
+    flags = list(flags)
+    for section in ("model", "data"):
+        for i in reversed(range(len(flags))):
+            option, equals, value = flags[i].partition("=")
+            if option == f"--{section}" and (equals or i + 1 < len(flags)):
+                value = value if equals else flags.pop(i + 1)
+                del flags[i]
+                tree = merge(tree, {section: {"class_path": value}})
+                break
+    return tree, flags
+
+
+def with_defaults(tree: Tree, flags: list[str]) -> Tree:
+    """Write out the parts that a model has by default, below what configs say of them.
+
+    >>> tree = with_defaults({"model": {"class_path": "VariationalAutoEncoder"}}, [])
+    >>> tree["model"]["class_path"], tree["model"]["init_args"]["latent"]
+    ('ae_lightning.systems.VariationalAutoEncoder', 16)
+    """
+    node = tree.get("model")
+    if not isinstance(node, Mapping) or (kind := class_of(node.get("class_path"))) is None:
+        return tree
+    given = node.get("init_args") or {}
+    asked = {*given} | {f.removeprefix("--model.").removeprefix("init_args.") for f in flags}
+    defaults = {
+        name: value
+        for name, value in kind.defaults().items()
+        if name not in ON_REQUEST or any(a.partition(".")[0] == name for a in asked)
+    }
+    path = f"{kind.__module__}.{kind.__qualname__}"
+    return {**tree, "model": merge({"init_args": defaults}, {**node, "class_path": path})}
+
+
+def class_of(path: Any) -> type[AutoEncoder] | None:
+    """The autoencoder of this path, or the system of this bare name, if there is one."""
+    if not isinstance(path, str):
+        return None
+    found = getattr(systems, path, None)
+    if found is None and "." in path:
+        try:
+            found = locate(path)
+        except (ImportError, UsageError):
+            return None
+    return found if isinstance(found, type) and issubclass(found, AutoEncoder) else None
