@@ -47,13 +47,10 @@ class AutoEncoder(Model, LightningModule):
     .. math:: E_{q(z|\tilde x)}[-\log p(x|z)] + \sum_k w_k(t)\, \Omega_k
 
     Args:
-        shape, latent, encoder, posterior, decoder, likelihood, prior: see `Model`.
-        regularizers: the penalties Ω_k by name, each with its weight.
-        samples: R, how many samples of q a stochastic posterior draws for each example.
+        shape … samples, value_range, seed: see `Model`.
         optimizer: makes the optimizer from the parameters.
         lr_schedule: multiplies the optimizer's learning rate. If None, it is `OneCycle` over the
             whole training, or `Constant` if the training has no known end.
-        value_range, seed: see `Model`.
 
     Raises:
         UsageError: if the parts contradict each other or the data.
@@ -103,15 +100,9 @@ class AutoEncoder(Model, LightningModule):
             optimizer = self.optimizer(self.parameters())
         except (ValueError, TypeError) as error:
             raise UsageError(f"model.optimizer cannot be made: {error}.") from error
-
-        def factor(step: int) -> float:
-            clock = self._timekeeper.now(self.trainer)._replace(step=step)
-            return self._timekeeper.lr_schedule(clock)
-
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
-        }
+        factor = partial(self._timekeeper.lr_factor, self.trainer)
+        scheduler = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     @property
     def has_unused_parameters(self) -> bool:
@@ -187,7 +178,7 @@ class AutoEncoder(Model, LightningModule):
         self._guard.check(self, parameters, scaled=scaler is not None)
 
     def _log_terms(self, terms: dict[str, Tensor], out: ForwardPass) -> None:
-        self._watch(terms, out)
+        self.watch(terms, out)
         values = {f"train/{name}": value.detach() for name, value in terms.items()}
         for name, weight in self.weights().items():
             if isinstance(self.regularizers[name].weight, Schedule):
@@ -196,20 +187,12 @@ class AutoEncoder(Model, LightningModule):
         self.log("train/loss", values.pop("train/loss"), prog_bar=True, sync_dist=several)
         self.log_dict(values, sync_dist=several)
 
-    def _watch(self, terms: dict[str, Tensor], out: ForwardPass) -> None:
-        """Add the raw penalties whose weight is 0 now, without a trace on training."""
-        devices = [out.x.device] if out.x.is_cuda else []
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
-            for name, penalty in self.regularizers.items():
-                if name not in terms:
-                    terms[name] = penalty(self, out).mean()
-
     # ----------------------------------------------------------------- evaluation
 
     def _evaluate(self, stage: str, batch: Pair) -> None:
         out = self.propagate(batch)
         terms = self.objective(out)
-        self._watch(terms, out)
+        self.watch(terms, out)
         self.evaluations[stage].update(self, out, terms, batch.places[0] >= 0)
 
     def _log_evaluation(self, stage: str) -> None:

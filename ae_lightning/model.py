@@ -184,6 +184,14 @@ class Model(Recorded, nn.Module):
         """Every penalty's weight at `self.clock`."""
         return {name: r.weight_at(self.clock) for name, r in self.regularizers.items()}
 
+    def watch(self, terms: dict[str, Tensor], out: ForwardPass) -> None:
+        """Add the raw penalties whose weight is 0 now, without a trace on training."""
+        devices = [out.x.device] if out.x.is_cuda else []
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            for name, penalty in self.regularizers.items():
+                if name not in terms:
+                    terms[name] = penalty(self, out).mean()
+
     # ------------------------------------------------------------------ the start
 
     @torch.no_grad()

@@ -66,6 +66,10 @@ class Timekeeper:
         """The clock before the next step."""
         return Clock(trainer.global_step, trainer.current_epoch, self.total_steps, self._lead)
 
+    def lr_factor(self, trainer: Trainer, step: int) -> float:
+        """What multiplies the learning rate at this step."""
+        return self.lr_schedule(self.now(trainer)._replace(step=step))
+
     def rescale(self, trainer: Trainer, batch_idx: int) -> None:
         """Rescale schedule progress if the number of steps per epoch has changed."""
         steps, former, self._former = steps_per_epoch(trainer), self._former, 0
