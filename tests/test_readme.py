@@ -12,8 +12,10 @@ from PIL import Image
 import ae_lightning
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.callbacks.report.run_report import known_pictures
-from ae_lightning.cli.main import main
+from ae_lightning.cli.composition import shipped
+from ae_lightning.cli.main import PLAIN, TRAINER, main
 from ae_lightning.core.parts import locate
+from ae_lightning.theory import CLAIMS
 
 ROOT = Path(ae_lightning.__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -186,6 +188,19 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)\)|src=\"([^\"]+)\"", page.read_text())
     for link in (one or other for one, other in links):
         assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_and_config_of_a_page_is_known(page: Path) -> None:
+    text = page.read_text()
+    named = re.findall(r"(?:^    |`|&& )ae-lightning (\w+)", text, re.MULTILINE)
+    assert set(named) <= TRAINER.keys() | PLAIN.keys()
+    assert set(re.findall(r"--config (\w+)(?![\w.-])", text)) <= shipped().keys()
+
+
+def test_the_claims_that_are_named_are_known() -> None:
+    (named,) = re.findall(r"ae-lightning theory ((?:\w+ )+) ", README)
+    assert set(named.split()) <= CLAIMS.keys()
 
 
 def test_the_table_names_every_system() -> None:

@@ -1,4 +1,4 @@
-"""KL divergences: in closed form if there is one, otherwise from samples."""
+"""KL divergences, in closed form or from samples; the penalty made of one is `Rate`."""
 
 from __future__ import annotations
 
