@@ -198,6 +198,16 @@ def test_every_command_and_config_of_a_page_is_known(page: Path) -> None:
     assert set(re.findall(r"--config (\w+)(?![\w.-])", text)) <= shipped().keys()
 
 
+def test_every_file_and_name_of_contributing_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    homes = (ROOT, ROOT / "ae_lightning", ROOT / "tests" / "callbacks")
+    for name in re.findall(r"`([\w/]+(?:\.py|\.toml|/))`", text):
+        assert any((home / name).exists() for home in homes), name
+    for name, file in re.findall(r"`([A-Z]+)`\s(?:in|of)\s`([\w/.]+)`", text):
+        (home,) = [home for home in homes if (home / file).exists()]
+        assert re.search(rf"^{name}\b", (home / file).read_text(), re.MULTILINE), name
+
+
 def test_the_claims_that_are_named_are_known() -> None:
     (named,) = re.findall(r"ae-lightning theory ((?:\w+ )+) ", README)
     assert set(named.split()) <= CLAIMS.keys()
