@@ -1,7 +1,7 @@
 r"""Corruption processes C(x̃|x): what a denoising autoencoder learns to undo.
 
-A corruption acts on a whole batch, on the batch's device. It draws from the generator it is given:
-training gives it one keyed on the step, evaluation one keyed on the example (`corrupt_by_index`).
+A corruption acts on a whole batch, on the batch's device, and draws from the generator it is given:
+in training one keyed on the step, in evaluation one keyed on the example (`corrupt_by_index`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LEVELS: Final = 2**16  # probabilities are exact to 1/LEVELS
 class Corruption(Part, ABC):
     """Draw x̃ ~ C(x̃|x), independently for every example of a batch."""
 
-    random = True  # False where x̃ is a function of x alone
+    random = True  # False if x̃ is a function of x alone
 
     @abstractmethod
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
@@ -51,7 +51,7 @@ class GaussianNoise(Corruption):
         sigma: the standard deviation σ, in the data's units (pixels lie in [0, 1]).
 
     Raises:
-        UsageError: where sigma is negative.
+        UsageError: if sigma is negative.
 
     >>> GaussianNoise(sigma=0.5)(torch.zeros(10_000, 10)).std().round(decimals=2)
     tensor(0.5000)
@@ -76,7 +76,7 @@ class Masking(Corruption):
         p: the probability, in [0, 1].
 
     Raises:
-        UsageError: where p is outside [0, 1].
+        UsageError: if p is outside [0, 1].
 
     References:
         | Extracting and Composing Robust Features with Denoising Autoencoders
@@ -99,14 +99,14 @@ class Masking(Corruption):
 
 
 class SaltAndPepper(Corruption):
-    """Replace each element with probability p: by `low` or by `high`, each with probability p/2.
+    """Replace each element by `low` or by `high`, each with probability p/2.
 
     Args:
         p: the probability, in [0, 1]; p/2 is exact to 2⁻¹⁶.
         low, high: the data's smallest and largest value.
 
     Raises:
-        UsageError: where p is outside [0, 1].
+        UsageError: if p is outside [0, 1].
 
     >>> SaltAndPepper(p=1.0)(torch.full((1, 1000), 0.5)).unique()
     tensor([0., 1.])
@@ -122,20 +122,20 @@ class SaltAndPepper(Corruption):
             return x
         r, half = random_int16(x, generator), LEVELS // 2
         pepper, salt = r < each - half, r > half - 1 - each
-        # Products and sums, since filling by a mask mispredicts a branch at every element.
+        # Products and sums: a masked fill mispredicts a branch at every element.
         x_tilde = (x * ~(pepper | salt)).add_(salt, alpha=self.high)
         return x_tilde.add_(pepper, alpha=self.low) if self.low else x_tilde
 
 
 class BlockMasking(Corruption):
-    """Set squares of size × size pixels to 0, at places drawn uniformly among those that fit.
+    """Set squares of size × size pixels to 0, at positions drawn uniformly among those that fit.
 
     Args:
-        size: a block's side, in pixels.
-        blocks: how many blocks an image loses; they may overlap.
+        size: the side of a block, in pixels.
+        blocks: the number of blocks per image; they may overlap.
 
     Raises:
-        UsageError: where size or blocks is below 1, or the examples are no images of this size.
+        UsageError: if size or blocks is below 1, or the examples are not images this large.
 
     >>> BlockMasking(size=2)(torch.ones(1, 1, 4, 4)).sum()
     tensor(12.)
@@ -144,21 +144,21 @@ class BlockMasking(Corruption):
     def __init__(self, size: int = 8, blocks: int = 1) -> None:
         super().__init__()
         if size < 1 or blocks < 1:
-            raise UsageError(f"BlockMasking has size {size} and blocks {blocks}: at least 1 each.")
+            raise UsageError(f"BlockMasking.size is {size}, blocks {blocks}: expected at least 1.")
         self.size, self.blocks = size, blocks
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         if x.ndim != 4 or min(x.shape[2:]) < self.size:
             raise UsageError(
                 f"BlockMasking.size is {self.size}: expected images (C, H, W) of at least that "
-                f"height and width, and these are {tuple(x.shape[1:])}."
+                f"height and width, not {tuple(x.shape[1:])}."
             )
         rows, columns = (self._covered(x, side, generator) for side in x.shape[2:])
         covered = (rows[..., :, None] & columns[..., None, :]).any(1)  # (B, H, W)
         return x * ~covered[:, None]
 
     def _covered(self, x: Tensor, side: int, generator: Generator | None) -> Tensor:
-        """Which places of a side each block covers: (B, blocks, side)."""
+        """Return which pixels along a side each block covers: (B, blocks, side)."""
         first = torch.randint(
             side - self.size + 1, (len(x), self.blocks, 1), generator=generator, device=x.device
         )
@@ -167,7 +167,7 @@ class BlockMasking(Corruption):
 
 
 class Compose(Corruption):
-    """Corrupt by one after another, in order.
+    """Apply corruptions one after another, in order.
 
     >>> Compose([Masking(p=1.0), SaltAndPepper(p=1.0, low=0.5, high=0.5)])(torch.ones(1, 2))
     tensor([[0.5000, 0.5000]])
@@ -187,7 +187,7 @@ class Compose(Corruption):
 def corrupt_by_index(corruption: Corruption, x: Tensor, seed: int, index: Tensor) -> Tensor:
     """Corrupt x (B, *S) so that row b's noise is a function of (seed, index[b]) alone.
 
-    The noise is drawn on the CPU whatever x's device, so that every device sees the same.
+    The noise is drawn on the CPU, so that it is the same whatever the device of x.
 
     >>> x, index = torch.ones(3, 2), torch.tensor([5, 6, 7])
     >>> whole = corrupt_by_index(GaussianNoise(), x, 0, index)
@@ -206,12 +206,12 @@ def random_int16(x: Tensor, generator: Generator | None) -> Tensor:
     """Draw uniform 16-bit integers in x's shape and on its device, four from each 64-bit draw."""
     n = x.numel()
     words = torch.empty(-(-n // 4), dtype=torch.int64, device=x.device)
-    # The range is given since the plain random_() draws 63 bits, and leaves every sign at 0.
+    # Without an explicit range, random_() draws 63 bits and leaves every sign bit at 0.
     return words.random_(-(2**63), None, generator=generator).view(torch.int16)[:n].view(x.shape)
 
 
 def probability(p: float, name: str) -> float:
-    """Return p, refusing what is outside [0, 1]."""
+    """Return p, or raise UsageError if it is outside [0, 1]."""
     if not 0 <= p <= 1:
         raise UsageError(f"{name} is {p}: expected a probability in [0, 1].")
     return p

@@ -28,27 +28,27 @@ def log_likelihood(
     .. math:: \log \frac1K \sum_k \frac{p(x|z_k)\, p(z_k)}{q(z_k|x)}, \qquad z_k \sim q(z|x)
 
     Its expectation rises with K, from the ELBO at K = 1 to log p(x). Compare models at the same
-    K, and say K, the seed and the examples beside the figure.
+    K, and report K, the seed and the examples with the estimate.
 
     Args:
         model: any autoencoder with a stochastic posterior, in evaluation mode.
         x: the examples (B, *S).
-        samples: K, the samples of each example.
-        seed, places: an example's samples are a function of (seed, its place (B,)) alone; without
-            places, those in x are taken.
+        samples: K, the number of samples per example.
+        seed, places: an example's samples are a function of the seed and its place (B,) alone; if
+            places is None, its place in x.
         precision: torch.bfloat16 runs the decoder in that precision: three times as fast on a
-            processor that has it, for a shift of some hundredths of a nat. None is exact.
-        rows: how many samples to decode at once; fewer than K, they divide the noise differently.
+            processor that has it, but off by some hundredths of a nat. None is exact.
+        rows: how many samples to decode at once; below K, the noise is drawn in other portions.
 
     Raises:
-        UsageError: where the posterior is a point mass, which has no density.
+        UsageError: if the posterior is a point mass, which has no density.
 
     References:
         | Importance Weighted Autoencoders (Burda, Grosse and Salakhutdinov, 2016)
     """
     if not model.posterior.stochastic:
         name = type(model.posterior).__name__
-        raise UsageError(f"log p(x) is estimated with a stochastic posterior; {name} is none.")
+        raise UsageError(f"log p(x) is estimated with a stochastic posterior, not {name}.")
     if samples < 1:
         raise UsageError(f"samples is {samples}: expected at least 1.")
     places = torch.arange(len(x)) if places is None else places
@@ -59,7 +59,7 @@ def log_likelihood(
     for x_g, places_g in zip(torch.split(x, group), torch.split(places, group), strict=True):
         q = model.encode(x_g)
         log_w = []
-        # One context for all chunks: it keeps the weights that it has cast.
+        # One context for all chunks, since it caches the weights that it has cast.
         with torch.autocast(x.device.type, precision, enabled=precision is not None):
             for start in range(0, samples, chunk):
                 z = sample_by_index(q, chunk, seed_of(seed, start), places_g)[: samples - start]

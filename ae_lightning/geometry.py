@@ -1,6 +1,6 @@
 """The geometry of a model at x: Jacobians, their spectra and tangents, and the score estimate.
 
-Every function is a pure one of a map (or a model) and points; differentiable where the map is.
+Every function is pure in a map (or a model) and points, and differentiable if the map is.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ def fixed_statistics(f: Map) -> Iterator[None]:
 
 
 def basis(shape: Sequence[int], like: Tensor) -> Tensor:
-    """The unit vectors (N, B, *shape) of a space of N dimensions, the same at every point."""
+    """Return the unit vectors (N, B, *shape) of an N-dimensional space, the same at every point."""
     N = math.prod(shape)
     eye = torch.eye(N, dtype=like.dtype, device=like.device).view(N, 1, *shape)
     return eye.expand(N, len(like), *shape)
 
 
 def jacobian(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
-    r"""The exact Jacobian ∂f/∂x of every example: (B, *S) -> (B, *K, *S).
+    r"""Compute the exact Jacobian ∂f/∂x of every example: (B, *S) -> (B, *K, *S).
 
-    Row by row where the output is no larger than the input, column by column where it is.
+    Row by row if the output is no larger than the input, otherwise column by column.
 
     Args:
         f: maps (B, *S) to (B, *K), each example on its own.
@@ -62,14 +62,14 @@ def jacobian(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
         if x[0].numel() >= y[0].numel():
             rows = vmap(lambda u: pullback(u)[0], chunk_size=chunk)(basis(y.shape[1:], y))
             return rows.movedim(0, 1).reshape(*y.shape, *x.shape[1:])  # type: ignore[no-any-return]
-        # uᵀJ is linear in u, and its own transpose is Jv.
+        # uᵀJ is linear in u, and the transpose of that map is v -> Jv.
         push = vjp(lambda u: pullback(u)[0], torch.zeros_like(y))[1]
         columns = vmap(lambda v: push(v)[0], chunk_size=chunk)(basis(x.shape[1:], x))
         return columns.movedim(0, -1).reshape(*y.shape, *x.shape[1:])  # type: ignore[no-any-return]
 
 
 def vector_jacobian(f: Map, x: Tensor, u: Tensor) -> Tensor:
-    r"""uᵀ ∂f/∂x for n vectors at every point, without the Jacobian: (n, B, *K) -> (n, B, *S).
+    r"""Compute uᵀ ∂f/∂x for n vectors u (n, B, *K), without the Jacobian: (n, B, *S).
 
     >>> vector_jacobian(lambda x: x**2, torch.tensor([[1.0, 2.0]]), torch.ones(1, 1, 2))
     tensor([[[2., 4.]]])
@@ -80,13 +80,13 @@ def vector_jacobian(f: Map, x: Tensor, u: Tensor) -> Tensor:
 
 
 def squared_jacobian(model: Model, x: Tensor, features: Tensor | None = None) -> Tensor:
-    r"""‖∂f/∂x‖²_F of the code f at x, exactly: (B,).
+    r"""Compute ‖∂f/∂x‖²_F of the code f at x, exactly: (B,).
 
-    An elementwise code activation a and an MLP encoder u give Σ_k a'(u_k)² ‖∂u_k/∂x‖², which
-    for one sigmoid layer is Σ_k (h_k(1 − h_k))² ‖W_k‖².
+    For an elementwise code activation a and an MLP encoder u it is Σ_k a'(u_k)² ‖∂u_k/∂x‖², and
+    for one sigmoid layer Σ_k (h_k(1 − h_k))² ‖W_k‖².
 
     Args:
-        features: the encoder's output at this very x, where it is known already.
+        features: the encoder's output at this very x, if it is already known.
     """
     activation, encoder = model.posterior.activation, model.encoder
     if encoder.explicit and (activation is None or activation.elementwise):
@@ -101,10 +101,10 @@ def squared_jacobian(model: Model, x: Tensor, features: Tensor | None = None) ->
 
 
 def code_projections(model: Model, x: Tensor, u: Tensor, features: Tensor | None = None) -> Tensor:
-    """uᵀ ∂f/∂x of the code f, as `vector_jacobian`: (n, B, K) -> (n, B, D).
+    """Compute uᵀ ∂f/∂x of the code f, like `vector_jacobian`: (n, B, K) -> (n, B, D).
 
     Args:
-        features: as in `squared_jacobian`; an MLP encoder then spares its forward pass.
+        features: as in `squared_jacobian`; they save an MLP encoder its forward pass.
     """
     activation, encoder = model.posterior.activation, model.encoder
     if not encoder.explicit:
@@ -121,9 +121,9 @@ def code_projections(model: Model, x: Tensor, u: Tensor, features: Tensor | None
 
 
 def squared_reconstruction_jacobian(model: Model, x: Tensor) -> Tensor:
-    r"""‖∂r/∂x‖²_F of the reconstruction r = g∘f at x, exactly: (B,).
+    r"""Compute ‖∂r/∂x‖²_F of the reconstruction r = g∘f at x, exactly: (B,).
 
-    By the smaller factors, where the code is smaller than the data: ⟨J_gᵀJ_g, J_f J_fᵀ⟩.
+    If the code is smaller than the data, it is computed as ⟨J_gᵀJ_g, J_f J_fᵀ⟩.
     """
     chunk = max(1, ROWS // len(x))
     if model.latent >= x[0].numel():
@@ -137,7 +137,7 @@ def squared_reconstruction_jacobian(model: Model, x: Tensor) -> Tensor:
 
 
 def spectrum(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
-    """The singular values of ∂f/∂x in falling order: (B, min(K, D)); `chunk` as in `jacobian`.
+    """Return the singular values of ∂f/∂x, largest first: (B, min(K, D)); `chunk` as in `jacobian`.
 
     >>> spectrum(lambda x: x * torch.tensor([1.0, 3.0]), torch.zeros(1, 2))
     tensor([[3., 1.]])
@@ -149,15 +149,15 @@ def spectrum(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
 def tangents(
     f: Map, x: Tensor, k: int | None = None, chunk: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    r"""The k leading right singular vectors of ∂f/∂x, and all singular values.
+    r"""Return the k leading right singular vectors of ∂f/∂x, and all singular values.
 
-    Of an encoder, these are the directions of the data that its code is sensitive to.
+    For an encoder, these are the directions of the input to which its code is most sensitive.
 
     Args:
         chunk: as in `jacobian`.
 
     Returns:
-        vectors (B, k, *S), of unit norm and in falling order, and singular values (B, min(K, D)).
+        vectors (B, k, *S), of unit norm, and singular values (B, min(K, D)), largest first.
 
     >>> tangents(lambda x: x * torch.tensor([1.0, 3.0]), torch.zeros(1, 2), k=1)[0].abs()
     tensor([[[0., 1.]]])
@@ -170,10 +170,10 @@ def tangents(
 def decoder_tangents(
     g: Map, z: Tensor, k: int | None = None, chunk: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    r"""The k leading left singular vectors of ∂g/∂z (B, k, *S), and all singular values.
+    r"""Return the k leading left singular vectors of ∂g/∂z (B, k, *S), and all singular values.
 
-    Of a decoder, these span the tangent space of the manifold it has learned, at g(z). `chunk` as
-    in `jacobian`.
+    For a decoder, these span the tangent space at g(z) of the manifold that it has learned.
+    `chunk` is as in `jacobian`.
 
     >>> decoder_tangents(lambda z: z * torch.tensor([0.0, 3.0]), torch.ones(1, 1))[0].abs()
     tensor([[[0., 1.]]])
@@ -185,13 +185,13 @@ def decoder_tangents(
 
 
 def score(model: Model, x_tilde: Tensor, sigma: float) -> Tensor:
-    r"""Estimate ∇ log p_σ(x̃) by (r(x̃) − x̃)/σ², p_σ being the data density smoothed by σ.
+    r"""Estimate ∇ log p_σ(x̃) by (r(x̃) − x̃)/σ², with p_σ the data density smoothed by σ.
 
     Args:
-        sigma: the standard deviation of the Gaussian corruption the model was trained with.
+        sigma: the standard deviation of the Gaussian corruption that the model was trained with.
 
     Raises:
-        UsageError: where σ is not positive, or x̃ not continuous.
+        UsageError: if σ is not positive, or x̃ is not a floating-point tensor.
 
     References:
         | A Connection Between Score Matching and Denoising Autoencoders (Vincent, 2011)

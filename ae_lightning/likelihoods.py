@@ -1,4 +1,4 @@
-"""Likelihoods: from the decoder's features to p(x|z)."""
+"""Likelihoods: from the decoder's features to the observation model p(x|z)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from ae_lightning.distributions import (
 from ae_lightning.distributions.categorical import levels_of
 from ae_lightning.distributions.continuous_bernoulli import tilted_mean
 
-FLOOR = -6.0  # a learned log σ stays above, or the density of a constant pixel grows without bound
+FLOOR = -6.0  # of a learned log σ; without it, the density of a constant pixel is unbounded
 
 
 def floored(s: Tensor) -> Tensor:
-    """Keep log σ above the floor, smoothly, so that it can always rise again.
+    """Keep log σ above the floor smoothly, so that it can always rise again.
 
     >>> floored(torch.tensor([-100.0, 1.0]))
     tensor([-6.0000,  1.0009])
@@ -38,12 +38,12 @@ def floored(s: Tensor) -> Tensor:
 
 
 def unfloored(log_sigma: float) -> float:
-    """The inverse of `floored`."""
+    """Invert `floored`."""
     return FLOOR + math.log(math.expm1(log_sigma - FLOOR))
 
 
 def invert(mean_of: Callable[[Tensor], Tensor], mean: Tensor) -> Tensor:
-    """The l for which `mean_of(l)`, rising in l and elementwise, is `mean`: by bisection."""
+    """Solve mean_of(l) = mean for l by bisection; `mean_of` is elementwise and increasing."""
     low, high = torch.full_like(mean, -1e3), torch.full_like(mean, 1e3)
     for _ in range(64):
         l = (low + high) / 2
@@ -53,18 +53,18 @@ def invert(mean_of: Callable[[Tensor], Tensor], mean: Tensor) -> Tensor:
 
 
 class Likelihood(Part, ABC):
-    """An observation model p(x|z), given by the decoder's features."""
+    """An observation model p(x|z), parametrised by the decoder's features."""
 
     unit_interval: ClassVar[bool] = False  # x must lie in [0, 1]
 
     def build(self, shape: Sequence[int]) -> None:
-        """Learn the data's shape."""
+        """Prepare for data of this shape."""
         self.event_dims = len(shape)
 
     def features(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """The shape of the features for data of this shape: one value an element, or more.
+        """Return the shape of the features for data of this shape.
 
-        Where there are more, they are channels: the first axis is the longer.
+        If an element needs more than one feature, the others are further channels.
         """
         return tuple(shape)
 
@@ -73,7 +73,7 @@ class Likelihood(Part, ABC):
         """Map features (*batch, *F) to p with this batch and event S."""
 
     def link(self, mean: Tensor) -> Tensor:
-        """The features (*F) of a distribution with this mean (*S), where a decoder starts."""
+        """Return the features (*F) that give this mean (*S), at which a decoder starts."""
         return mean
 
 
@@ -86,10 +86,10 @@ def _positive(name: str, value: float, above: float = 0.0) -> float:
 class Gaussian(Likelihood):
     r"""−log p(x|z) = ‖x − m‖²/(2σ²) + D log σ + (D/2) log 2π.
 
-    At constant σ this is the squared error, scaled; a learned σ² settles at the mean squared error.
+    At constant σ this is a scaled squared error; a learned σ² settles at the mean squared error.
 
     Args:
-        sigma: the standard deviation σ of every element; the start, where it is learned.
+        sigma: the standard deviation σ of every element; its initial value if it is learned.
         learned: learn one σ for all elements, with log σ ≥ −6.
 
     References:
@@ -104,7 +104,7 @@ class Gaussian(Likelihood):
     def __init__(self, sigma: float = 1.0, learned: bool = False) -> None:
         super().__init__()
         self.constant = math.log(_positive("sigma", sigma, math.exp(FLOOR) if learned else 0.0))
-        # Of one dimension, since no scalar can be sharded.
+        # One-dimensional, because a scalar cannot be sharded.
         self.raw = nn.Parameter(torch.tensor([unfloored(self.constant)])) if learned else None
 
     @property
@@ -113,7 +113,7 @@ class Gaussian(Likelihood):
 
     @property
     def sigma(self) -> Tensor:
-        """The standard deviation σ of every element: ()."""
+        """Return the standard deviation σ of every element: ()."""
         return self.log_sigma.exp()
 
     def forward(self, features: Tensor) -> Distribution:
@@ -123,12 +123,12 @@ class Gaussian(Likelihood):
 
 
 class HeteroscedasticGaussian(Likelihood):
-    r"""−log p(x|z) = Σ_d (x_d − m_d)²/(2σ_d²) + log σ_d + ½ log 2π, m and log σ being features.
+    r"""−log p(x|z) = Σ_d (x_d − m_d)²/(2σ_d²) + log σ_d + ½ log 2π, with m and log σ the features.
 
-    The decoder gives twice the data's channels: the means, and then log σ ≥ −6 of every element.
+    The decoder has twice the data's channels: the means, then log σ ≥ −6 of every element.
 
     Args:
-        sigma: where every σ starts.
+        sigma: the initial value of every σ.
 
     References:
         | What Uncertainties Do We Need in Bayesian Deep Learning? (Kendall and Gal, 2017)
@@ -175,7 +175,7 @@ class Laplace(Likelihood):
 class Bernoulli(Likelihood):
     r"""−log p(x|z) = −Σ x log m + (1 − x) log(1 − m), m = sigmoid(features): cross-entropy.
 
-    On grey values in [0, 1] this is no normalised density: see `ContinuousBernoulli`.
+    On grey values in [0, 1] this is not a normalised density: see `ContinuousBernoulli`.
 
     >>> p = Bernoulli()
     >>> p.build((2,))
@@ -218,11 +218,11 @@ class ContinuousBernoulli(Likelihood):
 class Categorical(Likelihood):
     r"""−log p(x|z) = −Σ_d log softmax(l_d)[k(x_d)]: x in [0, 1] is rounded to L levels k/(L − 1).
 
-    The decoder gives L times the data's channels. This is the probability of a discrete x, not a
+    The decoder has L times the data's channels. This is the probability of a discrete x, not a
     density: its bits per dimension are −log₂ p(x|z)/D, without the 8 bits of dequantisation.
 
     Args:
-        levels: L, 256 for images of one byte a channel.
+        levels: L, 256 for images of one byte per channel.
 
     >>> Categorical().features((3, 32, 32))
     (768, 32, 32)
@@ -242,7 +242,7 @@ class Categorical(Likelihood):
         return IndependentCategorical(logits, self.event_dims)
 
     def link(self, mean: Tensor) -> Tensor:
-        """The logits l·k of greatest entropy among those of this mean."""
+        """Return the logits l·k of greatest entropy that have this mean."""
         levels = levels_of(mean, self.levels)
 
         def logits(l: Tensor) -> Tensor:
@@ -255,5 +255,5 @@ class Categorical(Likelihood):
 
 
 def _interior(mean: Tensor) -> Tensor:
-    """Keep a mean off 0 and 1: a pixel that is always 0 would start at −∞."""
+    """Keep a mean away from 0 and 1: a pixel that is always 0 would start at −∞."""
     return mean.clamp(0.01, 0.99)

@@ -1,4 +1,4 @@
-"""What evaluation reports: pure functions, and the metric that adds them up over a data set."""
+"""What evaluation reports: pure functions, and the metric that averages them over a data set."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ae_lightning.geometry import squared_jacobian
 from ae_lightning.model import Model
 from ae_lightning.training.compilation import uncompiled
 
-ACTIVE_VARIANCE = 0.01  # Burda et al., 2016: active where Var_x E[z|x] exceeds this
+ACTIVE_VARIANCE = 0.01  # Burda et al., 2016: a unit is active if Var_x E[z|x] exceeds this
 ACTIVE_CODE = 1e-3  # a code element of smaller magnitude counts as zero
 MAX_RATES = 128  # the rate of each dimension is reported up to this latent size
-SSIM_SIDE = 11  # the window of structural similarity, which an image must hold
+SSIM_SIDE = 11  # the window of structural similarity; an image must be no smaller
 
 Range = tuple[float, float]
 
 
 def squared_error(x: Tensor, y: Tensor) -> Tensor:
-    """‖x − y‖² of each example: (B, *S) -> (B,)."""
+    """Compute ‖x − y‖² of each example: (B, *S) -> (B,)."""
     return (x - y).square().flatten(1).sum(1)
 
 
 def psnr(mse: Tensor, value_range: Range = (0.0, 1.0)) -> Tensor:
-    r"""Peak signal-to-noise ratio, in decibels: 10 log₁₀ (max − min)²/MSE.
+    r"""Compute the peak signal-to-noise ratio, in decibels: 10 log₁₀ (max − min)²/MSE.
 
     >>> psnr(torch.tensor(0.01))
     tensor(20.)
@@ -39,13 +39,13 @@ def psnr(mse: Tensor, value_range: Range = (0.0, 1.0)) -> Tensor:
 
 
 def ssim(x: Tensor, y: Tensor, value_range: Range = (0.0, 1.0)) -> Tensor:
-    r"""Structural similarity of images (B, C, H, W) of at least 11 × 11 pixels, by pairs: (B,).
+    r"""Compute the structural similarity of pairs of images (B, C, H, W), H and W ≥ 11: (B,).
 
     .. math:: \frac{(2 μ_x μ_y + c_1)(2 σ_{xy} + c_2)}{(μ_x^2 + μ_y^2 + c_1)(σ_x^2 + σ_y^2 + c_2)}
 
-    under a Gaussian window of 11 pixels (σ = 1.5) about every pixel, the image being reflected at
-    its edges, and averaged. This is torchmetrics' at a fraction of the time, since the window is a
-    product of a row and a column.
+    averaged over Gaussian windows of 11 pixels (σ = 1.5) around every pixel, with the image
+    reflected at its edges. It equals torchmetrics' at a fraction of the cost, since the window is
+    a product of a row and a column.
 
     References:
         | Image quality assessment (Wang, Bovik, Sheikh and Simoncelli, 2004)
@@ -56,7 +56,7 @@ def ssim(x: Tensor, y: Tensor, value_range: Range = (0.0, 1.0)) -> Tensor:
     """
     extent = value_range[1] - value_range[0]
     c1, c2 = (0.01 * extent) ** 2, (0.03 * extent) ** 2
-    # Not in half precision: σ² is a difference of near equals.
+    # Not in half precision: σ² is a difference of nearly equal numbers.
     with torch.autocast(x.device.type, enabled=False):
         moments = torch.stack([x, y, x * x, y * y, x * y])
         columns = (moments @ _windows(x.shape[3], x)).mT  # (5, B, C, W, H)
@@ -67,7 +67,7 @@ def ssim(x: Tensor, y: Tensor, value_range: Range = (0.0, 1.0)) -> Tensor:
 
 
 def _windows(side: int, like: Tensor) -> Tensor:
-    """The Gaussian windows of a line of pixels, as columns: (side, side)."""
+    """Return the Gaussian windows of a line of pixels, as columns: (side, side)."""
     half = SSIM_SIDE // 2
     pixels = torch.eye(side, dtype=like.dtype, device=like.device)
     reflected = F.pad(pixels[None], (half, half), mode="reflect")[0]
@@ -77,12 +77,12 @@ def _windows(side: int, like: Tensor) -> Tensor:
 
 
 def bits_per_dimension(nll: Tensor, D: int) -> Tensor:
-    r"""NLL/(D ln 2) + 8: the code length in bits of each of D bytes of an image.
+    r"""Compute the code length in bits per byte of an image of D bytes: NLL/(D ln 2) + 8.
 
     Args:
-        nll: the negative log density, in nats, of images of bytes dequantised to [0, 1]: the 8
-            bits are the change of scale. A `Categorical` likelihood's is of bytes already, and
-            wants no such bits.
+        nll: the negative log density, in nats, of bytes dequantised to [0, 1]: the 8 bits account
+            for the change of scale. A `Categorical` likelihood is over bytes already, and needs
+            no such term.
 
     >>> bits_per_dimension(torch.tensor(0.0), 784)
     tensor(8.)
@@ -91,9 +91,9 @@ def bits_per_dimension(nll: Tensor, D: int) -> Tensor:
 
 
 def merge_moments(parts: Tensor) -> Tensor:
-    r"""Join counts, means and summed squared deviations of parts of a set: (P, 3, K) -> (3, K).
+    r"""Merge counts, means and summed squared deviations of parts of a set: (P, 3, K) -> (3, K).
 
-    Unlike E[z²] − E[z]², this cancels nothing: a small variance about a large mean is right.
+    Unlike E[z²] − E[z]², this stays accurate for a small variance about a large mean.
 
     References:
         | Updating Formulae and a Pairwise Algorithm (Chan, Golub and LeVeque, 1979)
@@ -105,21 +105,21 @@ def merge_moments(parts: Tensor) -> Tensor:
 
 
 class Evaluation(Metric):
-    """Means over a data set of all that an autoencoder is judged by.
+    """Average over a data set everything that an autoencoder is judged by.
 
-    Every example counts once, in batches of any sizes and on any number of processes. A penalty
-    on a batch as a whole, such as MMD, is averaged over the batches, weighted by their sizes.
+    Every example counts once, whatever the batch sizes and the number of processes. A penalty on
+    a batch as a whole, such as MMD, is averaged over batches, weighted by their sizes.
 
     Args:
         latent: the code's size K.
         terms: the names of the objective's terms.
-        value_range: the data's smallest and largest value; without it, no PSNR and SSIM.
+        value_range: the data's smallest and largest value; if None, PSNR and SSIM are left out.
     """
 
     full_state_update = False
     measured = ("distortion", "rate", "mse", "mse_corrupted", "ssim", "l0", "jacobian")
-    sums: Tensor  # of every figure over the examples (N,)
-    counts: Tensor  # of the examples that have it (N,)
+    sums: Tensor  # of every metric over the examples (N,)
+    counts: Tensor  # of the examples that have that metric (N,)
     rates: Tensor  # of every dimension (K,)
     moments: Tensor  # count, mean and summed squared deviations of the code (3, K)
     largest: Tensor  # magnitude of every code element (K,)
@@ -146,8 +146,8 @@ class Evaluation(Metric):
         """Add a batch, given its forward pass and the batch means of the objective's terms.
 
         Args:
-            counts: whether it counts; one that does not gives the sums their precision alone, so
-                that every process holds the same kind of sums.
+            counts: whether the batch counts; one that does not only sets the precision of the
+                sums, so that it is the same in every process.
         """
         figures = {"distortion": model.distortion(out).mean()} if "distortion" not in terms else {}
         figures |= terms | self._figures(model, out, counts)
@@ -155,7 +155,7 @@ class Evaluation(Metric):
         present = present * counts
         zero = torch.zeros_like(figures["mse"])
         means = torch.stack([figures.get(name, zero) for name in self.names])
-        # Not in place, so that a sum takes the precision of the model.
+        # Not in place, so that a sum takes on the model's precision.
         self.sums = self.sums + present * means.detach()
         self.counts = self.counts + present
         code = out.q.mean.detach()
@@ -188,7 +188,7 @@ class Evaluation(Metric):
         return figures
 
     def compute(self) -> dict[str, Tensor]:
-        """Return every figure that the model has, by name."""
+        """Return every metric that this model has, by name."""
         means = self.sums / self.counts.clamp(min=1)
         values = {n: m for n, m, c in zip(self.names, means, self.counts, strict=True) if c > 0}
         if not values:

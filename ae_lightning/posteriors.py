@@ -16,21 +16,21 @@ from ae_lightning.nn import Activation
 
 
 class Posterior(Part, ABC):
-    """A family q(z|x), given by the encoder's features."""
+    """A family q(z|x), parametrised by the encoder's features."""
 
     stochastic: ClassVar[bool]
 
     def __init__(self) -> None:
         super().__init__()
-        # No class attribute: it would hide the module that a subclass registers by this name.
-        self.activation: Activation | None = None  # maps the features to the code, if not identity
+        # Not a class attribute: that would hide the module that a subclass registers by this name.
+        self.activation: Activation | None = None  # from features to the code; None is the identity
 
     def build(self, latent: int) -> None:
-        """Learn the code's size."""
+        """Prepare for codes of size `latent`."""
 
     @abstractmethod
     def features(self, latent: int) -> int:
-        """How many features the encoder must give for a code of size `latent`."""
+        """Return how many features the encoder must give for a code of size `latent`."""
 
     @abstractmethod
     def forward(self, features: Tensor) -> Distribution:
@@ -41,7 +41,7 @@ class Dirac(Posterior):
     r"""Put all mass on the code: q(z|x) = δ(z − f(x)), the deterministic encoder.
 
     Args:
-        activation: makes the features the code, such as Sigmoid, TopK or UnitVariance.
+        activation: maps the features to the code, such as Sigmoid, TopK or UnitVariance.
 
     >>> Dirac()(torch.ones(5, 3)).mean.shape
     torch.Size([5, 3])
@@ -67,13 +67,13 @@ class Dirac(Posterior):
 
 
 class DiagonalGaussian(Posterior):
-    r"""q(z|x) = N(z; μ(x), diag σ²(x)), the features being μ and log σ.
+    r"""q(z|x) = N(z; μ(x), diag σ²(x)), with μ and log σ the features.
 
     Args:
-        sigma: where given, σ is this constant, and the features are μ alone.
+        sigma: if given, σ is this constant, and the features are μ alone.
 
     Raises:
-        UsageError: where sigma is not positive.
+        UsageError: if sigma is not positive.
 
     References:
         | Auto-Encoding Variational Bayes (Kingma and Welling, 2014)
@@ -87,7 +87,7 @@ class DiagonalGaussian(Posterior):
     def __init__(self, sigma: float | None = None) -> None:
         super().__init__()
         if sigma is not None and not sigma > 0:
-            raise UsageError(f"sigma is {sigma}: expected a standard deviation above 0; use Dirac.")
+            raise UsageError(f"sigma is {sigma}: expected a standard deviation above 0, or Dirac.")
         self.sigma = sigma
 
     def features(self, latent: int) -> int:
@@ -99,5 +99,5 @@ class DiagonalGaussian(Posterior):
             mu, sigma = features, torch.full_like(features, self.sigma)
         else:
             mu, log_sigma = features.chunk(2, dim=1)
-            sigma = log_sigma.clamp(-10, 10).exp()  # within what float32 squares safely
+            sigma = log_sigma.clamp(-10, 10).exp()  # so that float32 can square it
         return Independent(Normal(mu, sigma, validate_args=False), 1, validate_args=False)

@@ -17,16 +17,16 @@ from ae_lightning.distributions import PointMass, UnitNormal
 
 
 class Prior(Part, ABC):
-    """A distribution over codes: calling it gives p(z), with batch () and event (K,)."""
+    """A distribution over codes: calling it returns p(z), with batch () and event (K,)."""
 
     @abstractmethod
     def build(
         self, latent: int, shape: Sequence[int], encode: Callable[[Tensor], Distribution]
     ) -> None:
-        """Learn the code's size, the data's shape and, for priors that encode, the encoder."""
+        """Prepare for codes of size `latent` of data of this shape; a prior may keep `encode`."""
 
     def start(self, x: Tensor) -> None:
-        """Take what a first batch (B, *S) of training data has to give, before the first step."""
+        """Initialise from the first batch (B, *S) of training data, before the first step."""
 
     @abstractmethod
     def forward(self) -> Distribution:
@@ -99,7 +99,7 @@ class GaussianMixture(Prior):
     r"""p(z) = Σ_c π_c N(z; μ_c, diag σ_c²), with learned weights π, means μ and scales σ.
 
     Args:
-        components: how many Gaussians.
+        components: the number of Gaussians.
 
     >>> prior = GaussianMixture(components=3)
     >>> prior.build(2, (4,), encode=None)
@@ -130,10 +130,10 @@ class VampPrior(Prior):
     The pseudo-inputs start as examples of the first batch.
 
     Args:
-        components: C, how many pseudo-inputs.
+        components: C, the number of pseudo-inputs.
 
     Raises:
-        UsageError: where the posterior is a point mass, so that p would have no density.
+        UsageError: if the posterior is a point mass, so that p would have no density.
 
     References:
         | VAE with a VampPrior (Tomczak and Welling, 2018)
@@ -158,7 +158,7 @@ class VampPrior(Prior):
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
         examples = x[torch.arange(self.components) % len(x)]
-        # Where the batch has fewer, noise tells the copies apart: the same on every rank.
+        # If the batch has fewer, noise tells the copies apart, and is the same on every rank.
         noise = torch.randn(examples.shape, generator=generator_of(self.components)).to(x)
         noise[: len(x)] = 0
         self.pseudo_inputs.copy_(examples + 0.1 * x.std(unbiased=False) * noise)

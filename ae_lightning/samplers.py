@@ -1,6 +1,6 @@
-"""Samplers: draws of x from a trained model, by its prior, by a Markov chain, or along a score.
+"""Samplers: draw x from a trained model through its prior, by a Markov chain, or along a score.
 
-All draw from torch's global generators: seed them, or fork them, around a call.
+All draw from torch's global generators: seed or fork those around a call.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ae_lightning.model import Model
 def ancestral(model: Model, n: int) -> Tensor:
     r"""Draw x ~ p(x|z), z ~ p(z): n examples (n, *S).
 
-    A picture wants the means of p(x|z) instead, which `model.sample` gives: a draw of p(x|z)
-    adds the noise of every element.
+    For pictures, prefer the means of p(x|z), which `model.sample` gives: a draw of p(x|z) adds
+    noise to every element.
     """
     p: Distribution = model.decode(model.prior().sample((n,)))
     return p.sample()
@@ -33,22 +33,22 @@ def walkback(
 ) -> Tensor:
     r"""Run the Markov chain of a denoising autoencoder: x̃ ~ N(x, σ²I), then x ~ p(x|x̃).
 
-    Where p(x|x̃) is the true reverse of the corruption, the chain keeps the density of the data.
-    Its mean alone in place of a draw does not: on N(0, s²), where r(x̃) = a x̃ with
+    If p(x|x̃) is the true reverse of the corruption, the chain preserves the density of the data.
+    With its mean in place of a draw it does not: on N(0, s²), where r(x̃) = a x̃ with
     a = s²/(s² + σ²), the chain shrinks to the variance a²σ²/(1 − a²).
 
     Args:
-        denoise: from x̃ (B, *S) to p(x|x̃), with batch (B,) and event S; of a model,
+        denoise: from x̃ (B, *S) to p(x|x̃), with batch (B,) and event S; for a model,
             `lambda x: model.decode(model.code(x))`.
-        x: where the chains start (B, *S).
+        x: the starting points of the chains (B, *S).
         sigma: the standard deviation of the corruption that `denoise` was trained with.
-        steps: the chain's length.
+        steps: the length of the chain.
 
     Returns:
         the chains' last states (B, *S).
 
     Raises:
-        UsageError: where sigma is not positive, so that the chain would not move.
+        UsageError: if sigma is not positive, so that the chain would not move.
 
     References:
         | Generalized Denoising Auto-Encoders as Generative Models (Bengio et al., 2013)
@@ -69,13 +69,13 @@ def walkback(
 def langevin(score: Callable[[Tensor], Tensor], x: Tensor, step: float, n: int) -> Tensor:
     r"""Run unadjusted Langevin dynamics: x ← x + ε s(x) + √(2ε) ξ, with ξ ~ N(0, I).
 
-    For small ε it samples the density whose score is s; with a score estimated by denoising at
-    σ that is p_σ, the data density smoothed by σ. On N(0, v) its variance is v/(1 − ε/(2v)).
+    For small ε it samples the density whose score is s: with a score estimated by denoising at
+    σ, the data density smoothed by σ. On N(0, v) its variance is v/(1 − ε/(2v)).
 
     Args:
-        score: s = ∇ log p, from x (B, *S) to (B, *S); of a model,
+        score: s = ∇ log p, from x (B, *S) to (B, *S); for a model,
             `lambda x: geometry.score(model, x, sigma)`.
-        x: where the chains start (B, *S).
+        x: the starting points of the chains (B, *S).
         step: ε, in squared units of x.
         n: the number of steps.
 
@@ -83,7 +83,7 @@ def langevin(score: Callable[[Tensor], Tensor], x: Tensor, step: float, n: int) 
         the chains' last states (B, *S).
 
     Raises:
-        UsageError: where the step is not positive.
+        UsageError: if the step is not positive.
 
     References:
         | Exponential Convergence of Langevin Distributions (Roberts and Tweedie, 1996)

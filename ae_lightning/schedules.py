@@ -11,28 +11,28 @@ from ae_lightning.core.parts import Recorded
 
 
 class Clock(NamedTuple):
-    """Where training stands, and how many optimizer steps it will take in all."""
+    """The time in training, and how many optimizer steps it will take in all."""
 
     step: int = 0
     epoch: int = 0
-    total_steps: int = 0  # 0 where unknown: no training is under way
-    # How many more steps it would have taken to get here had the steps always been of this size:
-    # not 0 in a run that goes on with another number of processes.
+    total_steps: int = 0  # 0 if unknown: no training is under way
+    # How many more steps it would have taken to get here, had every epoch had as many steps as now:
+    # nonzero only in a run that was resumed on a different number of processes.
     lead: int = 0
 
 
 class Schedule(Recorded, ABC):
-    """A number that changes from `start` to `end` over a span, and stays there.
+    """A number that changes from `start` to `end` over a span, and then stays there.
 
     Args:
         start: the value at the span's beginning.
         end: the value at its end.
         steps: the span in optimizer steps.
-        epochs: the span in epochs, the value changing once an epoch. With neither, the span
-            is the whole training.
+        epochs: the span in epochs, with one value per epoch. If neither is given, the span is
+            the whole training.
 
     Raises:
-        UsageError: where a value is not finite, or the span is none.
+        UsageError: if a value is not finite, or the span is shorter than 1.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Schedule(Recorded, ABC):
         self.start, self.end, self.steps, self.epochs = start, end, steps, epochs
 
     def __call__(self, clock: Clock) -> float:
-        """The value at this time."""
+        """Return the value at this time."""
         if self.epochs is not None:
             progress = clock.epoch / self.epochs
         elif self.steps is not None:
@@ -68,7 +68,7 @@ class Schedule(Recorded, ABC):
 
     @abstractmethod
     def value(self, progress: float) -> float:
-        """The value when this part of the span, in [0, 1], has passed."""
+        """Return the value once this fraction of the span, in [0, 1], has passed."""
 
 
 class Constant(Schedule):
@@ -112,11 +112,11 @@ class Cosine(Schedule):
 
 
 class Cyclic(Schedule):
-    """Rise from start to end in the first part of every cycle, and stay there for the rest.
+    """Rise from start to end in the first part of every cycle, then stay there for the rest.
 
     Args:
-        cycles: how many cycles the span holds.
-        rise: the part of a cycle that the rise takes.
+        cycles: the number of cycles in the span.
+        rise: the fraction of each cycle spent rising.
 
     References:
         | Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing (Fu et al.,
@@ -141,7 +141,7 @@ class Cyclic(Schedule):
         self.cycles, self.rise = cycles, rise
 
     def value(self, progress: float) -> float:
-        # Rounded, so that a cycle's first step is not taken for the last one's end.
+        # Rounded, so that a cycle's first step is not mistaken for the end of the one before.
         phase = 1.0 if progress == 1 else round(progress * self.cycles, 9) % 1
         return self.start + (self.end - self.start) * min(1.0, phase / self.rise)
 
@@ -150,7 +150,7 @@ class OneCycle(Schedule):
     """Rise from start to 1 along a cosine, then fall to end along another: for learning rates.
 
     Args:
-        rise: the part of the span that the rise takes.
+        rise: the fraction of the span spent rising.
 
     References:
         | Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates
@@ -170,7 +170,7 @@ class OneCycle(Schedule):
     ) -> None:
         super().__init__(start, end, steps, epochs)
         if not 0 < rise < 1:
-            raise UsageError(f"rise is {rise}: expected a part of the span in (0, 1).")
+            raise UsageError(f"rise is {rise}: expected a fraction of the span in (0, 1).")
         self.rise = rise
 
     def value(self, progress: float) -> float:

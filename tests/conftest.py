@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from ae_lightning.datamodules import CIFAR10, MNIST, FashionMNIST
+from ae_lightning.datamodules.loading.batches import Arrays
+
 
 @pytest.fixture(scope="session")
 def ae_data() -> Path:
@@ -13,6 +16,19 @@ def ae_data() -> Path:
     if "AE_DATA" not in os.environ:
         pytest.skip("AE_DATA names no folder of real images")
     return Path(os.environ["AE_DATA"])
+
+
+@pytest.fixture
+def small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random images in place of those that would be downloaded."""
+    for kind in (MNIST, FashionMNIST, CIFAR10):
+
+        def read(data: MNIST | FashionMNIST | CIFAR10) -> dict[str, Arrays]:
+            x = torch.randint(0, 256, (16, *data.shape), dtype=torch.uint8)
+            return {name: Arrays(x, torch.arange(16)) for name in ("train", "val", "test")}
+
+        monkeypatch.setattr(kind, "prepare_data", lambda self: None)
+        monkeypatch.setattr(kind, "read", read)
 
 
 @pytest.fixture(autouse=True)

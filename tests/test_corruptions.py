@@ -181,16 +181,16 @@ class TestEvery:
         (lambda: SaltAndPepper(-0.1), "SaltAndPepper.p is -0.1: expected a probability in [0, 1]."),
         (lambda: Masking(math.nan), "Masking.p is nan: expected a probability in [0, 1]."),
         (lambda: GaussianNoise(-1), "GaussianNoise.sigma is -1: expected a number of at least 0."),
-        (lambda: BlockMasking(0), "BlockMasking has size 0 and blocks 1: at least 1 each."),
+        (lambda: BlockMasking(0), "BlockMasking.size is 0, blocks 1: expected at least 1."),
         (
             lambda: BlockMasking(8)(torch.ones(1, 1, 9, 7)),
             "BlockMasking.size is 8: expected images (C, H, W) of at least that height and width, "
-            "and these are (1, 9, 7).",
+            "not (1, 9, 7).",
         ),
         (
             lambda: BlockMasking(2)(torch.ones(1, 9)),
             "BlockMasking.size is 2: expected images (C, H, W) of at least that height and width, "
-            "and these are (9,).",
+            "not (9,).",
         ),
     ],
 )

@@ -12,8 +12,7 @@ from ae_lightning.distributions import PointMass
 from ae_lightning.geometry import score
 from ae_lightning.likelihoods import Bernoulli, Gaussian
 from ae_lightning.nn import MLP
-from ae_lightning.posteriors import DiagonalGaussian
-from ae_lightning.posteriors import PointMass as DiracPosterior
+from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.priors import GaussianMixture
 from ae_lightning.samplers import ancestral, langevin, walkback
 
@@ -116,7 +115,7 @@ def linear_denoiser(data: GaussianData) -> AutoEncoder:
         shape=(1,),
         latent=1,
         encoder=MLP([]),
-        posterior=DiracPosterior(),
+        posterior=Dirac(),
         decoder=MLP([]),
         likelihood=Gaussian(math.sqrt(data.a) * data.sigma),
         value_range=None,

@@ -67,6 +67,12 @@ def test_the_pictures_of_the_readme_are_not_in_it(wheel: Path) -> None:
     assert not [name for name in files(wheel) if "gallery" in name or name.endswith(".png")]
 
 
+def test_the_license_is_in_it(wheel: Path) -> None:
+    (name,) = [name for name in files(wheel) if name.endswith(".dist-info/licenses/LICENSE")]
+    with zipfile.ZipFile(wheel) as archive:
+        assert b"Apache License" in archive.read(name)
+
+
 def test_every_module_is_in_it(wheel: Path) -> None:
     for package in ("ae_lightning", "datamodules", "callbacks"):
         inside = package if package == "ae_lightning" else f"ae_lightning/{package}"

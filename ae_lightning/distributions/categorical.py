@@ -1,4 +1,4 @@
-"""One of L levels for every element, such as the 256 of a byte."""
+"""The categorical distribution over L levels per element, such as the 256 of a byte."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def levels_of(like: Tensor, levels: int) -> Tensor:
 
 
 class LogSoftmaxAt(torch.autograd.Function):
-    """log softmax(l)[k] on an axis; of the logits' size, it holds only them and their gradient."""
+    """log softmax(l)[k] along an axis; it keeps no tensors of the logits' size but the logits."""
 
     @staticmethod
     def forward(ctx: Any, l: Tensor, k: Tensor, axis: int) -> Tensor:

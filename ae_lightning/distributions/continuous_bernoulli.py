@@ -9,7 +9,7 @@ import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 
-SMALL = 0.5  # below it, the functions of a continuous Bernoulli's logit are Taylor series
+SMALL = 0.5  # below it, functions of the logit are computed from their Taylor series
 # The Bernoulli numbers B₂ₙ/(2n)!: at |l| < 0.5 the first term left out is below float64's epsilon.
 TAYLOR = tuple(
     (n, B / math.factorial(2 * n))
@@ -81,7 +81,7 @@ def tilted_mean(l: Tensor) -> Tensor:
 
     Both branches are finite at every l, so that the gradient is never NaN.
     """
-    # The Taylor branch takes over where 1/l would cancel; each branch sees only what it can bear.
+    # The Taylor branch takes over where 1/l would cancel; each branch sees only what it can handle.
     small = l.abs() < SMALL
     near = torch.where(small, l, 0.0)
     far = torch.where(small, 1.0, l.abs())

@@ -1,7 +1,7 @@
-"""Distributions p(x|z) over whole examples: products over the elements, summed as they go.
+"""Distributions p(x|z) over whole examples: products over the elements of an event.
 
-The densities are those of torch.distributions; but a scale that all elements share is never
-expanded to them, and logarithms are taken of products, which makes them several times faster.
+The densities are those of torch.distributions, several times faster: a scale that all elements
+share is never expanded, and one logarithm is taken of a product of many factors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.distributions import Independent
 
 
 def single(x: Tensor) -> Tensor:
-    """Return x in float32 where it is of half precision: sums over an event want no less."""
+    """Return x in at least float32: sums over an event need that precision."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -26,7 +26,7 @@ class IndependentNormal(Independent):  # type: ignore[type-arg]
 
     Args:
         loc: m (*batch, *event).
-        log_sigma: log σ, of the shape of m, or () where all elements share it.
+        log_sigma: log σ, of the shape of m, or () if all elements share it.
         event_dims: how many of the last dimensions are one event.
 
     >>> IndependentNormal(torch.zeros(2, 3), torch.tensor(0.0), 1).log_prob(torch.zeros(3))
@@ -82,7 +82,7 @@ class IndependentBernoulli(Independent):  # type: ignore[type-arg]
         super().__init__(base, event_dims, validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        # No matrix product: autocast would run it, and its result, in half precision.
+        # Not a matrix product: autocast would run it in half precision.
         dims = len(self.event_shape)
         logits = self.base_dist.logits.flatten(-dims)
         log_p: Tensor = (value.flatten(-dims) * logits).sum(-1) - SumSoftplus.apply(logits)
@@ -91,14 +91,14 @@ class IndependentBernoulli(Independent):  # type: ignore[type-arg]
 
 @cache
 def _group(D: int) -> int:
-    """The largest divisor of D for which a product of as many factors ≤ 2 is finite in float32."""
+    """Return the largest divisor d of D for which a product of d factors ≤ 2 fits in float32."""
     return max(d for d in range(1, 127) if D % d == 0)
 
 
 class SumSoftplus(torch.autograd.Function):
     r"""Σ_d log(1 + e^{l_d}) over the last dimension, as Σ_d max(l_d, 0) + log Π_d (1 + e^{−|l_d|}).
 
-    A logarithm costs as much as ten of the other operations, so it is taken of products.
+    A logarithm costs as much as ten of the other operations, so one is taken per product.
     """
 
     generate_vmap_rule = True

@@ -11,15 +11,15 @@ from torch.distributions import Distribution, Independent, Laplace, Normal
 from ae_lightning.core.randomness import uniform_by_index
 from ae_lightning.distributions.point_mass import PointMass
 
-LOCATION_SCALE = (Normal, Laplace)  # exactly these: a subclass may be μ + σ·ε no more
+LOCATION_SCALE = (Normal, Laplace)  # exactly these: a subclass need not be μ + σ·ε
 
 
 def sample_by_index(q: Distribution, n: int, seed: int, index: Tensor) -> Tensor:
     """Draw n samples (n, B, K) whose noise in row b is a function of (seed, index[b]) alone.
 
-    Normal and Laplace, and products of them, are drawn as μ + σ·ε, ε keyed on the example; any
-    other distribution is drawn under one seed for the batch. The state of torch's generators is
-    left as it was.
+    Normal and Laplace, and products of them, are drawn as μ + σ·ε, with ε keyed on the example;
+    any other distribution is drawn with one seed for the batch. The state of torch's generators
+    is left unchanged.
 
     >>> q = Independent(Normal(torch.zeros(2, 3), torch.ones(3)), 1)
     >>> z = sample_by_index(q, 1, seed=0, index=torch.tensor([7, 9]))
@@ -30,7 +30,7 @@ def sample_by_index(q: Distribution, n: int, seed: int, index: Tensor) -> Tensor
     if isinstance(base, PointMass):
         return base.rsample((n,))
     if type(base) in LOCATION_SCALE and base.batch_shape[:1] == index.shape:
-        # Drawn on the CPU in double precision whatever the model's, so that all see the same.
+        # On the CPU and in double precision: the noise is then the same for every model and device.
         u = uniform_by_index(seed, index.cpu(), n * base.loc[0].numel())
         zero = u.new_zeros(())
         epsilon = type(base)(zero, zero + 1, validate_args=False).icdf(u)  # (B, n·K)

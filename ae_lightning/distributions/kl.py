@@ -1,4 +1,4 @@
-"""KL divergences: in closed form if there is one, otherwise from samples."""
+"""KL divergences, in closed form or from samples; the penalty made of one is `Rate`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.distributions import (
 
 
 class UnitNormal(Normal):
-    """N(0, 1) in every dimension, whose divergences take half the operations of any Normal's."""
+    """N(0, 1) in every dimension, with divergences at half the operations of a general Normal's."""
 
 
 @register_kl(Normal, UnitNormal)  # type: ignore[untyped-decorator]
@@ -22,11 +22,12 @@ def _(q: Normal, p: UnitNormal) -> Tensor:
 
 
 def kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
-    r"""KL(q ‖ p) (B,), in closed form where there is one, else E_q[log q(z) − log p(z)] over z.
+    r"""KL(q ‖ p): (B,), in closed form if there is one, otherwise E_q[log q(z) − log p(z)] over z.
 
     Args:
         z: samples of q (R, B, K), for the Monte Carlo estimate.
 
+    >>> import torch
     >>> q = Independent(Normal(torch.zeros(2, 3), torch.ones(3)), 1)
     >>> kl(q, q, q.sample((1,)))
     tensor([0., 0.])
@@ -38,7 +39,7 @@ def kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
 
 
 def factorised_kl(q: Distribution, p: Distribution) -> Tensor | None:
-    """KL of every dimension (B, K), where q and p are products of a closed form, else None."""
+    """Return each dimension's KL (B, K) if q and p are products with a closed form, or None."""
     if not (isinstance(q, Independent) and isinstance(p, Independent)):
         return None
     if not q.base_dist.event_shape == p.base_dist.event_shape == ():

@@ -1,4 +1,4 @@
-"""All probability at one point."""
+"""The distribution that puts all its mass at one point."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ae_lightning.core.errors import UsageError
 
 
 class PointMass(Distribution):
-    """A point mass at `value` (*batch, K); its density is no function, so it has no log_prob.
+    """A point mass at `value` (*batch, K); it has no density, and so no log_prob.
 
     >>> PointMass(torch.zeros(2, 3)).rsample((5,)).shape
     torch.Size([5, 2, 3])

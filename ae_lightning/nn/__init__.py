@@ -1,4 +1,4 @@
-"""Networks: maps between shapes, wired by the autoencoder that owns them, and code activations."""
+"""Networks, whose shapes the owning autoencoder sets, and code activations."""
 
 from ae_lightning.nn.activations import (
     Activation,

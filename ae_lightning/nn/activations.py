@@ -1,4 +1,4 @@
-"""What makes a network's features the code."""
+"""Code activations: from the encoder's features to the code."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ae_lightning.core.parts import Part
 
 
 class Activation(Part, ABC):
-    """What makes the encoder's features the code, and what it promises of it."""
+    """A map from the encoder's features to the code, and the properties that it guarantees."""
 
     elementwise: ClassVar[bool] = True  # each code depends on its own feature alone
     normalised: ClassVar[bool] = False  # the code's scale cannot shrink
 
     def build(self, latent: int) -> None:
-        """Learn the code's size."""
+        """Prepare for codes of size `latent`."""
 
     @abstractmethod
     def forward(self, u: Tensor) -> Tensor:
@@ -29,21 +29,21 @@ class Activation(Part, ABC):
 
 
 class Sigmoid(Activation):
-    """Codes in (0, 1), as a target activation or a saturating contraction needs them."""
+    """Codes in (0, 1), as a target activation or a saturating contraction requires."""
 
     def forward(self, u: Tensor) -> Tensor:
         return u.sigmoid()
 
 
 class Rectifier(Activation):
-    """Codes max(u, 0), exactly zero where inactive."""
+    """Codes max(u, 0), exactly zero when inactive."""
 
     def forward(self, u: Tensor) -> Tensor:
         return u.relu()
 
 
 class TopK(Activation):
-    """Keep the k largest features of each example, and set the others to zero.
+    """Keep the k largest features of each example and set the others to zero.
 
     References:
         | k-Sparse Autoencoders (Makhzani and Frey, 2013)
@@ -73,11 +73,11 @@ class UnitNorm(Activation):
 
 
 class UnitVariance(Activation):
-    """Codes of zero mean and unit variance over the batch, and over the data in evaluation.
+    """Codes of zero mean and unit variance over the batch or, in evaluation, over the data.
 
-    A Jacobian is taken with the statistics of the latest batch held fixed in x (see
-    `geometry.fixed_statistics`); in the weights they are differentiated, so that shrinking the
-    features shrinks no penalty.
+    A Jacobian treats the statistics of the latest batch as constant in x (see
+    `geometry.fixed_statistics`), but differentiates them in the weights, so that a penalty cannot
+    be lowered by shrinking the features.
     """
 
     normalised = True
@@ -105,5 +105,5 @@ class UnitVariance(Activation):
         return (u - mean) / (variance + self.eps).sqrt()
 
     def __getstate__(self) -> dict[str, Any]:
-        # The latest batch's statistics carry a graph, which cannot be copied.
+        # The statistics of the latest batch carry a graph, which cannot be copied.
         return {**self.__dict__, "batch": None}

@@ -16,21 +16,21 @@ from ae_lightning.nn.network import Network, Shape, activation_of, hidden_of, sl
 
 
 def _strided(shape: Shape, layers: int) -> tuple[int, int]:
-    """The height and width that `layers` convolutions of stride 2 leave of an image's."""
+    """Return the height and width of an image after `layers` convolutions of stride 2."""
     if len(shape) != 3 or any(side % 2**layers for side in shape[1:]):
         raise UsageError(
-            f"a convolutional network with {layers} layers of stride 2 needs images (C, H, W) with "
-            f"sides that are multiples of {2**layers}, and these are {tuple(shape)}: use an MLP."
+            f"a convolutional network with {layers} layers of stride 2 needs images (C, H, W) "
+            f"whose sides are multiples of {2**layers}, not {tuple(shape)}: use an MLP."
         )
     return shape[1] // 2**layers, shape[2] // 2**layers
 
 
 def _refuse_empty(channels: Sequence[int], hidden: int) -> None:
-    """Refuse a layer without a unit, and convolutions that are none."""
+    """Refuse an empty list of convolutions, and layers without units."""
     if not channels or min(hidden, *channels) < 1:
         raise UsageError(
-            f"channels {list(channels)}, hidden {hidden}: expected one channel or more, and at "
-            "least one unit in every layer."
+            f"channels {list(channels)}, hidden {hidden}: expected at least one convolution, and "
+            "at least one unit in every layer."
         )
 
 

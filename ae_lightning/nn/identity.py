@@ -1,4 +1,4 @@
-"""Networks that give back their input, as it is or with something added."""
+"""Networks that return their input, unchanged or with something added."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ae_lightning.nn.network import Network, Shape
 
 
 class Identity(Network):
-    """Give back what is given: an encoder whose code is the input itself.
+    """Return the input: an encoder whose code is the input itself.
 
     Raises:
-        UsageError: where the output's size is not the input's.
+        UsageError: if the sizes of input and output differ.
     """
 
     def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
@@ -26,17 +26,17 @@ class Identity(Network):
 
 
 class Residual(Network):
-    r"""Add a network's output, scaled, to its input: r(z) = z + c n(z).
+    r"""Add a network's scaled output to its input: r(z) = z + c n(z).
 
-    After an `Identity` encoder and with c = σ², the n of a denoising autoencoder is its estimate
-    of the score itself, (r(x̃) − x̃)/σ² = n(x̃), which keeps its size however small σ is.
+    After an `Identity` encoder and with c = σ², the network n of a denoising autoencoder is itself
+    the estimate of the score, (r(x̃) − x̃)/σ² = n(x̃), whose size does not vanish with σ.
 
     Args:
         network: n.
         scale: c.
 
     Raises:
-        UsageError: where the output's size is not the input's.
+        UsageError: if the sizes of input and output differ.
 
     >>> import torch
     >>> from ae_lightning.nn import MLP
@@ -67,10 +67,10 @@ class Residual(Network):
 
 
 def refuse_resizing(network: Network, inputs: Shape, outputs: Shape) -> None:
-    """Raise UsageError where a network that keeps its input's size is to change it."""
+    """Raise UsageError if a network that keeps the size of its input is asked to change it."""
     given, wanted = math.prod(inputs), math.prod(outputs)
     if given != wanted:
         raise UsageError(
-            f"{type(network).__name__} keeps the size of its input, {given}, and is to give "
+            f"{type(network).__name__} keeps the size of its input, {given}, but must return "
             f"{wanted} values: set latent to the data's size, with a Dirac posterior."
         )

@@ -26,7 +26,7 @@ class UnitColumns(nn.Module):
 
 
 class MLP(Network):
-    """A multilayer perceptron; without widths, one affine map.
+    """A multilayer perceptron; a single affine map if there are no widths.
 
     Args:
         widths: the hidden layers' widths, from input to output.
@@ -63,7 +63,7 @@ class MLP(Network):
     def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
         self.outputs = tuple(outputs)
         sizes = (math.prod(inputs), *self.widths, math.prod(outputs))
-        # A mean left in the input conditions the first layer badly: PCA is then not reached.
+        # A mean left in the input makes the first layer ill-conditioned, and PCA is not reached.
         self.register_buffer("mean", torch.zeros(sizes[0]))
         self.layers = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
         if self.unit_columns:
@@ -72,7 +72,7 @@ class MLP(Network):
 
     @torch.no_grad()
     def _mirror_atoms(self, mirror: Network | None) -> None:
-        """Start a dictionary as an affine encoder's transpose: under TopK more units die else."""
+        """Start as the transpose of an affine encoder: without this, more TopK units die."""
         first = self.layers[0]
         if isinstance(mirror, MLP) and not mirror.widths:
             W = mirror.layers[0].weight
@@ -89,7 +89,7 @@ class MLP(Network):
                 h = F.dropout(h, self.dropout, self.training)
         features: Tensor = last(h).unflatten(1, self.outputs)
         if torch.is_grad_enabled():
-            # The graph holds them anyway, and a Jacobian's penalty need not compute them again.
+            # The graph holds them anyway, and a Jacobian penalty can then reuse them.
             features.hidden = hidden  # type: ignore[attr-defined]
         return features
 
@@ -126,11 +126,11 @@ class MLP(Network):
 
 
 class RowNorms(torch.autograd.Function):
-    """‖A W‖² by rows: (B, K, H), (H, D) -> (B, K), with one product for A's gradient, not two."""
+    """‖A W‖² by rows: (B, K, H), (H, D) -> (B, K), with one product, not two, for A's gradient."""
 
     @staticmethod
     def forward(ctx: Any, A: Tensor, W: Tensor) -> Tensor:
-        W = W.to(A.dtype)  # which autocast may have lowered
+        W = W.to(A.dtype)  # autocast may have lowered it
         AG = A @ (W @ W.T)
         ctx.save_for_backward(A, W, AG)
         return (AG * A).sum(-1)
@@ -138,7 +138,7 @@ class RowNorms(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
         A, W, AG = ctx.saved_tensors
-        if torch.is_grad_enabled():  # a derivative of this one is wanted: no constant will do
+        if torch.is_grad_enabled():  # for a second derivative, AG must not be a constant
             AG = A @ (W @ W.T)
         gA = g[..., None] * A
         dW = 2 * (gA.flatten(0, 1).T @ A.flatten(0, 1)) @ W
@@ -146,21 +146,21 @@ class RowNorms(torch.autograd.Function):
 
 
 class TiedMLP(Network):
-    """Decode by the encoder's weights transposed, layer by layer; only the biases are its own."""
+    """Decode with the encoder's transposed weights, layer by layer; only the biases are its own."""
 
     biases: Any  # nn.ParameterList
 
     def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
         if not isinstance(mirror, MLP):
             name = type(mirror).__name__
-            raise UsageError(f"TiedMLP mirrors an MLP encoder, and the encoder is {name}.")
+            raise UsageError(f"TiedMLP mirrors an MLP encoder, but the encoder is of type {name}.")
         if mirror.layers[-1].out_features != math.prod(inputs):
             raise UsageError(
-                "TiedMLP needs an encoder that ends in the code itself: use the Dirac posterior."
+                "TiedMLP needs an encoder whose output is the code itself: use the Dirac posterior."
             )
         self.outputs = tuple(outputs)
         if mirror.layers[0].in_features != math.prod(outputs):
-            raise UsageError("TiedMLP gives one value a pixel: this likelihood needs more.")
+            raise UsageError("TiedMLP gives one value per pixel, but this likelihood needs more.")
         # Kept out of the registered modules, so that the weights are counted once.
         self.__dict__["mirror"] = mirror
         self.biases = nn.ParameterList(

@@ -1,4 +1,4 @@
-"""What every network is: a map between shapes, wired by the autoencoder that owns it."""
+"""The base of every network: a map between shapes that the owning autoencoder sets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def activation_of(name: str) -> nn.Module:
     known = {n: getattr(nn, n) for n in nn.modules.activation.__all__ if n not in mixing}
     if name not in known:
         raise UsageError(
-            f"activation {name} is not an elementwise one of torch.nn's: {nearest(name, known)}"
+            f"activation {name} is not an elementwise one of torch.nn: {nearest(name, known)}"
         )
     try:
         return known[name]()  # type: ignore[no-any-return]
@@ -35,21 +35,21 @@ def activation_of(name: str) -> nn.Module:
 
 
 def slope(a: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
-    """a'(u) of an elementwise map, differentiable where gradients are enabled.
+    """a'(u) of an elementwise map, differentiable if gradients are enabled.
 
     >>> slope(torch.square, torch.tensor([1.0, 3.0])).detach()
     tensor([2., 6.])
     """
     tracked = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.enable_grad():
-        # As a tensor of its own, u is told from what a may have learned of it before.
+        # A view, so that what a has computed from u before, such as a batch's mean, is constant.
         u = u.view_as(u) if u.requires_grad else u.clone().requires_grad_()
         h = a(u)
         return torch.autograd.grad(h, u, torch.ones_like(h), create_graph=tracked)[0]
 
 
 def hidden_of(network: Network, x: Tensor, features: Tensor) -> list[Tensor]:
-    """What came before each activation, on the way from x to the network's output `features`."""
+    """Return the input of each activation, on the way from x to the network's output `features`."""
     if not hasattr(features, "hidden"):
         with torch.enable_grad():
             features = network.forward(x)  # never compiled
@@ -63,21 +63,21 @@ class Network(Part, ABC):
 
     @abstractmethod
     def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
-        """Make the weights. A decoder is given the encoder as `mirror`."""
+        """Create the weights. A decoder is given the encoder as `mirror`."""
 
     def centre(self, inputs: Tensor | None, outputs: Tensor | None) -> None:
-        """Take inputs from their mean (*S), and start with the output at its mean."""
+        """Subtract the mean (*S) of the inputs, and start with the output at its mean."""
 
     @property
     def explicit(self) -> bool:
-        """Whether `pull_back` is there, as cheaper than autograd's."""
+        """Whether `pull_back` is implemented, and so cheaper than autograd's."""
         return False
 
     def pull_back(self, x: Tensor, features: Tensor, v: Tensor) -> Tensor:
         """vᵀ ∂u/∂x for n vectors v on the first K outputs u: (n, B, K) -> (n, B, D).
 
         Args:
-            features: this network's output at x, which may know more of how it came about.
+            features: this network's output at x, which may hold its hidden layers (`hidden_of`).
         """
         raise NotImplementedError
 

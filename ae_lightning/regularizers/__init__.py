@@ -1,4 +1,4 @@
-"""Penalties Ω on code, derivatives, posterior and weights."""
+"""Penalties Ω on the code, its derivatives, the posterior and the weights."""
 
 from ae_lightning.regularizers.base import DegenerateObjective, Regularizer
 from ae_lightning.regularizers.contractive import (

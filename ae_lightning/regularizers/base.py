@@ -1,4 +1,4 @@
-"""The one interface of every penalty Ω."""
+"""The one interface of all penalties Ω."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from ae_lightning.training.compilation import uncompiled
 
 
 class DegenerateObjective(UserWarning):
-    """A penalty can be lowered without the change it is there for."""
+    """A penalty can be lowered without having the effect that it is meant to have."""
 
 
 class Regularizer(Part, ABC):
-    """A penalty Ω, added to the objective with a weight.
+    """A penalty Ω, which is added to the objective with a weight.
 
     A plug-in is one subclass with one method, `forward`.
 
     Args:
-        weight: w in w·Ω, a constant or a schedule; a negative weight rewards Ω, and weight 0
-            equals the penalty's absence.
+        weight: w in w·Ω, a constant or a schedule; a negative weight rewards Ω, and weight 0 is
+            the same as leaving the penalty out.
 
     Raises:
-        UsageError: where the weight is no finite number, or the penalty neither (B,) nor ().
+        UsageError: if the weight is not finite, or the penalty's shape is neither (B,) nor ().
 
     >>> class Smallness(Regularizer):
     ...     def forward(self, model, out):
@@ -44,7 +44,7 @@ class Regularizer(Part, ABC):
     """
 
     penalises_jacobian: ClassVar[bool] = False  # evaluation then reports the exact Jacobian norm
-    holds_scale: ClassVar[bool] = False  # with it, a code cannot shrink and the decoder undo that
+    holds_scale: ClassVar[bool] = False  # the code cannot shrink while the decoder undoes that
     holds_prior: ClassVar[bool] = False  # it has a gradient in the prior's parameters
     sees_outputs_only: ClassVar[bool] = False  # neither weights nor derivatives of the two maps
 
@@ -56,23 +56,23 @@ class Regularizer(Part, ABC):
         self.weight = weight
 
     def weight_at(self, clock: Clock) -> float:
-        """The weight at this time."""
+        """Return the weight at this time."""
         return value_at(self.weight, clock)
 
     @property
     def schedules(self) -> list[Schedule]:
-        """All that changes here with training: the weight's schedule, and those of a subclass."""
+        """Return every schedule of this penalty: the weight's, and those that a subclass adds."""
         return [value for value in vars(self).values() if isinstance(value, Schedule)]
 
     def check(self, model: Model) -> None:
-        """Raise UsageError where the model lacks what this penalty needs; warn where it is moot."""
+        """Raise UsageError if the model lacks what this penalty needs; warn if it is pointless."""
 
     @abstractmethod
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
-        """The unweighted penalty Ω: (B,) per example, or () for a batch statistic."""
+        """Return the unweighted penalty Ω: (B,) per example, or () for a batch statistic."""
 
     def __call__(self, model: Model, out: ForwardPass) -> Tensor:
-        # Differences of codes, and of derivatives, are lost in the rounding of half precision.
+        # Half precision would round away differences of codes and of derivatives.
         with torch.autocast(out.x.device.type, enabled=False), uncompiled(model):
             try:
                 penalty: Tensor = super().__call__(model, out)
@@ -82,19 +82,19 @@ class Regularizer(Part, ABC):
         if penalty.shape not in ((), out.x.shape[:1]):
             raise UsageError(
                 f"{type(self).__name__} returned the shape {tuple(penalty.shape)}: sum over the "
-                f"event, to one value an example ({len(out.x)},), or return a batch statistic ()."
+                f"event to one value per example ({len(out.x)},), or return a batch statistic ()."
             )
         return penalty
 
 
 def value_at(value: float | Schedule, clock: Clock) -> float:
-    """A constant's or a schedule's value at this time."""
+    """Return the value of a constant or a schedule at this time."""
     return value(clock) if isinstance(value, Schedule) else value
 
 
 @contextmanager
 def noise_of(model: Model) -> Iterator[None]:
-    """Draw what training draws; in evaluation, the same for every batch, and without a trace."""
+    """In evaluation, draw the same noise for every batch, and restore the random state."""
     if model.training:
         yield
         return
@@ -104,5 +104,5 @@ def noise_of(model: Model) -> Iterator[None]:
 
 
 def whole(x: Tensor, model: Model) -> Tensor:
-    """The batch (B, …) of all ranks in training, this rank's own in evaluation."""
+    """Return the batch (B, …) of all ranks in training, and this rank's own in evaluation."""
     return gather(x) if model.training else x

@@ -1,4 +1,4 @@
-"""Penalties on derivatives with respect to the input."""
+"""Contractive penalties: on derivatives with respect to the input."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PIECEWISE_LINEAR = (
 
 
 def warn_of_piecewise_linear(penalty: Regularizer, curved: bool, *networks: nn.Module) -> None:
-    """Warn where a derivative is piecewise constant, so that the penalty only shrinks weights."""
+    """Warn if a derivative is piecewise constant, so that the penalty only shrinks weights."""
     found = (m for n in networks for m in n.modules() if isinstance(m, PIECEWISE_LINEAR))
     if not curved and (kink := next(found, None)) is not None:
         warnings.warn(
@@ -48,9 +48,10 @@ def check_projections(projections: int | None) -> None:
 class Contractive(Regularizer):
     r"""Penalise the code's sensitivity to the input, ‖∂f/∂x‖²_F at the clean x.
 
-    With n random projections, its unbiased estimate mean_i ‖u_iᵀ ∂f/∂x‖², u_i ~ N(0, I), whose
-    variance is 2‖JJᵀ‖²_F/n; evaluation is always exact. Through an MLP the exact penalty costs
-    two products of the layers' Jacobians; one sigmoid layer has Σ_k (h_k(1 − h_k))² ‖W_k‖².
+    With n random projections, training uses the unbiased estimate mean_i ‖u_iᵀ ∂f/∂x‖² with
+    u_i ~ N(0, I), of variance 2‖JJᵀ‖²_F/n; evaluation is always exact. Through an MLP the exact
+    penalty costs two products of the layers' Jacobians; for one sigmoid layer it is
+    Σ_k (h_k(1 − h_k))² ‖W_k‖².
 
     Args:
         weight: w in w·Ω.
@@ -90,8 +91,8 @@ class Contractive(Regularizer):
 class ReconstructionContractive(Regularizer):
     r"""Penalise the reconstruction's sensitivity to the input, ‖∂r/∂x‖²_F at the clean x.
 
-    For small Gaussian noise it is what denoising adds to the squared error, times σ². No decoder
-    can undo it by rescaling the code.
+    For small Gaussian noise, σ² times this is what denoising adds to the squared error. A decoder
+    cannot undo it by rescaling the code.
 
     Args:
         weight: w in w·Ω.
@@ -134,9 +135,9 @@ class ContractiveHessian(Regularizer):
 
     Args:
         weight: w in w·Ω.
-        gamma: γ, the curvature's share.
+        gamma: γ, the weight of the curvature.
         sigma: σ, in units of the input.
-        samples: how many ε are drawn for an example.
+        samples: the number of ε drawn per example.
         projections: n random projections as in `Contractive`, the same at x and x + ε, or None
             for exact Jacobians; evaluation is always exact.
 
@@ -163,7 +164,7 @@ class ContractiveHessian(Regularizer):
         check_projections(projections)
         if not sigma > 0 or samples < 1:
             raise UsageError(
-                f"sigma is {sigma}, samples {samples}: expected sigma above 0, samples above 0."
+                f"sigma is {sigma}, samples {samples}: expected sigma above 0 and 1 sample or more."
             )
         self.gamma, self.sigma, self.samples, self.projections = gamma, sigma, samples, projections
 
@@ -175,7 +176,7 @@ class ContractiveHessian(Regularizer):
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
         x, z = out.x, out.z[0]
         with noise_of(model):
-            # In evaluation every example meets the same ε, at any batch size.
+            # In evaluation every example gets the same ε, at any batch size.
             examples = x if model.training else x[:1]
             epsilon = self.sigma * torch.randn_like(examples.expand(self.samples, *examples.shape))
             if self.projections is None or not model.training:

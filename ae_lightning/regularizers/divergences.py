@@ -19,7 +19,7 @@ from ae_lightning.schedules import Schedule
 
 
 def need_stochastic(penalty: Regularizer, model: Model) -> None:
-    """Raise UsageError where the posterior is a point mass."""
+    """Raise UsageError if the posterior is a point mass."""
     if not model.posterior.stochastic:
         penalty_name, name = type(penalty).__name__, type(model.posterior).__name__
         raise UsageError(
@@ -28,18 +28,18 @@ def need_stochastic(penalty: Regularizer, model: Model) -> None:
 
 
 class Rate(Regularizer):
-    r"""Penalise KL(q(z|x) ‖ p(z)), in nats: weight 1 is the evidence lower bound, β the β-VAE.
+    r"""Penalise KL(q(z|x) ‖ p(z)), in nats: weight 1 gives the ELBO, weight β the β-VAE.
 
-    In closed form where there is one, else E_q[log q(z|x) − log p(z)] over the samples.
+    In closed form if there is one, otherwise E_q[log q(z|x) − log p(z)] over the samples.
 
     Args:
         weight: w in w·Ω.
-        free_bits: λ in Σ_k max(λ, E_x KL_k), nats a dimension that cost nothing, on the mean over
-            the batch.
-        capacity: C in |R − C|, nats that the mean rate R is held to; none, if None.
+        free_bits: λ in Σ_k max(λ, E_x KL_k), the nats per dimension that cost nothing, with E_x
+            the mean over the batch.
+        capacity: C in |R − C|, the nats to which the mean rate R is held; R itself, if None.
 
     Raises:
-        UsageError: with a deterministic posterior, or free bits under a prior that is no product.
+        UsageError: if the posterior is deterministic or, with free_bits, q or p is not a product.
 
     References:
         | Auto-Encoding Variational Bayes (Kingma and Welling, 2014)
@@ -65,7 +65,7 @@ class Rate(Regularizer):
     ) -> None:
         super().__init__(weight)
         if not 0 <= free_bits < math.inf:
-            raise UsageError(f"free_bits is {free_bits}: expected nats a dimension, 0 or more.")
+            raise UsageError(f"free_bits is {free_bits}: expected nats per dimension, 0 or more.")
         if isinstance(capacity, int | float) and not 0 <= capacity < math.inf:
             raise UsageError(f"capacity is {capacity}: expected nats, 0 or more.")
         self.free_bits, self.capacity = free_bits, capacity
@@ -93,16 +93,16 @@ class Rate(Regularizer):
 class TotalCorrelation(Regularizer):
     r"""Penalise the dependence between the code's dimensions, KL(q(z) ‖ Π_k q(z_k)), in nats.
 
-    By minibatch-weighted sampling: log q(z) ≈ log 1/(NM) Σ_j q(z|x_j), over a batch of M of N.
+    By minibatch-weighted sampling: log q(z) ≈ log 1/(NM) Σ_j q(z|x_j), over M of N examples.
     Rate(1) and TotalCorrelation(β − 1) together are the β-TCVAE.
 
     Args:
         weight: w in w·Ω.
-        dataset_size: N; the batch stands for the data (N = 1), if None. It adds the constant
-            (K − 1) log N, and changes no gradient.
+        dataset_size: N; if None, the batch stands for the data (N = 1). It adds the constant
+            (K − 1) log N, and does not change the gradient.
 
     Raises:
-        UsageError: with a posterior that is deterministic or no product over dimensions.
+        UsageError: if the posterior is deterministic, or not a product over dimensions.
 
     References:
         | Isolating Sources of Disentanglement in Variational Autoencoders (Chen et al., 2018)
@@ -135,10 +135,10 @@ class TotalCorrelation(Regularizer):
 
 
 def factors(q: Distribution, user: str) -> Distribution:
-    """The factors of a product over dimensions: batch (*batch, K), event ()."""
+    """Return the factors of a product over dimensions: batch (*batch, K), event ()."""
     if not isinstance(q, Independent):
         name = type(q).__name__
-        raise UsageError(f"{user} needs a product over the code's dimensions, and {name} is none.")
+        raise UsageError(f"{user} needs a product over the code's dimensions, not {name}.")
     return q.base_dist  # type: ignore[no-any-return]
 
 
@@ -157,14 +157,14 @@ class Kernel(Recorded, ABC):
         self.scale = scale
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        """k of every pair: (*, N, K), (*, M, K) -> (*, N, M)."""
+        """Return k of every pair: (*, N, K), (*, M, K) -> (*, N, M)."""
         square = x.square().sum(-1)[..., :, None] + y.square().sum(-1)[..., None, :]
         distance = (square - 2 * x @ y.mT).clamp(min=0)
         return self.of(distance / (2 * x.shape[-1] * self.scale**2))
 
     @abstractmethod
     def of(self, t: Tensor) -> Tensor:
-        """k as a function of the scaled squared distance."""
+        """Return k as a function of the scaled squared distance."""
 
 
 class InverseMultiquadratic(Kernel):
@@ -192,13 +192,13 @@ class GaussianKernel(Kernel):
 class MMD(Regularizer):
     r"""Penalise the maximum mean discrepancy between the codes and draws of the prior.
 
-    MMD² = E k(z, z') + E k(y, y') − 2 E k(z, y), z from q(z) and y from p(z), by the unbiased
-    estimator, which may be negative. With a Dirac posterior it makes the Wasserstein
-    autoencoder, beside a Rate the InfoVAE.
+    MMD² = E k(z, z') + E k(y, y') − 2 E k(z, y), with z from q(z) and y from p(z), by the
+    unbiased estimator, which may be negative. With a Dirac posterior this gives the Wasserstein
+    autoencoder, and beside a Rate the InfoVAE.
 
     Args:
         weight: w in w·Ω.
-        kernel: k; the inverse multiquadratic, if None.
+        kernel: k; the inverse multiquadratic if None.
 
     References:
         | A Kernel Two-Sample Test (Gretton et al., 2012)
@@ -225,7 +225,7 @@ class MMD(Regularizer):
 
 
 def within(k: Tensor) -> Tensor:
-    """The mean of k over pairs of different draws: (*, N, N) -> (*)."""
+    """Average k over pairs of different draws: (*, N, N) -> (*)."""
     N = k.shape[-1]
     same = k.diagonal(dim1=-2, dim2=-1).sum(-1)
     return (k.sum((-2, -1)) - same) / max(1, N * (N - 1))

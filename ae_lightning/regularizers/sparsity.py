@@ -1,4 +1,4 @@
-"""Penalties on the code: sparsity, and priors on it as penalties."""
+"""Penalties on the code: sparsity, and the negative log densities of priors."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ae_lightning.schedules import Schedule
 
 
 def warn_of_free_scale(penalty: Regularizer, model: Model) -> None:
-    """Warn where f/c with g(c·) would keep the reconstruction and shrink the penalty for free.
+    """Warn if f/c with g(c·) would keep the reconstruction and shrink the penalty for free.
 
     The scale is held by a normalised code, a decoder that is tied or has unit columns, noise of
-    fixed σ on the code, or another penalty on the scale. A sigmoid code does not hold it: near
+    fixed σ on the code, or another penalty that holds it. A sigmoid code does not: near
     its middle it is linear, and an untied decoder undoes any shrinking of the features.
     """
     activation, posterior, decoder = model.posterior.activation, model.posterior, model.decoder
@@ -42,7 +42,7 @@ def warn_of_free_scale(penalty: Regularizer, model: Model) -> None:
 
 
 class L1(Regularizer):
-    r"""Penalise E_q ‖z‖₁/b, the code's −log density under a Laplace prior but for its constant.
+    r"""Penalise E_q ‖z‖₁/b, the code's −log density under a Laplace prior up to a constant.
 
     −log Laplace(z; 0, b) = ‖z‖₁/b + K log 2b: weight 1 is the maximum a posteriori estimate.
 
@@ -75,9 +75,9 @@ class L1(Regularizer):
 
 
 class StudentT(Regularizer):
-    r"""Penalise E_q Σ (ν+1)/2 · log(1 + z²/(ν b²)): a Student-t prior but for its constant.
+    r"""Penalise E_q Σ (ν+1)/2 · log(1 + z²/(ν b²)): a Student-t prior up to a constant.
 
-    At ν = b = 1 it is Σ log(1 + z²); its pull on large codes vanishes, where L1's stays.
+    At ν = b = 1 it is Σ log(1 + z²); its pull on large codes vanishes, while L1's stays.
 
     Args:
         weight: w in w·Ω.
@@ -110,7 +110,7 @@ class StudentT(Regularizer):
 
 
 class L2(Regularizer):
-    r"""Penalise E_q ½‖z‖², the code's −log density under a standard normal prior, less constants.
+    r"""Penalise E_q ½‖z‖², the code's −log density under N(0, I) up to a constant.
 
     With `DecoderNorm` this is the regularised autoencoder.
 
@@ -134,14 +134,14 @@ class L2(Regularizer):
 
 
 class SparsityKL(Regularizer):
-    r"""Penalise Σ_k KL(ρ ‖ ρ̂_k), ρ̂_k being unit k's mean activation over the batch.
+    r"""Penalise Σ_k KL(ρ ‖ ρ̂_k), with ρ̂_k the mean activation of unit k over the batch.
 
     Args:
         weight: w in w·Ω.
-        target: ρ, the share of examples that a unit should be active on.
+        target: ρ, the mean activation that each unit should have.
 
     Raises:
-        UsageError: where ρ is not in (0, 1), or the code is not: it must be a Sigmoid's.
+        UsageError: if ρ is not in (0, 1), or the code does not come from a Sigmoid.
 
     References:
         | Sparse Deep Belief Net Model for Visual Area V2 (Lee, Ekanadham and Ng, 2008)

@@ -11,7 +11,7 @@ from ae_lightning.regularizers.base import Regularizer
 
 
 class DecoderNorm(Regularizer):
-    r"""Penalise Σ θ² over the decoder's parameters, those it shares with the encoder once.
+    r"""Penalise Σ θ² over the decoder's parameters, counting those of a tied encoder once.
 
     References:
         | From Variational to Deterministic Autoencoders (Ghosh et al., 2020)
@@ -24,17 +24,18 @@ class DecoderNorm(Regularizer):
     holds_scale = True
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
-        # A dict and not a set, whose order would change the last bit from run to run.
+        # A dict, not a set, whose order would change the last bit from run to run.
         own_and_tied = dict.fromkeys([*model.decoder.parameters(), *model.decoder.tied()])
         return torch.stack([theta.square().sum() for theta in own_and_tied]).sum()
 
 
 class Orthogonality(Regularizer):
-    r"""Penalise ‖WᵀW − I‖²_F, W being the decoder's first weight matrix: its columns, the atoms
-    that a code combines, come to be orthonormal.
+    r"""Penalise ‖WᵀW − I‖²_F, with W the decoder's first weight matrix.
+
+    Its columns, the atoms that a code combines, become orthonormal.
 
     Raises:
-        UsageError: where the decoder has no such matrix.
+        UsageError: if the decoder has no such matrix.
 
     References:
         | Can We Gain More from Orthogonality Regularizations in Training Deep CNNs? (Bansal et

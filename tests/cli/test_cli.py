@@ -1,7 +1,6 @@
 """The command line on what it is for: every shipped config trains, configs and flags compose."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,11 +11,7 @@ import pytest
 import torch
 import yaml
 
-import ae_lightning
-from ae_lightning.callbacks.report.run_report import known_pictures
 from ae_lightning.cli.main import main
-from ae_lightning.datamodules import CIFAR10, MNIST, FashionMNIST
-from ae_lightning.datamodules.loading.batches import Arrays
 
 SYSTEMS = "linear undercomplete sparse contractive denoising stochastic vae iwae"
 ONE_BATCH = ("--trainer.fast_dev_run", "true", "--data.batch_size", "8")
@@ -28,19 +23,6 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
-
-
-@pytest.fixture
-def small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Random images in place of those that would be downloaded."""
-    for kind in (MNIST, FashionMNIST, CIFAR10):
-
-        def read(data: MNIST | FashionMNIST | CIFAR10) -> dict[str, Arrays]:
-            x = torch.randint(0, 256, (16, *data.shape), dtype=torch.uint8)
-            return {name: Arrays(x, torch.arange(16)) for name in ("train", "val", "test")}
-
-        monkeypatch.setattr(kind, "prepare_data", lambda self: None)
-        monkeypatch.setattr(kind, "read", read)
 
 
 @pytest.fixture
@@ -79,25 +61,6 @@ def test_every_system_trains_on_every_data_set(system: str, data: str) -> None:
 def test_convolutional_networks_train_on_every_image(system: str, data: str) -> None:
     args = ["--config", system, "--config", "conv", "--config", data, *flags(data), *ONE_BATCH]
     assert main(["fit", *args]) == 0
-
-
-README = (Path(ae_lightning.__file__).parents[1] / "README.md").read_text()
-
-
-@pytest.mark.usefixtures("small_sets")
-def test_every_picture_of_the_readme_is_there_and_its_command_trains() -> None:
-    shown = re.findall(r"callbacks/gallery/(\w+)\.png", README)
-    gallery = Path(ae_lightning.__file__).parents[1] / "callbacks" / "gallery"
-    assert sorted(shown) == sorted(file.stem for file in gallery.iterdir())
-    assert len(shown) == len(set(shown) & known_pictures().keys()) == 6
-    assert all(file.stat().st_size < 150_000 for file in gallery.iterdir())
-    above, _, look = README.partition("## Look at it")
-    of_pictures = above.partition("## Two commands")[0] + look.partition("\n## ")[0]
-    commands = re.findall(r"ae-lightning (fit[^<\n]*)", of_pictures)
-    assert len(commands) == 6
-    for command in commands:
-        given = [*command.split(), *(flags("manifold") if "manifold" in command else [])]
-        assert main([*given, *ONE_BATCH]) == 0
 
 
 @pytest.mark.parametrize("data", ["mnist", "fashion_mnist"])
