@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ae_lightning.cli.composition import compose, headline, merge, read, same_class, shipped
+from ae_lightning.cli.presets import with_defaults
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import locate
 
@@ -137,6 +138,23 @@ def test_an_unknown_config_is_answered_with_the_nearest(name: str, right: str) -
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_a_systems_learning_rate_is_a_number(name: str) -> None:
-    """3e-3 is text to a plain YAML reader."""
-    assert read(name)["model"]["init_args"]["optimizer"]["init_args"]["lr"] == 3e-3
+def test_a_systems_config_is_its_class_and_its_parts_are_below_it(name: str) -> None:
+    assert read(name)["model"].keys() == {"class_path"}
+    optimizer = with_defaults(read(name), [])["model"]["init_args"]["optimizer"]
+    assert optimizer["init_args"]["lr"] == 3e-3
+
+
+def test_a_part_is_changed_without_its_class_being_named() -> None:
+    model = {"class_path": "VariationalAutoEncoder", "init_args": {"encoder": {"init_args": {}}}}
+    model["init_args"]["encoder"]["init_args"] = {"widths": [8]}
+    encoder = with_defaults({"model": model}, [])["model"]["init_args"]["encoder"]
+    assert encoder["class_path"].endswith("MLP")
+    assert encoder["init_args"]["widths"] == [8]
+
+
+def test_the_schedule_is_written_out_only_if_asked_for() -> None:
+    """It spans the whole training, which is an error if that has no end."""
+    bare = with_defaults(read("vae"), [])["model"]["init_args"]
+    asked = with_defaults(read("vae"), ["--model.lr_schedule.epochs=3"])["model"]["init_args"]
+    assert "lr_schedule" not in bare
+    assert asked["lr_schedule"]["class_path"].endswith("OneCycle")
