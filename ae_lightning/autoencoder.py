@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from ae_lightning.core.distributed import expect_unused, gather, rank_and_world
+from ae_lightning.core.distributed import gather, rank_and_world
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import Record, plain
 from ae_lightning.core.randomness import reseed, seed_of
@@ -27,10 +27,17 @@ from ae_lightning.priors import Prior
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.schedules import Clock, OneCycle, Schedule
 from ae_lightning.training.allocator import keep_freed_memory, skip_driver_search
-from ae_lightning.training.checkpoint_reading import read_checkpoint, rebuild_model
+from ae_lightning.training.checkpoint_reading import (
+    FORMAT,
+    FORMAT_KEY,
+    read_checkpoint,
+    rebuild_model,
+    require_format,
+)
 from ae_lightning.training.clock import Timekeeper, steps_per_epoch
-from ae_lightning.training.heartbeat import Watch
-from ae_lightning.training.nonfinite import Guard
+from ae_lightning.training.heartbeat import Heartbeat
+from ae_lightning.training.nonfinite import NonFiniteGuard
+from ae_lightning.training.private import find_unused_parameters
 from ae_lightning.training.sharding import shard, take_over, whole_model
 
 ADAM = partial(Adam, lr=3e-3, fused=True)
@@ -80,7 +87,7 @@ class AutoEncoder(Model, LightningModule):
         parts = encoder, posterior, decoder, likelihood, prior, regularizers
         super().__init__(shape, latent, *parts, samples, value_range, seed)
         self.optimizer, self.lr_schedule = optimizer, lr_schedule
-        self._guard, self._terms = Guard(), dict[str, Tensor]()
+        self._guard, self._terms = NonFiniteGuard(), dict[str, Tensor]()
         self._timekeeper = Timekeeper()
         terms = ("loss", *self.bound_terms, *self.regularizers)
         self.evaluations = nn.ModuleDict(
@@ -114,7 +121,7 @@ class AutoEncoder(Model, LightningModule):
         return any(p.requires_grad for part in unused for p in part.parameters())
 
     def configure_callbacks(self) -> list[Callback]:
-        return [Watch()] if self.trainer.world_size > 1 else []
+        return [Heartbeat()] if self.trainer.world_size > 1 else []
 
     def configure_model(self) -> None:
         if self._trainer is None:
@@ -127,7 +134,7 @@ class AutoEncoder(Model, LightningModule):
         if stage == "fit":
             self._log_every_n_steps = max(1, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
             if self.has_unused_parameters:
-                expect_unused(self.trainer.strategy)
+                find_unused_parameters(self.trainer.strategy)
             schedules = [s for penalty in self.regularizers.values() for s in penalty.schedules]
             self._timekeeper.begin(self.trainer, self.lr_schedule, schedules)
 
@@ -227,10 +234,12 @@ class AutoEncoder(Model, LightningModule):
     # ---------------------------------------------------------------- checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[FORMAT_KEY] = FORMAT
         checkpoint["clock"] = list(self.clock)
         checkpoint["steps_per_epoch"] = steps_per_epoch(self.trainer)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        require_format(checkpoint)
         self.clock = Clock(*checkpoint["clock"])
         self._timekeeper.resume(self.clock, checkpoint["steps_per_epoch"])
 

@@ -165,7 +165,7 @@ def test_a_checkpoint_holds_plain_values_and_the_clock(tmp_path) -> None:
 
 def test_a_foreign_checkpoint_is_named(tmp_path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "y.ckpt")
-    with pytest.raises(UsageError, match=r"y\.ckpt is no checkpoint of an autoencoder"):
+    with pytest.raises(UsageError, match=r"y\.ckpt is not a checkpoint of an autoencoder"):
         AutoEncoder.load_from_checkpoint(tmp_path / "y.ckpt")
 
 

@@ -23,10 +23,10 @@ from ae_lightning.cli import composition
 from ae_lightning.cli.messages import ParseFailure, blamed, explain, known_failure, root_cause
 from ae_lightning.cli.presets import with_classes, with_defaults
 from ae_lightning.cli.rules import check_configs, check_settings
+from ae_lightning.core.distributed import first_process
 from ae_lightning.core.errors import UsageError, nearest
 from ae_lightning.datamodules import PairDataModule
-from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_writing import DurableCheckpointIO
+from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
 from ae_lightning.training.heartbeat import be_parent
 from ae_lightning.training.progress_bar import SparingProgressBar
 
@@ -171,7 +171,7 @@ class CommandLine(LightningCLI):
         bar = trainer.enable_progress_bar is not False and sys.stdout.isatty()
         if bar and not any(isinstance(c, ProgressBar) for c in callbacks):
             callbacks.append(SparingProgressBar())
-        plugins = [*listed(trainer.plugins), DurableCheckpointIO()]
+        plugins = [*listed(trainer.plugins), AtomicCheckpointIO()]
         ours |= {"callbacks": callbacks, "enable_progress_bar": bar, "plugins": plugins}
         made = super().instantiate_trainer(**ours)
         if made.world_size > 1:
@@ -180,7 +180,7 @@ class CommandLine(LightningCLI):
 
     def say(self, text: str) -> None:
         """Print a line, on rank zero only."""
-        if run_directory.first_process():
+        if first_process():
             print(text, flush=True)
 
 

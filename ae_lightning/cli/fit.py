@@ -23,14 +23,16 @@ from ae_lightning.cli.command_line import LINKS, CommandLine, listed
 from ae_lightning.cli.loggers import fill_in, with_folders
 from ae_lightning.cli.resume import CONFIG, former_config, refuse_changes
 from ae_lightning.cli.summary import summary
+from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError, nearest
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import read_checkpoint
-from ae_lightning.training.checkpoint_writing import RESUMING, Checkpoints
+from ae_lightning.training.atomic import write_text
+from ae_lightning.training.checkpoint_reading import RESUMING, read_checkpoint
+from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.compilation import Compilation
 from ae_lightning.training.heartbeat import lost
 from ae_lightning.training.metrics_csv import MetricsFile
-from ae_lightning.training.signals import Interrupted, Interruption
+from ae_lightning.training.signals import Interrupted, StopOnSignal
 from ae_lightning.training.weights_and_biases import Tracking, WeightsAndBiases
 
 LOG_INTERVAL = 50
@@ -83,7 +85,7 @@ class Fit(CommandLine):
         self.run: Path | None = own.run
         self.state: Path | None = None
         self.checkpoint: dict[str, Any] = {}  # what it holds
-        self.claim: run_directory.Claim | None = None
+        self.claim: run_directory.NewRun | None = None
         if own.resume:
             self._find_state()
             former, wrong = former_config(own.run, self.checkpoint)
@@ -104,7 +106,7 @@ class Fit(CommandLine):
             )
             hint = f", such as --run {newest.parent}" if newest else " DIR"
             raise UsageError(f"--resume goes on with a run: name it by --run{hint}.")
-        self.state, passed = run_directory.newest_state(run_directory.demand(self.run))
+        self.state, passed = run_directory.newest_state(run_directory.require_run(self.run))
         if self.state is None and passed:
             each = "; ".join(f"{file.name}: {wrong}" for file, wrong in passed.items())
             folder = self.run / run_directory.CHECKPOINTS
@@ -151,19 +153,19 @@ class Fit(CommandLine):
 
     def _settle_run(self) -> None:
         """Rank zero chooses the directory, and hands it on to the processes that it starts."""
-        if not run_directory.first_process() and run_directory.HANDED_ON in os.environ:
+        if not first_process() and run_directory.HANDED_ON in os.environ:
             self.run = Path(os.environ[run_directory.HANDED_ON])
-        elif self.run is None and run_directory.launched_apart():
+        elif self.run is None and launched_apart():
             raise UsageError(
                 "several processes need one directory: name it by --run DIR (where torchrun takes "
                 "that for its own, put -- before fit)."
             )
-        elif run_directory.first_process():
+        elif first_process():
             name = "-".join(short_name(self.settings[key].class_path) for key in ("model", "data"))
             self.claim = (
-                run_directory.Claim.numbered(name)
+                run_directory.NewRun.numbered(name)
                 if self.run is None
-                else run_directory.Claim(self.run)
+                else run_directory.NewRun(self.run)
             )
             self.run = self.claim.run
             os.environ[run_directory.HANDED_ON] = str(self.run)
@@ -180,7 +182,7 @@ class Fit(CommandLine):
             callbacks.append(Compilation())
         saves = trainer.enable_checkpointing is not False
         checkpoints = self._get(self.config_init, "checkpoints") if saves else None
-        callbacks += [Interruption(checkpoints), *listed(checkpoints)]
+        callbacks += [StopOnSignal(checkpoints), *listed(checkpoints)]
         if trainer.logger is not False:
             kept = self.checkpoint.get(RESUMING, {}).get("metrics_rows", 0)
             given = [] if trainer.logger is True else listed(trainer.logger)
@@ -211,9 +213,9 @@ class Fit(CommandLine):
         where = f", in {self.run}" if self.run else ""
         names = type(self.model).__name__, type(self.datamodule).__name__
         self.say(f"{names[0]} ({size:,} parameters) on {names[1]}{where}")
-        if self.run is not None and run_directory.first_process():
+        if self.run is not None and first_process():
             text = yaml.safe_dump(self.whole_config(), sort_keys=False)
-            run_directory.write(self.run / run_directory.CONFIG, text)
+            write_text(self.run / run_directory.CONFIG, text)
         try:
             self.trainer.fit(**arguments, ckpt_path=self.state)
         except SystemExit as end:  # Lightning's own too: before the first batch, or at a second ^C

@@ -18,7 +18,7 @@ from urllib.parse import urlparse
 
 from ae_lightning.cli.composition import Tree
 from ae_lightning.cli.messages import class_named
-from ae_lightning.training import run_directory
+from ae_lightning.core.distributed import first_process
 from ae_lightning.training.weights_and_biases import WeightsAndBiases
 
 RUN_ID: Final = "wandb_id"
@@ -84,7 +84,7 @@ def fill_in(logger: Any, run: Path) -> str:
     # What W&B tells its makers of its own use would be waited for, at the end and without a limit.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     os.environ.setdefault("WANDB__DISABLE_VIEWER", "true")
-    if not run_directory.first_process():
+    if not first_process():
         return ""
     file.write_text(arguments.id)
     why = "as told" if arguments.offline else reason_for_offline()

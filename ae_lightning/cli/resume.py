@@ -11,7 +11,7 @@ from ae_lightning.cli import composition
 from ae_lightning.cli.command_line import LINKS
 from ae_lightning.cli.composition import Tree
 from ae_lightning.core.errors import UsageError
-from ae_lightning.core.parts import locate, plain, vouch
+from ae_lightning.core.parts import check_record, locate, to_plain
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import recorded
 
@@ -43,7 +43,7 @@ def former_config(run: Path, checkpoint: dict[str, Any]) -> tuple[Tree, str]:
         tree, wrong = {}, str(error).rstrip(".") if file.exists() else f"{file} is lost"
     if not wrong or kept is None:
         return tree, ""
-    vouch([kept.get("model"), kept.get("data")])
+    check_record([kept.get("model"), kept.get("data")])
     return kept, wrong
 
 
@@ -99,7 +99,7 @@ def defaults_of(class_path: str) -> dict[str, Any]:
     """The arguments that a class takes without being given them, as plain values."""
     parameters = inspect.signature(locate(class_path)).parameters.items()
     given = {name: p.default for name, p in parameters if p.default is not p.empty}
-    return {name: plain(value) for name, value in given.items() if isinstance(value, PLAIN)}
+    return {name: to_plain(value) for name, value in given.items() if isinstance(value, PLAIN)}
 
 
 def shown(value: Any) -> str:

@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, types, recorded parts, randomness, processes."""
+"""What everything else stands on: errors, types, recorded parts, randomness, several processes."""

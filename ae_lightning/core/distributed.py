@@ -1,30 +1,37 @@
-"""What processes that train together must share."""
+"""Which process this is among those that train together, and what they must share."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import Tensor
 
 
 def rank_and_world() -> tuple[int, int]:
-    """This process's rank and the number of processes: (0, 1) where there is one."""
+    """Return this process's rank and the number of processes: (0, 1) if there is only one."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
 
 
-def expect_unused(strategy: Strategy) -> None:
-    """Let DDP look for parameters without a gradient at every step, which it else waits for."""
-    if isinstance(strategy, DDPStrategy):
-        strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+def first_process(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process will be rank zero, as its launcher says before training starts."""
+    ranks = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
+    return all(int(environment.get(name, 0)) == 0 for name in ranks)
+
+
+def launched_apart(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a launcher started several processes, so that none of them can hand on a value."""
+    several = any(int(environment.get(name, 1)) > 1 for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    return several or not first_process(environment)
 
 
 def gather(x: Tensor) -> Tensor:
-    """Join the ranks' shards (B, …) to the global batch (W·B, …), in its order, differentiably.
+    """Join the ranks' shards (B, …) into the global batch (W·B, …), in its order, differentiably.
 
     Rank r holds rows r, r + W, r + 2W, … of the global batch.
 
@@ -37,7 +44,7 @@ def gather(x: Tensor) -> Tensor:
 
 
 class Gather(torch.autograd.Function):
-    """`gather` over several processes; torch's own misreads gradients whose axes are permuted."""
+    """`gather` over several processes; torch's own misreads gradients with permuted axes."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

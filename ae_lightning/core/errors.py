@@ -1,4 +1,4 @@
-"""What is said to a user who can put it right; without torch, so that it can be said at once."""
+"""Errors that a user can fix, told in one sentence; free of torch, so that they come at once."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from difflib import get_close_matches
 
 
 class UsageError(ValueError):
-    """What a user can put right; the command line prints its one sentence and exits with 2."""
+    """A user's mistake; the command line prints its one sentence and exits with code 2."""
 
 
 class TrainingError(RuntimeError):
-    """What ends a training that was rightly begun; the command line prints it and exits with 1."""
+    """A failure of a training that began well; the command line prints it and exits with code 1."""
 
 
 class NonFiniteError(TrainingError):
-    """A loss or a gradient is not finite; the weights still are those before the step."""
+    """A loss or a gradient is not finite; the weights are still those from before the step."""
 
 
 class SavingError(TrainingError):
-    """The last state of a run could not be written."""
+    """The last state of a run could not be saved."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """End an error about an unknown `name`: the nearest right name, or all of them.
+    """Return the end of an error about an unknown `name`: the nearest known name, or all of them.
 
     >>> nearest("GELUE", ["GELU", "SiLU"])
     'did you mean GELU?'

@@ -1,4 +1,4 @@
-"""Parts record how they were made, so that a checkpoint rebuilds them from plain values."""
+"""Parts record how they were made, so that a checkpoint can rebuild them from plain values."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from torch.optim import Optimizer
 from ae_lightning.core.errors import UsageError, nearest
 
 Plain = Any  # None, bool, int, float, str, and lists and dicts of these
-Record = dict[str, Plain]  # by names
+Record = dict[str, Plain]
 
 
 class Recorded:
-    """Record the arguments of every construction as plain values, in `self.arguments`.
+    """Record the arguments that an object is constructed with, as plain values in `arguments`.
 
-    Recording happens in `__new__`, which sees the very arguments `__init__` is given; a
-    subclass needs to do nothing, and its signature stays its own.
+    `__new__` records them, since it sees exactly what `__init__` is given: a subclass needs no
+    code for it, and keeps its own signature.
     """
 
     arguments: dict[str, Plain]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
-        # Copying and unpickling call __new__ bare, and restore `arguments` afterwards.
+        # Copying and unpickling call __new__ without arguments, and restore `arguments` later.
         signature = inspect.signature(cls.__init__)
         bound = signature.bind_partial(self, *args, **kwargs)
         bound.apply_defaults()
@@ -36,29 +36,30 @@ class Recorded:
         for name, parameter in signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 given |= given.pop(name)
-        self.__dict__["arguments"] = {k: plain(v, f"{cls.__name__}.{k}") for k, v in given.items()}
+        plain = {k: to_plain(v, f"{cls.__name__}.{k}") for k, v in given.items()}
+        self.__dict__["arguments"] = plain
         return self
 
     @property
     def record(self) -> dict[str, Plain]:
-        """What `rebuild` needs: `{"class_path": …, "init_args": {…}}`, the form of YAML configs."""
+        """What `rebuild` needs: `{"class_path": …, "init_args": {…}}`, as in YAML configs."""
         cls = type(self)
         return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": self.arguments}
 
 
 class Part(Recorded, nn.Module):
-    """A module that an autoencoder is put together from."""
+    """A module that an autoencoder is composed of."""
 
-    # nn.Module's own takes anything, which would be recorded.
+    # nn.Module's own accepts any arguments, which would be recorded.
     def __init__(self) -> None:
         super().__init__()
 
 
-def plain(value: Any, name: str = "value") -> Plain:
+def to_plain(value: Any, name: str = "value") -> Plain:
     """Return `value` as plain values: parts and partials become `class_path` and `init_args`.
 
     Raises:
-        UsageError: where a value is none of these, since a checkpoint could not rebuild it.
+        UsageError: if a value is none of these, since a checkpoint could not rebuild it.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -68,12 +69,12 @@ def plain(value: Any, name: str = "value") -> Plain:
         # jsonargparse's own partials carry the class as their last argument.
         cls = value.args[-1] if value.args else value.func
         if inspect.isclass(cls) and issubclass(cls, Optimizer):
-            inner = {k: plain(v, f"{name}.{k}") for k, v in value.keywords.items()}
+            inner = {k: to_plain(v, f"{name}.{k}") for k, v in value.keywords.items()}
             return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": inner}
     if isinstance(value, Mapping):
-        return {str(k): plain(v, f"{name}.{k}") for k, v in value.items()}
+        return {str(k): to_plain(v, f"{name}.{k}") for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(v, name) for v in value]
+        return [to_plain(v, name) for v in value]
     raise UsageError(
         f"{name} is a {type(value).__name__}, which a checkpoint cannot record: give plain values, "
         "a Part (a subclass of ae_lightning.Part), or functools.partial(Optimizer, lr=…)."
@@ -81,7 +82,11 @@ def plain(value: Any, name: str = "value") -> Plain:
 
 
 def locate(path: str) -> Any:
-    """Return the object that a dotted path names; a class nested in another is found too."""
+    """Return the object that a dotted path names, such as a class nested in another.
+
+    Raises:
+        UsageError: if there is no such module, or no such name in it.
+    """
     module = path
     names: list[str] = []
     while module:
@@ -97,13 +102,13 @@ def locate(path: str) -> Any:
         raise UsageError(f"{path} cannot be imported: no module of that name is on the path.")
     for name in names:
         if not hasattr(found, name):
-            raise UsageError(f"{path}: {name} is not there; {nearest(name, dir(found))}")
+            raise UsageError(f"{path}: there is no {name}; {nearest(name, dir(found))}")
         found = getattr(found, name)
     return found
 
 
 def rebuild(value: Plain) -> Any:
-    """Invert `plain`: build what a record names, parts within parts first.
+    """Invert `to_plain`: build what a record names, innermost parts first.
 
     >>> from ae_lightning.nn import MLP
     >>> rebuild(MLP(widths=[8]).record).arguments["widths"]
@@ -115,35 +120,35 @@ def rebuild(value: Plain) -> Any:
         return value
     if "class_path" not in value:
         return {k: rebuild(v) for k, v in value.items()}
-    cls = named(value["class_path"])
+    cls = part_class(value["class_path"])
     keywords = {k: rebuild(v) for k, v in value.get("init_args", {}).items()}
     return partial(cls, **keywords) if issubclass(cls, Optimizer) else cls(**keywords)
 
 
-def named(path: str) -> type:
+def part_class(path: str) -> type:
     """Return the class that a record names.
 
     Raises:
-        UsageError: where it is no part and no optimizer: a record must not call what it likes.
+        UsageError: if it is neither a part nor an optimizer, since a record must not call others.
     """
     cls = locate(path)
     if inspect.isclass(cls) and issubclass(cls, Optimizer | Recorded):
         return cls
-    raise UsageError(f"{path} is no part of an autoencoder.")
+    raise UsageError(f"{path} is not a part of an autoencoder.")
 
 
-def vouch(value: Plain) -> None:
-    """Refuse a record that `rebuild` would not build, before another builds it.
+def check_record(value: Plain) -> None:
+    """Refuse a record that `rebuild` would refuse, before other code builds it.
 
-    >>> vouch({"class_path": "os.remove", "init_args": {"path": "x"}})
+    >>> check_record({"class_path": "os.remove", "init_args": {"path": "x"}})
     Traceback (most recent call last):
         ...
-    ae_lightning.core.errors.UsageError: os.remove is no part of an autoencoder.
+    ae_lightning.core.errors.UsageError: os.remove is not a part of an autoencoder.
     """
     if isinstance(value, Mapping):
         if "class_path" in value:
-            named(value["class_path"])
+            part_class(value["class_path"])
         value = list(value.values())
     if isinstance(value, list):
         for inner in value:
-            vouch(inner)
+            check_record(inner)

@@ -1,8 +1,8 @@
 """Randomness without state: every draw is a function of what it is drawn for.
 
 A training step's noise is a function of (seed, epoch, batch, rank), and an evaluated example's of
-(seed, example), so that a resumed run repeats an uninterrupted one, and evaluations agree at any
-batch size and on any number of processes.
+(seed, example). So a resumed run repeats an uninterrupted one, and evaluations agree for any batch
+size and any number of processes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from torch import Generator, Tensor
 
 
 def seed_of(*key: int) -> int:
-    """Mix a key of integers into one 32-bit seed, each in turn as SplitMix64 does.
+    """Mix a key of integers into one 32-bit seed, one after another, as SplitMix64 does.
 
     >>> seed_of(0, 1, 2) == seed_of(0, 1, 2), seed_of(0, 1, 2) == seed_of(0, 2, 1)
     (True, False)
     """
-    # In plain integers, since numpy's SeedSequence takes a fiftieth of a small model's step.
+    # Plain integers, since numpy's SeedSequence takes a fiftieth of a small model's step.
     h = 0
     for k in key:
         h = (h + k + 0x9E3779B97F4A7C15) % 2**64
@@ -33,10 +33,10 @@ def generator_of(*key: int, device: torch.device | str = "cpu") -> Generator:
 
 
 def reseed(seed: int, device: torch.device) -> None:
-    """Seed the default generators that work on `device` draws from: the CPU's and its own.
+    """Seed the default generators that work on `device` draws from: the CPU's and the device's.
 
-    torch.manual_seed seeds those of every kind of device, and formats the call stack for each
-    kind that is absent, which takes longer than a small model's forward pass.
+    torch.manual_seed seeds those of every kind of device, and formats the call stack for each kind
+    that is absent, which takes longer than a small model's forward pass.
     """
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":
@@ -44,14 +44,14 @@ def reseed(seed: int, device: torch.device) -> None:
 
 
 def row_seeds(seed: int, index: Tensor) -> list[int]:
-    """One 32-bit seed per example, each a function of (seed, index[b]) alone."""
+    """Return one 32-bit seed per example, each a function of (seed, index[b]) alone."""
     return ((seed_of(seed) + index.cpu()) % 2**32).tolist()  # type: ignore[no-any-return]
 
 
 def uniform_by_index(seed: int, index: Tensor, n: int) -> Tensor:
-    """Draw uniforms in (0, 1), in float64 (B, n), row b a function of (seed, index[b]) alone.
+    """Draw uniforms in (0, 1), float64 (B, n), whose row b is a function of (seed, index[b]) alone.
 
-    Row b is the stream of a SplitMix64 generator: the same on every device and in any batch.
+    Row b is the stream of a SplitMix64 generator: the same on every device, in any batch.
 
     References:
         | Fast Splittable Pseudorandom Number Generators (Steele, Lea and Flood, 2014)
@@ -67,7 +67,7 @@ def uniform_by_index(seed: int, index: Tensor, n: int) -> Tensor:
 
 
 def _signed(constant: int) -> int:
-    """A 64-bit constant as int64 holds it; its products wrap as unsigned ones do."""
+    """Return a 64-bit constant as int64 holds it; its products wrap around as unsigned ones do."""
     return constant - 2**64 if constant >= 2**63 else constant
 
 

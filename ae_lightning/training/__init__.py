@@ -1,1 +1,1 @@
-"""What no formula mentions: run directory, checkpoints, signals, guards, processes."""
+"""What no formula mentions: run directory, checkpoints, signals, processes, metrics file."""

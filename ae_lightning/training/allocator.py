@@ -1,4 +1,4 @@
-"""What a process sets before it trains on a CPU, for the sake of every step after."""
+"""Settings of a process that make every training step on a CPU faster."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def keep_freed_memory() -> bool:
-    """Ask glibc to keep large freed blocks, which it else returns and faults in at every step.
+    """Keep freed blocks instead of returning them to the OS and faulting them in again each step.
 
-    Peak memory stays the same. Both limits are set or neither: one alone is slower than none.
-    Set AE_ALLOCATOR=default in the environment to leave the allocator as it is.
+    Peak memory stays the same. Either both limits are set or neither: one alone is slower than
+    none. Set AE_ALLOCATOR=default in the environment to leave the allocator as it is.
 
     Returns:
-        Whether the limits were set: only on Linux with glibc.
+        Whether the limits were set, which only glibc allows.
     """
     if platform.libc_ver()[0] != "glibc" or os.environ.get("AE_ALLOCATOR") == "default":
         return False
@@ -27,10 +27,10 @@ def keep_freed_memory() -> bool:
 
 
 def skip_driver_search() -> None:
-    """Let torch ask its runtime whether there is a GPU, where it is known that there is none.
+    """Let torch ask its runtime whether there is a GPU, if it is known that there is none.
 
-    Lightning has torch ask the driver's library instead, and Adam asks at every step: each time
-    the library is searched for in the file system, which takes a thirtieth of a small model's step.
+    Lightning makes torch ask the driver's library instead, and Adam asks at every step. Each time
+    the library is searched for on the disk, which takes a thirtieth of a small model's step.
     """
     if torch.cuda.device_count() == 0:
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)

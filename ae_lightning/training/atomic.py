@@ -1,6 +1,6 @@
-"""Files that a crash leaves whole, and that show whether a byte of them has changed since.
+"""Files that survive a crash whole, and that show whether a byte of them has changed since.
 
-A sealed file is a zip file, as torch writes it, whose comment is the SHA-256 of all before it.
+A sealed file is a zip file, as torch writes it, whose comment is the SHA-256 of all bytes before.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-END: Final = b"PK\x05\x06"  # starts a zip file's last record, of 22 bytes and the comment
+END: Final = b"PK\x05\x06"  # begins a zip file's last record: 22 bytes, and the comment
 RECORD: Final = 22
-NAME: Final = b"sha256:"
-SEAL: Final = len(NAME) + 64
+ALGORITHM: Final = b"sha256:"
+SEAL: Final = len(ALGORITHM) + 64
 
 
-class Forgiving:
-    """A file to write to that keeps the first error, to be raised when the writer has ended.
+class DeferredErrorWriter:
+    """A file whose first error in writing is kept, to be raised when all is written.
 
-    torch's own words for a full disk are "unexpected pos 704 vs 598".
+    Raised at once, torch would turn a full disk into "unexpected pos 704 vs 598".
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -46,21 +46,21 @@ class Forgiving:
 
 
 @contextmanager
-def replacing(target: Path, sealed: bool = False) -> Iterator[Forgiving]:
-    """Write a whole file beside its target, to the disk, and only then put it in its place.
+def replacing(target: Path, sealed: bool = False) -> Iterator[DeferredErrorWriter]:
+    """Write a file beside its target, fsync it, and only then move it into place.
 
     Args:
-        target: the file; the former one stays where anything goes wrong.
-        sealed: end it by a digest; it must be a zip file.
+        target: the file; the former one stays if anything goes wrong.
+        sealed: append a digest; the file must be a zip file.
 
     Raises:
-        OSError: where the disk is full or fails.
+        OSError: if the disk is full or fails.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
     try:
         with partial.open("w+b") as file:
-            writer = Forgiving(file)
+            writer = DeferredErrorWriter(file)
             yield writer
             if writer.error is not None:
                 raise writer.error
@@ -74,8 +74,14 @@ def replacing(target: Path, sealed: bool = False) -> Iterator[Forgiving]:
         partial.unlink(missing_ok=True)
 
 
+def write_text(file: Path, text: str) -> None:
+    """Write a whole text file, or leave the former one."""
+    with replacing(file) as opened:
+        opened.write(text.encode())
+
+
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder outlive a loss of power, where the system can be asked to."""
+    """Fsync a folder, so that renames in it survive a power loss; POSIX systems only."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -85,18 +91,21 @@ def sync_folder(folder: Path) -> None:
 
 
 def seal(file: BinaryIO) -> None:
-    """End an open zip file without a comment by the digest of what it holds."""
+    """Append the digest of its bytes to an open zip file that has no comment yet."""
     file.seek(-2, os.SEEK_END)
     file.write(struct.pack("<H", SEAL))  # the length of the comment
     size = file.tell()
     file.seek(0)
     digest = _digest(file, size)
     file.seek(size)
-    file.write(NAME + digest.encode())
+    file.write(ALGORITHM + digest.encode())
 
 
 def damage(file: Path) -> str | None:
-    """What is wrong with a zip file, or None: its digest, or its members' sums if it has none."""
+    """Say what is wrong with a zip file, or return None if nothing is.
+
+    Its digest tells; without one, as in a checkpoint that a plain Trainer saves, its members' sums.
+    """
     try:
         size = file.stat().st_size
         with file.open("rb") as opened:
@@ -106,19 +115,19 @@ def damage(file: Path) -> str | None:
             if record.startswith(END) and record.endswith(struct.pack("<H", SEAL)):
                 opened.seek(0)
                 digest = _digest(opened, size - SEAL)
-                right = comment == NAME + digest.encode()
-                return None if right else "its digest does not fit what it holds"
+                right = comment == ALGORITHM + digest.encode()
+                return None if right else "its digest does not match its content"
         if tail[-RECORD:].startswith(END) and tail.endswith(b"\0\0"):
             with zipfile.ZipFile(file) as archive:
                 member = archive.testzip()
-            return None if member is None else f"{member} in it is damaged"
+            return None if member is None else f"its member {member} is damaged"
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         return str(error) or type(error).__name__
     return "its end is missing or damaged"
 
 
 def _digest(file: BinaryIO, size: int) -> str:
-    """The digest of a file's first bytes."""
+    """Return the digest of a file's next `size` bytes."""
     sum_ = hashlib.sha256()
     while size > 0:
         block = file.read(min(size, 2**20))
@@ -130,7 +139,7 @@ def _digest(file: BinaryIO, size: int) -> str:
 
 
 def share(file: Path, name: Path) -> None:
-    """Give a file a second name, replacing what has it: a link, or a copy where there are none."""
+    """Give a file a second name, replacing what bears it: by a link, or by a copy if links fail."""
     partial = name.with_name(f".{name.name}.partial")
     partial.unlink(missing_ok=True)
     try:

@@ -1,55 +1,80 @@
-"""What a checkpoint holds: plain values and tensors, from which model and data are made again."""
+"""What a checkpoint holds: plain values and tensors, from which model and data are rebuilt."""
 
 from __future__ import annotations
 
 import pickle
+import reprlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from ae_lightning.core.errors import UsageError
-from ae_lightning.core.parts import Record, locate, rebuild, vouch
-from ae_lightning.training import run_directory
+from ae_lightning.core.parts import Record, check_record, locate, rebuild
+from ae_lightning.training.atomic import damage
 
-MODEL, DATA = "hyper_parameters", "datamodule_hyper_parameters"
+FORMAT: Final = 1  # of the checkpoints that this version saves and loads
+
+# Where a checkpoint keeps its format, the records of model and data, and what resuming needs beside
+# Lightning's own.
+FORMAT_KEY: Final = "ae_lightning_format"
+MODEL: Final = "hyper_parameters"
+DATA: Final = "datamodule_hyper_parameters"
+RESUMING: Final = "resuming"
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:
-    """Read a checkpoint, unpickling nothing; its tensors stay on the disk until they are used.
+    """Load a checkpoint, unpickling nothing; its tensors stay on the disk until they are used.
 
     Raises:
-        UsageError: where the file is missing, damaged, or no checkpoint of an autoencoder.
+        UsageError: if the file is missing or damaged, not a checkpoint of an autoencoder, or of
+            another format.
     """
     if not file.is_file():
         raise UsageError(f"there is no checkpoint {file}.")
-    if wrong := run_directory.damage(file):
-        raise UsageError(f"{file} is no checkpoint, or a damaged one: {wrong}.")
+    if wrong := damage(file):
+        raise UsageError(f"{file} is not a checkpoint, or is damaged: {wrong}.")
     try:
         checkpoint: dict[str, Any] = torch.load(file, "cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError:
         raise UsageError(
-            f"{file} holds more than plain values and tensors, and is not opened."
+            f"{file} holds more than plain values and tensors, so it is not opened."
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError):
-        raise UsageError(f"{file} is no checkpoint.") from None
-    record = checkpoint.get(MODEL) if isinstance(checkpoint, dict) else None
-    whole = isinstance(record, dict) and {"class_path", "init_args"} <= record.keys()
-    if not whole or "state_dict" not in checkpoint:
-        raise UsageError(f"{file} is no checkpoint of an autoencoder of this package.")
+        raise UsageError(f"{file} is not a checkpoint.") from None
+    keys = checkpoint.keys() if isinstance(checkpoint, dict) else set()
+    if FORMAT_KEY in keys:  # what else another format holds is not known
+        require_format(checkpoint, str(file))
+    record = checkpoint[MODEL] if {MODEL, "state_dict"} <= keys else None
+    if not (isinstance(record, dict) and {"class_path", "init_args"} <= record.keys()):
+        raise UsageError(f"{file} is not a checkpoint of an autoencoder of this package.")
+    require_format(checkpoint, str(file))
     return checkpoint
 
 
-def recorded(checkpoint: dict[str, Any]) -> Record:
-    """Return the config of the model and, where it is recorded, of the data of a checkpoint.
+def require_format(checkpoint: dict[str, Any], name: str = "the checkpoint") -> None:
+    """Refuse a checkpoint of another format.
 
     Raises:
-        UsageError: where it names what is no part of these.
+        UsageError: if its format number is missing, or is not `FORMAT`.
+    """
+    found = checkpoint.get(FORMAT_KEY)
+    if type(found) is int and found == FORMAT:
+        return
+    what = "has no format number" if found is None else f"is of format {reprlib.repr(found)}"
+    raise UsageError(f"{name} {what}: this version of ae-lightning reads format {FORMAT} only.")
+
+
+def recorded(checkpoint: dict[str, Any]) -> Record:
+    """Return a checkpoint's record of the model and, if it has one, of the data.
+
+    Raises:
+        UsageError: if a record names what is not a part of these.
     """
     tree = {"model": checkpoint[MODEL]}
     if data := checkpoint.get(DATA):
         tree["data"] = data
-    vouch(tree)
+    check_record(tree)
     return tree
 
 

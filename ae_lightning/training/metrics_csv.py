@@ -1,4 +1,4 @@
-"""metrics.csv: what training logs, a row at a time."""
+"""metrics.csv: what training logs, row by row."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from ae_lightning.training import run_directory
+from ae_lightning.training.atomic import write_text
 
 Row = dict[str, Any]
 
 
 class MetricsFile(Logger):
-    """Write one row of metrics.csv at a time, at once, so that a crash loses none.
+    """Write every row of metrics.csv at once, so that a crash loses none.
 
-    A row that a full disk refuses is kept, and written before the next.
+    Lightning's CSVLogger deletes the file of a run that is resumed. A row that a full disk refuses
+    is kept, and written before the next one.
 
     Args:
         run: the run's directory.
-        kept: how many rows to keep of those that are there: as many as the state to go on from
-            had seen. The later ones are dropped, since they will be written again.
+        kept: how many of the present rows to keep: as many as the run had logged at the state that
+            it resumes from. Later ones are dropped, since they will be logged again.
     """
 
     def __init__(self, run: Path, kept: int = 0) -> None:
         super().__init__()
         self.run, self.path = run, run / run_directory.METRICS
-        self.rows = kept  # how many there are
+        self.rows = kept  # how many there are, waiting ones included
         self.columns: list[str] | None = None  # None until the first row
         self._waiting: list[Row] = []
 
@@ -55,7 +57,7 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any = None, *args: Any, **kwargs: Any) -> None:
-        """Leave them out: config.yaml holds them."""
+        """Skip them: config.yaml holds them."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -109,5 +111,5 @@ class MetricsFile(Logger):
         writer.writeheader()
         writer.writerows(rows)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        run_directory.write(self.path, text.getvalue())
+        write_text(self.path, text.getvalue())
         self.columns = columns  # only now: a full disk leaves the former file, and its columns

@@ -1,8 +1,8 @@
-"""Stop training at the step whose loss or gradient is not finite, before it reaches the weights.
+"""Stop training at a step whose loss or gradient is not finite, before it reaches the weights.
 
-Loss and gradients are looked at together, once a step, between backward and optimizer: on a GPU
-that is one wait for what the step has to end with anyhow, and on several processes one sum of one
-number, so that all of them stop together.
+Loss and gradients are checked together, once a step, between backward and optimizer. On a GPU that
+costs one wait, which the step ends with anyway; on several processes, one sum of one number, so
+that all of them stop together.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from ae_lightning.training.sharding import local
 Terms = Mapping[str, Tensor]
 
 
-class Guard:
-    """Remember the terms of the losses behind a step, and check them and what comes of them."""
+class NonFiniteGuard:
+    """Note the terms of the losses that lead to a step, and check them and their gradients."""
 
     def __init__(self) -> None:
-        self._terms: list[Terms] = []  # of each batch that accumulates for the step
+        self._terms: list[Terms] = []  # of every batch that accumulates for the step
 
     def note(self, terms: Terms) -> None:
-        """Remember a batch's loss and its terms, of which only the loss is looked at."""
+        """Note a batch's loss and its terms; only the loss is checked, and the terms explain it."""
         self._terms.append({name: term.detach() for name, term in terms.items()})
 
     def check(self, model: Any, parameters: Iterable[Tensor], scaled: bool) -> None:
-        """Raise where a loss, or a gradient of `parameters`, is not finite.
+        """Raise an error if a loss, or a gradient of `parameters`, is not finite.
 
         Args:
-            model: the LightningModule, for its names and its place in training.
-            parameters: whose gradients are to be applied.
+            model: the LightningModule, for the names of its parameters and its place in training.
+            parameters: those that the optimizer is about to update.
             scaled: whether a gradient scaler skips steps whose gradients are not finite.
 
         Raises:
@@ -50,7 +50,7 @@ class Guard:
         for term in terms:
             total = total + term["loss"]
         if rank_and_world()[1] > 1:
-            # Gradients are the same everywhere by now, or sharded; a loss is each rank's own.
+            # By now gradients are the same everywhere, or sharded; a loss is each rank's own.
             total = torch.as_tensor(total, dtype=torch.float32, device=model.device)
             dist.all_reduce(total)
         if math.isfinite(total):
@@ -61,15 +61,15 @@ class Guard:
 
 
 def magnitude(gradients: list[Tensor]) -> Tensor | float:
-    """A number that is finite only where all gradients are, found as fast as they can be read."""
+    """Return a number that is finite only if all gradients are, as fast as they can be read."""
     if all(g.is_cpu for g in gradients):
-        # A sum may overflow, where the culprit is then looked for in vain; it hides nothing.
+        # The sum of finite numbers may overflow: then no culprit is found, and nothing happens.
         return sum(g.sum().item() for g in gradients)
     return get_total_norm(gradients)
 
 
 def bad_terms(terms: list[Terms]) -> list[str]:
-    """The terms of the objective that are not finite, or the sum where each of them is."""
+    """Name the terms of the objective that are not finite, or the loss if all terms are."""
     for batch in terms:
         if not batch["loss"].isfinite():
             bad = [f"{k} is {v.item()}" for k, v in batch.items() if not v.isfinite().all()]
@@ -78,7 +78,7 @@ def bad_terms(terms: list[Terms]) -> list[str]:
 
 
 def bad_gradients(model: Any) -> list[str]:
-    """The first parameter whose gradient is not finite."""
+    """Name the first parameter whose gradient is not finite."""
     for name, p in model.named_parameters():
         if p.grad is not None and not local(p.grad).isfinite().all():
             return [f"the gradient of {name} is not finite"]
@@ -86,7 +86,7 @@ def bad_gradients(model: Any) -> list[str]:
 
 
 def shared(names: list[str]) -> list[str]:
-    """The ranks' names together, each once."""
+    """Return the names that any rank has found, each once."""
     if rank_and_world()[1] > 1:
         every: list[Any] = [None] * rank_and_world()[1]
         dist.all_gather_object(every, names)
@@ -95,8 +95,8 @@ def shared(names: list[str]) -> list[str]:
 
 
 def sentence(model: Any, names: list[str]) -> str:
-    """Say what is not finite, where, and which checkpoint is from before."""
-    # Gradients follow from a loss: where one of its terms is named, that is the cause.
+    """Say what is not finite, at which step, and which checkpoint to go back to."""
+    # Gradients follow from the loss: if one of its terms is named, that is the cause.
     causes = [name for name in names if not name.startswith("the gradient")] or names
     trainer = model.trainer
     newest = next(

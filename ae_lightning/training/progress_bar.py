@@ -1,4 +1,4 @@
-"""A progress bar that leaves the processor to training."""
+"""A progress bar that costs training next to nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PER_SECOND: Final = 2
 
 
 class SparingProgressBar(RichProgressBar):
-    """Lightning's bar, drawn twice a second, and told of a step only when a drawing is due."""
+    """Lightning's bar, drawn twice a second, and told of a step only when it is due to be drawn."""
 
     def __init__(self) -> None:
         super().__init__(refresh_rate=PER_SECOND)

@@ -1,4 +1,4 @@
-"""Shard parameters, gradients and the optimizer's state over the processes, as FSDP2 does."""
+"""Shard parameters, gradients and optimizer state over the processes, with FSDP2."""
 
 from __future__ import annotations
 
@@ -19,66 +19,65 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import rebuild
+from ae_lightning.training.private import set_data_parallel_size
 
 Module = TypeVar("Module", bound=LightningModule)
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-STEPS = ("training_step", "validation_step", "test_step", "predict_step")
+STEP_METHODS = ("training_step", "validation_step", "test_step", "predict_step")
 
 
 class FullySharded(ModelParallelStrategy):
-    """Shard a model over all processes by FSDP2; its checkpoints are whole, one file each.
+    """Shard a model over all processes with FSDP2, and save each checkpoint as one whole file.
 
-    They are those of any other strategy: each goes on from, and is read without, any other.
+    Checkpoints are interchangeable between strategies.
     """
 
     def __init__(self) -> None:
         super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False)
 
     def setup_environment(self) -> None:
-        self._data_parallel_size = self.num_nodes * self.num_processes
+        set_data_parallel_size(self, self.num_nodes * self.num_processes)
         super().setup_environment()
 
 
 def shard(model: LightningModule, strategy: Strategy, networks: Iterable[nn.Module] = ()) -> None:
-    """Shard a model where its strategy is for that.
+    """Shard a model if its strategy is `FullySharded`.
 
-    The parameters are gathered for a whole step at a time, in which any penalty may read weights
-    and take derivatives of derivatives; between steps each process holds its share alone.
+    Parameters are gathered for a whole step at a time, in which any penalty may read weights and
+    take derivatives of derivatives. Between steps each process holds only its own shard.
 
     Args:
-        networks: whose layers are gathered one at a time instead, each for its forward and its
-            backward pass; nothing else may read their weights.
+        networks: those whose layers are gathered one at a time instead, each for its forward and
+            its backward pass; nothing else may read their weights.
 
     Raises:
-        UsageError: where the strategy would split layers, and not the batch.
+        UsageError: if it is another strategy of its kind, or a parameter is a scalar.
     """
     if not isinstance(strategy, ModelParallelStrategy) or isinstance(model, FSDPModule):
         return
-    mesh, whole_files = strategy.device_mesh, not strategy._save_distributed_checkpoint
-    if mesh["tensor_parallel"].size() > 1 or not whole_files:
-        raise UsageError(
-            "ModelParallelStrategy is to have tensor_parallel_size 1 and "
-            "save_distributed_checkpoint false: give --config fsdp, which sets them."
-        )
+    if not isinstance(strategy, FullySharded):
+        name = type(strategy).__name__
+        raise UsageError(f"trainer.strategy is {name}: to shard a model, use --config fsdp.")
+    mesh = strategy.device_mesh["data_parallel"]
     for name, p in model.named_parameters():
         if p.ndim == 0:
             raise UsageError(f"{name} is a scalar, which cannot be sharded: give it shape (1,).")
     kind = type(model)
     layers = [m for network in networks for m in network.modules() if isinstance(m, LAYERS)]
     for layer in layers:
-        fully_shard(layer, mesh=mesh["data_parallel"])
-    fully_shard(model, mesh=mesh["data_parallel"])
-    for name in ("__name__", "__qualname__", "__module__"):  # which checkpoints record
+        fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    for name in ("__name__", "__qualname__", "__module__"):  # checkpoints record these
         setattr(type(model), name, getattr(kind, name))
-    for step in STEPS:
+    for step in STEP_METHODS:
         register_fsdp_forward_method(model, step)
 
 
 def whole_model(model: Module) -> Module | None:
-    """The model itself, or, where it is sharded, a whole copy on rank zero's CPU, elsewhere None.
+    """Return a model itself, or, if it is sharded, a whole copy on rank zero's CPU.
 
-    All processes must call this together.
+    All processes must call this together; of a sharded model, the other ranks get None.
     """
     if not isinstance(model, FSDPModule):
         return model
@@ -86,7 +85,7 @@ def whole_model(model: Module) -> Module | None:
     weights = get_model_state_dict(model, options=options)
     if torch.distributed.get_rank() > 0:
         return None
-    with torch.random.fork_rng([]):  # building it draws its first weights
+    with torch.random.fork_rng([]):  # building it draws its initial weights
         copy: Any = rebuild(model.record).to(model.dtype)  # type: ignore[attr-defined]
     copy.load_state_dict(weights)
     copy.clock = model.clock
@@ -94,23 +93,23 @@ def whole_model(model: Module) -> Module | None:
 
 
 def take_over(model: LightningModule, copy: LightningModule | None) -> None:
-    """Give a sharded model the state of rank zero's whole copy. All processes must call this."""
+    """Load rank zero's whole copy into a sharded model. All processes must call this together."""
     options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
     set_model_state_dict(model, copy.state_dict() if copy else {}, options=options)
 
 
 def local(x: Tensor) -> Tensor:
-    """This process's share of a sharded tensor; any other tensor itself."""
+    """Return this process's shard of a sharded tensor; any other tensor itself."""
     return x.to_local() if isinstance(x, DTensor) else x
 
 
 def full(x: Tensor) -> Tensor:
-    """A sharded tensor, gathered; any other itself. All processes must call this together."""
+    """Gather a sharded tensor; return any other as it is. All processes must call this together."""
     return x.full_tensor() if isinstance(x, DTensor) else x
 
 
 def sharded_like(x: Tensor, like: Tensor) -> Tensor:
-    """A whole tensor, which all processes hold, on the device of another and sharded as it is."""
+    """Move a tensor, which all processes hold whole, to another's device, and shard it likewise."""
     x = x.to(like.device)
     if isinstance(like, DTensor):
         return distribute_tensor(x, like.device_mesh, like.placements)

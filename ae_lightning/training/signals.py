@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C end training between two batches, with a state to go on from to the bit."""
+"""SIGTERM and Ctrl-C stop training between two batches, with a state to resume from to the bit."""
 
 from __future__ import annotations
 
@@ -14,38 +14,37 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ae_lightning.core.distributed import rank_and_world
 from ae_lightning.training.checkpoint_writing import Checkpoints
+from ae_lightning.training.private import replace_sigterm_handler
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(SystemExit):
-    """Training was ended by a signal; the exit code is the shell's for it: 130 or 143."""
+    """A signal stopped training; the exit code is the shell's for it: 130 or 143."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(128 + signum)
         self.signum = signum
 
 
-class Interruption(Callback):
-    """Note a signal when it comes, and act on it at the next batch, where a state can be saved.
+class StopOnSignal(Callback):
+    """Note a signal when it comes, and stop at the next batch, where a state can be saved.
 
-    A second Ctrl-C ends training at once, but for a state that is just being written.
+    A second Ctrl-C stops training at once, unless a state is just being saved.
 
     Args:
-        checkpoints: what saves the state; nothing is saved, if None.
+        checkpoints: what saves the state; if None, nothing is saved.
     """
 
     def __init__(self, checkpoints: Checkpoints | None) -> None:
         self.checkpoints = checkpoints
-        self.noted = 0  # the signal that has come to this process
+        self.noted = 0  # the signal that this process has received
         self.agreed = 0  # the one that all processes act on
         self._former: dict[int, Any] = {}
         self._pid = os.getpid()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # Until ours are there, Lightning's own handler would wait for processes that know nothing.
-        connector: Any = trainer._signal_connector
-        connector._sigterm_notifier_fn = self._note
+        replace_sigterm_handler(trainer, self._note)
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._listen()
@@ -54,12 +53,12 @@ class Interruption(Callback):
         self._listen()
 
     def _listen(self) -> None:
-        """Take the place of Lightning's own handlers, which end training without a state."""
+        """Replace Lightning's own handlers, which stop training without saving a state."""
         if not self._former and threading.current_thread() is threading.main_thread():
             self._former = {signum: signal.signal(signum, self._note) for signum in SIGNALS}
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._pid:  # a data loader's worker, which inherits this handler
+        if os.getpid() != self._pid:  # a data loader's worker, which has inherited this handler
             if signum == signal.SIGTERM:
                 os._exit(128 + signum)
             return
@@ -83,7 +82,7 @@ class Interruption(Callback):
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
         self._agree(pl_module)
-        # After the last step nothing would lead back to this validation: it is run to its end.
+        # After the last step no resume would return to this validation, so it runs to its end.
         if trainer.global_step != trainer.max_steps:
             self._act(trainer)
 
@@ -104,8 +103,8 @@ class Interruption(Callback):
             dist.all_reduce(signum, dist.ReduceOp.MAX)
             self.agreed = int(signum)
         if self.agreed:
-            # Lightning kills this process soon after one that it has started ends, if it still is
-            # drawing a page or the like.
+            # Lightning would kill this process soon after one that it started has ended, even if
+            # it is still drawing its report.
             getattr(model.trainer.strategy.launcher, "procs", []).clear()
 
     def _act(self, trainer: Trainer) -> None:

@@ -325,7 +325,7 @@ def contradictions(random: Random, spell: Spell) -> Iterator[Case]:
     for callback in ("EarlyStopping", "ModelCheckpoint"):
         watch = ["--trainer.callbacks", callback, "--trainer.callbacks.monitor", "val/nothing"]
         yield [*FIT, *watch], "val/nothing"
-    yield [*FIT, "--run", "taken"], "taken holds a run"
+    yield [*FIT, "--run", "taken"], "taken already contains a run"
 
 
 def wrong_commands(random: Random, spell: Spell) -> Iterator[Case]:

@@ -16,7 +16,9 @@ import torch
 import yaml
 
 from ae_lightning.cli.main import main
+from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.training import run_directory
+from ae_lightning.training.atomic import damage
 
 # The schedule spans a number of epochs, so that a run may be stopped before and go on.
 FIT = (
@@ -77,7 +79,7 @@ def test_a_directory_that_holds_a_run_is_refused_untouched(
 ) -> None:
     before = {p: p.stat().st_mtime_ns for p in copy.rglob("*")}
     assert main([*FIT, "--run", "copy"]) == 2
-    assert "copy holds a run: add --resume" in capsys.readouterr().err
+    assert "copy already contains a run: add --resume" in capsys.readouterr().err
     assert {p: p.stat().st_mtime_ns for p in copy.rglob("*")} == before
 
 
@@ -93,11 +95,11 @@ def test_an_empty_directory_is_taken_and_survives_a_failed_start(
 
 def test_claims_are_numbered_and_withdrawn_without_a_trace(tmp_path: Path) -> None:
     root = tmp_path / "deep" / "runs"
-    one, two = run_directory.Claim.numbered("a", root), run_directory.Claim.numbered("a", root)
+    one, two = run_directory.NewRun.numbered("a", root), run_directory.NewRun.numbered("a", root)
     assert (one.run.name, two.run.name) == ("a-1", "a-2")
     one.withdraw()
-    assert run_directory.Claim.numbered("a", root).run.name == "a-1"
-    run_directory.Claim(root / "a-3").withdraw()
+    assert run_directory.NewRun.numbered("a", root).run.name == "a-1"
+    run_directory.NewRun(root / "a-3").withdraw()
     assert sorted(os.listdir(root)) == ["a-1", "a-2"]
 
 
@@ -270,7 +272,7 @@ def test_a_file_that_is_no_checkpoint_of_ours_is_one_sentence(
     foreign(tmp_path / "x.ckpt", kind)
     assert main(["validate", "--ckpt_path", str(tmp_path / "x.ckpt")]) == 2
     (said,) = capsys.readouterr().err.splitlines()
-    assert "x.ckpt is no checkpoint" in said
+    assert "x.ckpt is not a checkpoint" in said
 
 
 def test_summary_tells_the_best_validation(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -322,7 +324,7 @@ def test_two_processes_share_one_model_and_one_run(
     assert "is left out" not in said  # of pictures, which are drawn of the whole model
     run = tmp_path / "runs" / "vae-digits-1"
     assert [r["epoch"] for r in rows(run) if r["val/loss"]] == ["0"]
-    assert run_directory.damage(run_directory.best_checkpoint(run)) is None
+    assert damage(run_directory.best_checkpoint(run)) is None
     # Its checkpoints are any strategy's.
     monkeypatch.chdir(tmp_path)
     alone = ["--trainer.strategy", "auto", "--trainer.devices", "1", "--trainer.max_epochs", "2"]
@@ -341,8 +343,8 @@ def test_two_processes_share_one_model_and_one_run(
     ],
 )
 def test_a_launchers_ranks_are_read(environment: dict[str, str], first: bool, apart: bool) -> None:
-    assert run_directory.first_process(environment) is first
-    assert run_directory.launched_apart(environment) is apart
+    assert first_process(environment) is first
+    assert launched_apart(environment) is apart
 
 
 def test_processes_launched_apart_need_a_named_run(

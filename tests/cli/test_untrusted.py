@@ -18,7 +18,7 @@ import torch
 from ae_lightning import AutoEncoder, UsageError
 from ae_lightning.cli.main import PLAIN, TRAINER, main
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_writing import DurableCheckpointIO
+from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
 
 # How each command is given a checkpoint: as a file, or in a run's directory. A new command, or a
 # new path that a command takes, has to be entered here.
@@ -75,7 +75,7 @@ class Payload:
 
 
 def beside_the_rest(file: Path, state: dict[str, Any]) -> None:
-    DurableCheckpointIO().save_checkpoint({**state, "more": Payload()}, file)
+    AtomicCheckpointIO().save_checkpoint({**state, "more": Payload()}, file)
 
 
 def among_the_weights(file: Path, state: dict[str, Any]) -> None:
@@ -84,7 +84,7 @@ def among_the_weights(file: Path, state: dict[str, Any]) -> None:
 
 
 def in_place_of_the_model(file: Path, state: dict[str, Any]) -> None:
-    DurableCheckpointIO().save_checkpoint({**state, "hyper_parameters": Payload()}, file)
+    AtomicCheckpointIO().save_checkpoint({**state, "hyper_parameters": Payload()}, file)
 
 
 def in_the_older_format(file: Path, state: dict[str, Any]) -> None:
@@ -177,7 +177,7 @@ def test_a_record_that_names_a_function_is_not_called(
     state = torch.load("alone.ckpt", weights_only=True)
     change(state)
     for file in checkpoints():
-        DurableCheckpointIO().save_checkpoint(state, file)
+        AtomicCheckpointIO().save_checkpoint(state, file)
     Path("run/config.yaml").unlink()  # which is read before what a state records
     if args[0] == "summary":
         assert main(args) == 0
@@ -200,7 +200,7 @@ def test_a_flipped_byte_is_named_by_every_command(
 ) -> None:
     for file in checkpoints():
         flip(file, place)
-    assert "its digest does not fit what it holds" in refused(capsys, *args)
+    assert "its digest does not match its content" in refused(capsys, *args)
 
 
 @pytest.mark.parametrize("damage", [lambda file: flip(file, 0.5), lambda f: f.write_bytes(b"")])
@@ -209,7 +209,7 @@ def test_python_reads_checkpoints_as_the_commands_do(here: Path, damage: Any) ->
     assert AutoEncoder.load_from_checkpoint(str(file)).latent == 16
     state = torch.load(file, weights_only=True)
     damage(file)
-    with pytest.raises(UsageError, match=r"alone\.ckpt is no checkpoint, or a damaged one"):
+    with pytest.raises(UsageError, match=r"alone\.ckpt is not a checkpoint, or is damaged"):
         AutoEncoder.load_from_checkpoint(file)
     beside_the_rest(file, state)
     with pytest.raises(UsageError, match=r"alone\.ckpt holds more than plain values and tensors"):

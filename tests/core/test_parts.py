@@ -9,7 +9,7 @@ import torch
 
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.errors import UsageError, nearest
-from ae_lightning.core.parts import locate, plain, rebuild
+from ae_lightning.core.parts import locate, rebuild, to_plain
 from ae_lightning.likelihoods import Gaussian
 from ae_lightning.nn import MLP, TopK
 from ae_lightning.posteriors import Dirac
@@ -38,7 +38,7 @@ def test_defaults_are_recorded_too() -> None:
 
 def test_jsonargparse_partials_are_recorded_as_the_class_they_make() -> None:
     made = partial(lambda make, cls, **k: make(cls, **k), print, torch.optim.SGD, lr=0.1)
-    assert plain(made) == {"class_path": "torch.optim.sgd.SGD", "init_args": {"lr": 0.1}}
+    assert to_plain(made) == {"class_path": "torch.optim.sgd.SGD", "init_args": {"lr": 0.1}}
 
 
 def test_what_cannot_be_recorded_is_refused() -> None:
@@ -48,7 +48,7 @@ def test_what_cannot_be_recorded_is_refused() -> None:
 
 @pytest.mark.parametrize("path", ["subprocess.Popen", "os.system", "torch.nn.Linear"])
 def test_a_record_cannot_name_what_is_no_part(path: str) -> None:
-    with pytest.raises(UsageError, match="no part"):
+    with pytest.raises(UsageError, match="not a part"):
         rebuild({"class_path": path, "init_args": {}})
 
 

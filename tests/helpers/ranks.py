@@ -45,8 +45,8 @@ from ae_lightning.datamodules import PairDataModule
 from ae_lightning.datamodules.loading.batches import Arrays, Batch
 from ae_lightning.nn import MLP, ConvDecoder, ConvEncoder, Sigmoid, TopK, UnitVariance
 from ae_lightning.posteriors import Dirac
-from ae_lightning.training.checkpoint_writing import DurableCheckpointIO
-from ae_lightning.training.nonfinite import Guard
+from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
+from ae_lightning.training.nonfinite import NonFiniteGuard
 from ae_lightning.training.sharding import FullySharded, full, local
 
 SHAPE, K = (1, 4, 4), 3
@@ -243,7 +243,7 @@ def trainer_of(directory: Path, **options: Any) -> Trainer:
         "accelerator": "cpu",
         "logger": False,
         "default_root_dir": directory,
-        "plugins": [DoublePrecision(), DurableCheckpointIO()],
+        "plugins": [DoublePrecision(), AtomicCheckpointIO()],
     }
     return Trainer(
         devices=world,
@@ -353,7 +353,7 @@ class Place:
 
 def guarded() -> str | None:
     """What the guard says of a loss that is finite on the first rank alone."""
-    guard = Guard()
+    guard = NonFiniteGuard()
     guard.note({"loss": torch.tensor(2.0), "rate": torch.tensor(1.0)})
     guard.check(Place, [], scaled=False)  # all is well on every rank
     bad = torch.tensor(math.nan if rank_and_world()[0] else 1.0)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ae_lightning.training import run_directory
+from ae_lightning.training.atomic import damage
 from soak import eventful
 from soak.experiment import Failed, end, kill, start
 from soak.faults import MOMENT, PLACES
@@ -117,11 +118,11 @@ def full_disk() -> Iterator[str]:
             try:
                 name = str(small / "run")
                 code, said = end(start(["fit", "--config", config, "--run", name], folder), SECONDS)
-                lost = "the last state could not be written" in said
+                lost = "the last state could not be saved" in said
                 if code != lost or (room < 1.5 and not lost) or "cannot be written" not in said:
                     raise Failed(f"a full disk: exit code {code}: {said}")
                 for kept in run_directory.states(Path(name)):
-                    if wrong := run_directory.damage(kept):
+                    if wrong := damage(kept):
                         raise Failed(f"{kept} was left damaged: {wrong}")
                 grow = ["mount", "-o", "remount,size=64m", str(small)]
                 subprocess.run(grow, check=True)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from ae_lightning.training.atomic import damage, replacing, share
-from ae_lightning.training.checkpoint_writing import DurableCheckpointIO
+from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
 from helpers.apart import call
 
 
@@ -21,7 +21,7 @@ from helpers.apart import call
 def sealed(tmp_path: Path) -> Path:
     """A checkpoint of one small tensor."""
     file = tmp_path / "a.ckpt"
-    DurableCheckpointIO().save_checkpoint({"a": torch.arange(8.0), "b": {"c": 1}}, file)
+    AtomicCheckpointIO().save_checkpoint({"a": torch.arange(8.0), "b": {"c": 1}}, file)
     return file
 
 
@@ -75,7 +75,7 @@ def test_a_failure_leaves_the_former_file_and_nothing_else(sealed: Path) -> None
 def full_disk(file: Path, said: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
     try:
-        DurableCheckpointIO().save_checkpoint({"a": torch.zeros(100_000)}, file)
+        AtomicCheckpointIO().save_checkpoint({"a": torch.zeros(100_000)}, file)
     except OSError as error:
         said.write_text(str(error.errno))
 

@@ -14,6 +14,7 @@ import pytest
 
 from ae_lightning.cli.main import main
 from ae_lightning.training import atomic, run_directory
+from ae_lightning.training.atomic import damage
 from ae_lightning.training.metrics_csv import MetricsFile
 from helpers.apart import call
 from soak import eventful
@@ -76,12 +77,12 @@ def test_a_last_state_that_cannot_be_written_is_an_error_and_loses_nothing(
         assert main(["fit", "--config", str(config), "--run", str(run)]) == 1
     lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith("ae-lightning: ")]
     assert lines == [
-        "ae-lightning: the last state could not be written: free some room on the disk, "
-        "and go on from the former one by --resume."
+        "ae-lightning: the last state could not be saved: free some disk space, "
+        "then continue from the former one with --resume."
     ]
     assert len(run_directory.states(run)) == 2
     for state in run_directory.states(run):
-        assert run_directory.damage(state) is None
+        assert damage(state) is None
     monkeypatch.undo()
     assert main(["fit", "--run", str(run), "--resume"]) == 0
     assert eventful.differences(whole, run) == []

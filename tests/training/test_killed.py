@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ae_lightning.training import run_directory
+from ae_lightning.training.atomic import damage
 from helpers.apart import ae_lightning
 from soak import eventful
 from soak.faults import MOMENT
@@ -94,7 +95,7 @@ def test_a_second_ctrl_c_while_a_state_is_written_damages_nothing(folder: Path) 
     code, said = start(folder, "twice", "batch:4:SIGINT writing:2:SIGINT")
     assert code == 130, said
     newest = run_directory.states(folder / "twice")[0]
-    assert run_directory.damage(newest) is None
+    assert damage(newest) is None
     assert resume(folder, "twice")[0] == 0
     assert eventful.differences(folder / "whole", folder / "twice") == []
 

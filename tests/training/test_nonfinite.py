@@ -17,7 +17,7 @@ from ae_lightning import NonFiniteError, Regularizer, UndercompleteAutoEncoder
 from ae_lightning.cli.main import main
 from ae_lightning.datamodules import Manifold
 from ae_lightning.nn import MLP
-from ae_lightning.training.nonfinite import Guard, magnitude
+from ae_lightning.training.nonfinite import NonFiniteGuard, magnitude
 
 STEP = 5  # in which things go wrong
 
@@ -136,7 +136,7 @@ def test_a_gradient_scaler_may_skip_steps(tmp_path: Path) -> None:
 def test_large_finite_gradients_are_no_error() -> None:
     """Their sum overflows, which is looked into before anything is said."""
     net = model()
-    guard = Guard()
+    guard = NonFiniteGuard()
     for p in net.parameters():
         p.grad = torch.full_like(p, 3e38)
     assert not math.isfinite(magnitude([p.grad for p in net.parameters()]))

@@ -16,7 +16,7 @@ import torch.distributed as dist
 
 from ae_lightning.cli.main import main
 from ae_lightning.training import heartbeat, run_directory
-from ae_lightning.training.heartbeat import PARENT, Watch
+from ae_lightning.training.heartbeat import PARENT, Heartbeat
 from helpers.jobs import Job
 
 FIT = ["fit", "--run", "run", "--trainer.accelerator", "cpu"]
@@ -45,7 +45,7 @@ def test_a_run_survives_the_death_of_ranks_on_any_number_of_processes(
             assert job.process.returncode != 0
         finally:
             job.clear()
-        assert f"ae-lightning: rank 0 ends, since another of the {processes}" in job.said()
+        assert f"ae-lightning: rank 0 ends because another of the {processes}" in job.said()
         assert "unexpected" not in job.said()
     change = r"3 processes with \d+ examples a step from here on, after 2 processes with"
     assert re.search(change, job.said())
@@ -76,13 +76,15 @@ PATIENCE = 2.0  # seconds: more than a busy machine holds a thread up
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Watch, list[str]]]]:
-    """Make a watch of a rank, with short patience, that notes its end in place of coming to it."""
+def watched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[..., tuple[Heartbeat, list[str]]]]:
+    """Make a heartbeat of a rank, with short patience, that notes its end instead of ending."""
     watches = []
 
-    def make(rank: int, store: Any) -> tuple[Watch, list[str]]:
+    def make(rank: int, store: Any) -> tuple[Heartbeat, list[str]]:
         monkeypatch.setattr(heartbeat, "rank_and_world", lambda: (rank, 2))
-        made, ends = Watch(interval=0.05, patience=PATIENCE), []
+        made, ends = Heartbeat(interval=0.05, patience=PATIENCE), []
         made.end = lambda why: (ends.append(why), made.done.set())
         made.meet(store)
         watches.append(made)
@@ -106,7 +108,7 @@ def give_signs(here: Any, rank: int, seconds: float) -> None:
             return
 
 
-def ended(made: Watch) -> bool:
+def ended(made: Heartbeat) -> bool:
     return made.done.wait(30)
 
 

@@ -266,7 +266,7 @@ def test_the_best_checkpoint_is_a_state_too(
         flip(state)
     assert main(ON) == 0
     said = capsys.readouterr().out
-    assert said.count(" is passed over: its digest does not fit what it holds.") == 2
+    assert said.count(" is passed over: its digest does not match its content.") == 2
     assert "run goes on from best.ckpt" in said
     assert eventful.differences(whole, run) == []
 

@@ -1,0 +1,42 @@
+"""Gradients that have accumulated for an optimizer step when a checkpoint cuts it in two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from ae_lightning.core.distributed import rank_and_world
+from ae_lightning.training.sharding import full, sharded_like
+
+
+def collect(model: nn.Module) -> dict[str, Tensor]:
+    """Return every rank's gradients (W, …) by name, or the whole one (1, …) if it is sharded.
+
+    All processes must call this together; only rank zero gets them.
+    """
+    rank, world = rank_and_world()
+    found = {}
+    for name, p in model.named_parameters():
+        if p.grad is None:
+            continue
+        each = [full(p.grad)]
+        if world > 1 and not isinstance(p.grad, DTensor):
+            each = [torch.empty_like(p.grad) for _ in range(world)]
+            dist.all_gather(each, p.grad.contiguous())
+        if rank == 0:
+            found[name] = torch.stack(each).cpu()
+    return found
+
+
+def restore(model: nn.Module, collected: Mapping[str, Tensor]) -> None:
+    """Give every parameter its gradient again: this rank's own, or the mean if ranks differ now."""
+    rank, world = rank_and_world()
+    for name, p in model.named_parameters():
+        if name in collected:
+            each = collected[name]
+            same = len(each) == world and not isinstance(p, DTensor)
+            p.grad = sharded_like(each[rank] if same else each.mean(0), p)

@@ -1,0 +1,82 @@
+"""All that is taken from inside Lightning and torch, since neither offers it in public.
+
+tests/training/test_private.py names the attribute and the library when one of them moves.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from torch import nn
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+def replace_sigterm_handler(trainer: Trainer, handler: Handler) -> None:
+    """Have Lightning install this handler of SIGTERM instead of its own.
+
+    Lightning's own waits for the other processes, which know nothing of the signal, and no hook
+    comes between its installation and the first batch.
+    """
+    connector: Any = trainer._signal_connector
+    connector._sigterm_notifier_fn = handler
+
+
+def find_unused_parameters(strategy: Strategy) -> None:
+    """Let DDP skip parameters that get no gradient; otherwise it hangs.
+
+    DDPStrategy takes this as an argument only, and a strategy may be made before its model is.
+    """
+    if isinstance(strategy, DDPStrategy):
+        strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+
+
+def set_data_parallel_size(strategy: ModelParallelStrategy, processes: int) -> None:
+    """Split the batch over this many processes.
+
+    ModelParallelStrategy takes this as an argument only, and its "auto" is the number of nodes.
+    """
+    strategy._data_parallel_size = processes
+
+
+def compiled_call(module: nn.Module) -> Callable[..., Any] | None:
+    """Return what `module.compile` has made the module call, or None.
+
+    torch has no way back from `compile`. A compiled `forward` on the instance would be public, but
+    a deep copy of the module would still call the original's.
+    """
+    return module._compiled_call_impl  # type: ignore[no-any-return]
+
+
+def set_compiled_call(module: nn.Module, call: Callable[..., Any] | None) -> None:
+    """Make a module call what `compiled_call` has returned; as it is written, if None."""
+    module._compiled_call_impl = call
+
+
+def given_arguments(callback: Callback) -> dict[str, Any]:
+    """Return the arguments of a callback of Lightning's, by name.
+
+    Lightning keeps some under their names, and others, such as a Timer's duration, hidden.
+    """
+    names = inspect.signature(type(callback)).parameters
+    return {n: getattr(callback, n, getattr(callback, f"_{n}", None)) for n in names}
+
+
+def init_arguments(logger: WandbLogger) -> dict[str, Any]:
+    """Return what Lightning will call `wandb.init` with, to be changed in place.
+
+    WandbLogger always passes `anonymous`, which wandb warns of, and takes no changes after it is
+    made, such as to go on offline.
+    """
+    return logger._wandb_init
+
+
+def opened_run(logger: WandbLogger) -> Any:
+    """Return the run of W&B if one is open; `logger.experiment` would open one."""
+    return logger._experiment
