@@ -1,0 +1,158 @@
+"""Every private thing of Lightning and torch that we lean on is where it was, and does its work."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, Timer
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
+from torch import nn
+
+from ae_lightning.training import private
+from ae_lightning.training.sharding import FullySharded
+
+
+def compiled() -> nn.Module:
+    module = nn.Linear(1, 1)
+    module.compile(backend="eager")
+    return module
+
+
+def launcher() -> Any:
+    from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+
+    environment: Any = SimpleNamespace(creates_processes_externally=False)
+    return _SubprocessScriptLauncher(environment, num_processes=2, num_nodes=1)
+
+
+def sigterm(trainer: Trainer) -> Any:
+    return trainer._signal_connector._sigterm_notifier_fn
+
+
+# What of which library, and whether it is there with the meaning that we rely on.
+NEEDED: dict[tuple[str, str], Callable[[], bool]] = {
+    ("lightning", "Trainer._signal_connector._sigterm_notifier_fn"): lambda: callable(
+        sigterm(Trainer(logger=False, accelerator="cpu"))
+    ),
+    ("lightning", "DDPStrategy._ddp_kwargs"): lambda: (
+        DDPStrategy(static_graph=True)._ddp_kwargs == {"static_graph": True}
+    ),
+    ("lightning", "ModelParallelStrategy._data_parallel_size"): lambda: (
+        ModelParallelStrategy(data_parallel_size=3)._data_parallel_size == 3
+    ),
+    ("lightning", "EarlyStopping._check_on_train_epoch_end"): lambda: (
+        EarlyStopping("a", check_on_train_epoch_end=True)._check_on_train_epoch_end
+    ),
+    ("lightning", "Timer._duration"): lambda: Timer("00:00:01:00")._duration == 60,
+    ("lightning", "Timer._interval"): lambda: Timer(interval="epoch")._interval == "epoch",
+    ("lightning", "WandbLogger._wandb_init"): lambda: (
+        WandbLogger(name="a")._wandb_init["name"] == "a"
+    ),
+    ("lightning", "WandbLogger._experiment"): lambda: (
+        WandbLogger(experiment=NEEDED)._experiment is NEEDED
+    ),
+    ("lightning", "LightningModule._trainer"): lambda: LightningModule()._trainer is None,
+    ("lightning", "a launcher's procs and kill"): lambda: (
+        launcher().procs == [] and callable(launcher().kill)
+    ),
+    ("lightning", "LightningCLI._get"): lambda: callable(LightningCLI._get),
+    ("lightning", "LightningCLI._set_seed"): lambda: callable(LightningCLI._set_seed),
+    ("lightning", "LightningCLI._parse_ckpt_path"): lambda: callable(LightningCLI._parse_ckpt_path),
+    ("lightning", "LightningCLI._subcommand_parsers"): lambda: (
+        "self._subcommand_parsers[" in inspect.getsource(LightningCLI)
+    ),
+    ("torch", "nn.Module._compiled_call_impl"): lambda: (
+        nn.Linear(1, 1)._compiled_call_impl is None and callable(compiled()._compiled_call_impl)
+    ),
+}
+
+
+@pytest.mark.parametrize(("library", "name"), NEEDED, ids=[name for _, name in NEEDED])
+def test_what_is_private_is_where_it_was(library: str, name: str) -> None:
+    try:
+        there = NEEDED[library, name]()
+    except (AttributeError, ImportError, KeyError, TypeError):
+        there = False
+    if not there:
+        pytest.fail(f"{library} {version(library)} has moved {name}: see training/private.py")
+
+
+def test_ddp_is_told_to_look_for_unused_parameters_unless_the_user_says() -> None:
+    for strategy, expected in ((DDPStrategy(), True), (DDPStrategy(find_unused_parameters=0), 0)):
+        private.find_unused_parameters(strategy)
+        assert strategy._ddp_kwargs["find_unused_parameters"] == expected
+
+
+def test_a_sharded_batch_is_split_over_all_processes() -> None:
+    strategy = FullySharded()
+    private.set_data_parallel_size(strategy, 6)
+    assert strategy._data_parallel_size == 6
+
+
+def test_a_compiled_module_is_called_as_it_is_written_and_compiled_again() -> None:
+    module = compiled()
+    call = private.compiled_call(module)
+    private.set_compiled_call(module, None)
+    assert private.compiled_call(module) is None
+    private.set_compiled_call(module, call)
+    assert private.compiled_call(module) is call
+
+
+def test_lightning_installs_the_handler_of_sigterm_that_it_is_given() -> None:
+    trainer = Trainer(logger=False, accelerator="cpu")
+    private.replace_sigterm_handler(trainer, handler := lambda signum, frame: None)
+    assert sigterm(trainer) is handler
+
+
+@pytest.mark.parametrize("callback", [EarlyStopping("a", patience=7), Timer("00:00:01:00")])
+def test_every_argument_of_a_callback_that_stops_training_is_found(callback: Any) -> None:
+    found = private.given_arguments(callback)
+    assert found.keys() == inspect.signature(type(callback)).parameters.keys()
+    given = {"monitor": "a", "patience": 7} if "patience" in found else {"duration": 60}
+    assert given.items() <= found.items()
+    assert None not in {v for k, v in found.items() if k in ("duration", "interval", "patience")}
+
+
+def test_no_run_is_opened_to_see_whether_one_is() -> None:
+    assert private.opened_run(WandbLogger()) is None
+
+
+# ------------------------------------------------------------------- Lightning's loops
+
+# What loop_state.py reads and writes of `fit_loop.state_dict()`: every count has these.
+COUNTS = {"ready", "started", "processed", "completed"}
+LOOPS = {
+    "epoch_progress": ("total", "current"),
+    "epoch_loop.batch_progress": ("total", "current"),
+    "epoch_loop.val_loop.batch_progress": ("total", "current"),
+}
+
+
+@pytest.mark.parametrize(("progress", "part"), [(p, c) for p in LOOPS for c in LOOPS[p]])
+def test_a_loops_progress_counts_what_it_did(progress: str, part: str, tmp_path: Path) -> None:
+    loop = Trainer(logger=False, accelerator="cpu", default_root_dir=tmp_path).fit_loop
+    found = loop.state_dict().get(progress, {}).get(part, {})
+    if not found.keys() >= COUNTS:
+        pytest.fail(f"lightning {version('lightning')} has moved {progress}: see loop_state.py")
+    if "batch" in progress:
+        assert "is_last_batch" in loop.state_dict()[progress]
+
+
+def test_private_things_are_touched_in_one_file_of_the_package() -> None:
+    """Of ours, a name that begins with an underscore follows self or cls."""
+    root = Path(private.__file__).parents[2]
+    rooms = [root / name for name in ("ae_lightning", "callbacks")]
+    files = {file for room in rooms for file in room.rglob("*.py")} - {Path(private.__file__)}
+    foreign = re.compile(r"(?<!\bself)(?<!\bcls)(?<!\bos)\._(?!replace\b)[a-z]\w*")
+    found = {f"{f.name}: {m[0]}" for f in files for m in foreign.finditer(f.read_text())}
+    assert found <= {"command_line.py: ._actions"}  # of argparse, which is not there in public
