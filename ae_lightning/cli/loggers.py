@@ -1,30 +1,21 @@
-"""Where loggers write, under which name, and whether Weights & Biases can be reached."""
+"""Where loggers write, and under which name."""
 
 from __future__ import annotations
 
 import inspect
-import netrc
 import os
-import queue
 import secrets
-import ssl
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlparse
 
 from ae_lightning.cli.composition import Tree
 from ae_lightning.cli.messages import class_named
 from ae_lightning.core.distributed import first_process
-from ae_lightning.training.weights_and_biases import WeightsAndBiases
+from ae_lightning.training.weights_and_biases import WeightsAndBiases, reason_for_offline
 
 RUN_ID: Final = "wandb_id"
 RUN_FOLDER: Final = "<run>"  # stands for the run's directory until that is known
-SERVER: Final = "https://api.wandb.ai"
-ANSWER: Final = 3.0  # seconds that W&B's server may take to say anything at all
 
 
 def with_folders(tree: Tree, flags: list[str]) -> tuple[Tree, list[str]]:
@@ -81,9 +72,6 @@ def fill_in(logger: Any, run: Path) -> str:
         arguments.id = file.read_text().strip() if file.exists() else chosen
     arguments.save_dir = str(run)
     arguments.name = arguments.name or run.name
-    # What W&B tells its makers of its own use would be waited for, at the end and without a limit.
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    os.environ.setdefault("WANDB__DISABLE_VIEWER", "true")
     if not first_process():
         return ""
     file.write_text(arguments.id)
@@ -97,55 +85,3 @@ def fill_in(logger: Any, run: Path) -> str:
     os.environ.setdefault("WANDB_SILENT", "true")
     later = f"wandb sync {run}/wandb/offline-run-*"
     return f"Weights & Biases: run {arguments.id}, offline {why}; later: {later}"
-
-
-def reason_for_offline() -> str:
-    """Why a run cannot be sent to the server; nothing, where it can or the environment decides."""
-    if "WANDB_MODE" in os.environ:
-        return ""
-    if not has_credentials():
-        return "for want of credentials"
-    if not answers(server()):
-        return f"since {server()} does not answer"
-    return ""
-
-
-def server() -> str:
-    """The address that records are sent to."""
-    return os.environ.get("WANDB_BASE_URL", SERVER)
-
-
-def has_credentials() -> bool:
-    """Whether an API key is in the environment or in the netrc file."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    try:
-        known = netrc.netrc(os.environ.get("NETRC"))
-        return known.authenticators(urlparse(server()).hostname or "") is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
-
-
-def answers(url: str) -> bool:
-    """Whether a server says anything at all, in time."""
-    answered = queue.SimpleQueue[bool]()
-
-    def ask() -> None:
-        try:
-            urllib.request.urlopen(url, timeout=ANSWER).close()
-        except urllib.error.HTTPError:  # an answer too
-            answered.put(True)
-        except urllib.error.URLError as error:
-            # Which authorities are trusted is for wandb to say.
-            answered.put(isinstance(error.reason, ssl.SSLError))
-        except Exception:
-            answered.put(False)
-        else:
-            answered.put(True)
-
-    # In a thread, since looking up a name has no limit of its own.
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        return answered.get(timeout=ANSWER)
-    except queue.Empty:
-        return False

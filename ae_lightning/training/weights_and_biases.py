@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import netrc
 import os
+import queue
+import ssl
+import threading
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import urlparse
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -15,7 +22,10 @@ from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.private import init_arguments, opened_run
 
-# Seconds that W&B's server may take to open a run, and to receive what is left at its end.
+SERVER: Final = "https://api.wandb.ai"
+# Seconds that the server may take to say anything at all, to open a run, and to receive what is
+# left at its end.
+ANSWER: Final = 3.0
 OPEN: Final = 6.0
 CLOSE: Final = 10.0
 
@@ -36,6 +46,10 @@ class WeightsAndBiases(WandbLogger):
     """
 
     def __init__(self, upload: Upload = False, offline: bool = False, **others: Any) -> None:
+        # W&B's reports on itself and its questions about the user have no time limit. Both are read
+        # from the environment alone: when wandb is imported, and when it is set up.
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        os.environ.setdefault("WANDB__DISABLE_VIEWER", "true")
         # The parser passes None for what was not given, such as `resume`, which is then "allow".
         super().__init__(**{name: value for name, value in others.items() if value is not None})
         self.upload = upload
@@ -105,6 +119,58 @@ class Tracking(Callback):
             run.finish(exit_code=code)
         except Exception as error:  # whatever it is, training is over
             print(f"Weights & Biases: {first_line(error)}; later: wandb sync", flush=True)
+
+
+def reason_for_offline() -> str:
+    """Say why a run cannot be sent to the server; "" if it can, or if the environment decides."""
+    if "WANDB_MODE" in os.environ:
+        return ""
+    if not has_credentials():
+        return "since no credentials were found"
+    if not answers(server()):
+        return f"since {server()} does not answer"
+    return ""
+
+
+def server() -> str:
+    """Return the address that records are sent to."""
+    return os.environ.get("WANDB_BASE_URL", SERVER)
+
+
+def has_credentials() -> bool:
+    """Whether an API key is in the environment or in the netrc file."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    try:
+        known = netrc.netrc(os.environ.get("NETRC"))
+        return known.authenticators(urlparse(server()).hostname or "") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def answers(url: str) -> bool:
+    """Whether a server says anything at all, in time."""
+    answered = queue.SimpleQueue[bool]()
+
+    def ask() -> None:
+        try:
+            urllib.request.urlopen(url, timeout=ANSWER).close()
+        except urllib.error.HTTPError:  # an answer too
+            answered.put(True)
+        except urllib.error.URLError as error:
+            # Which certificates are trusted is for wandb to decide.
+            answered.put(isinstance(error.reason, ssl.SSLError))
+        except Exception:
+            answered.put(False)
+        else:
+            answered.put(True)
+
+    # In a thread, since looking up a name has no time limit of its own.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answered.get(timeout=ANSWER)
+    except queue.Empty:
+        return False
 
 
 def settings() -> Any:

@@ -216,7 +216,7 @@ def test_what_is_switched_off_stays_off(elsewhere: Path, off: str) -> None:
 def test_credentials_are_found(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], known: bool
 ) -> None:
-    from ae_lightning.cli.loggers import has_credentials
+    from ae_lightning.training.weights_and_biases import has_credentials
 
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -224,7 +224,7 @@ def test_credentials_are_found(
 
 
 def test_credentials_are_found_in_netrc(elsewhere: Path) -> None:
-    from ae_lightning.cli.loggers import has_credentials
+    from ae_lightning.training.weights_and_biases import has_credentials
 
     netrc = elsewhere / ".netrc"
     netrc.write_text("machine api.wandb.ai login user password secret\n")

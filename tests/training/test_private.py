@@ -1,4 +1,4 @@
-"""Every private thing of Lightning and torch that we lean on is where it was, and does its work."""
+"""Every private thing of a library that we lean on is where it was, and does its work."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch import nn
+from wandb import Settings
 
 from ae_lightning.training import private
 from ae_lightning.training.sharding import FullySharded
@@ -71,6 +72,7 @@ NEEDED: dict[tuple[str, str], Callable[[], bool]] = {
     ("lightning", "LightningCLI._subcommand_parsers"): lambda: (
         "self._subcommand_parsers[" in inspect.getsource(LightningCLI)
     ),
+    ("wandb", "Settings.x_disable_viewer"): lambda: "x_disable_viewer" in Settings.model_fields,
     ("torch", "nn.Module._compiled_call_impl"): lambda: (
         nn.Linear(1, 1)._compiled_call_impl is None and callable(compiled()._compiled_call_impl)
     ),
@@ -84,7 +86,7 @@ def test_what_is_private_is_where_it_was(library: str, name: str) -> None:
     except (AttributeError, ImportError, KeyError, TypeError):
         there = False
     if not there:
-        pytest.fail(f"{library} {version(library)} has moved {name}: see training/private.py")
+        pytest.fail(f"{library} {version(library)} has moved {name}: look for it in training/")
 
 
 def test_ddp_is_told_to_look_for_unused_parameters_unless_the_user_says() -> None:

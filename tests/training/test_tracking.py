@@ -21,7 +21,6 @@ from unittest.mock import Mock
 import pytest
 import yaml
 
-from ae_lightning.cli import loggers
 from ae_lightning.cli.main import main
 from ae_lightning.training import run_directory, weights_and_biases
 from tests.callbacks.test_callbacks import records
@@ -103,7 +102,9 @@ def test_weights_and_biases_is_told_all_of_a_run_and_of_its_resumption(
     identifier = Path("a/wandb_id").read_text()
     [records_of_it] = Path("a/wandb").glob("offline-run-*")
     assert records_of_it.name.endswith(identifier)
-    offline = f"run {identifier}, offline for want of credentials; later: wandb sync a/wandb/"
+    offline = (
+        f"run {identifier}, offline since no credentials were found; later: wandb sync a/wandb/"
+    )
     assert offline in capsys.readouterr().out
     found = told(Path("a"))
     assert {r.run.git.commit for r in found if r.HasField("run")} == {head.stdout.strip()}
@@ -247,7 +248,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     # In the place of longer ones, which `longest` puts back.
     monkeypatch.setattr(weights_and_biases, "OPEN", SHORT)
     monkeypatch.setattr(weights_and_biases, "CLOSE", SHORT)
-    timed(loggers, "answers")
+    timed(weights_and_biases, "answers")
     timed(wandb, "init")
     timed(wandb, "teardown")
     timed(wandb.Run, "finish")
@@ -270,11 +271,11 @@ def closed_port() -> str:
 def test_a_server_answers_or_is_given_up_in_time(
     server: Callable[[float], Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert loggers.answers(server(math.inf).url)
-    monkeypatch.setattr(loggers, "ANSWER", 0.5)
-    assert not loggers.answers(server(0).url)
-    assert not loggers.answers(closed_port())
-    assert not loggers.answers("no address")
+    assert weights_and_biases.answers(server(math.inf).url)
+    monkeypatch.setattr(weights_and_biases, "ANSWER", 0.5)
+    assert not weights_and_biases.answers(server(0).url)
+    assert not weights_and_biases.answers(closed_port())
+    assert not weights_and_biases.answers("no address")
 
 
 @pytest.mark.parametrize("network", ["black hole", "closed port"])
