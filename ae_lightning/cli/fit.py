@@ -21,13 +21,13 @@ from ae_lightning.callbacks import Report
 from ae_lightning.cli import composition
 from ae_lightning.cli.command_line import LINKS, CommandLine, listed
 from ae_lightning.cli.loggers import fill_in, with_folders
-from ae_lightning.cli.resume import CONFIG, former_config, refuse_changes
+from ae_lightning.cli.resume import former_config, refuse_changes
 from ae_lightning.cli.summary import summary
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError, nearest
 from ae_lightning.training import run_directory
 from ae_lightning.training.atomic import write_text
-from ae_lightning.training.checkpoint_reading import RESUMING, read_checkpoint
+from ae_lightning.training.checkpoint_reading import RESUMING, RUN_CONFIG, read_checkpoint
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.compilation import Compilation
 from ae_lightning.training.heartbeat import lost
@@ -66,7 +66,7 @@ class Bookkeeping(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint[CONFIG] = self.config
+        checkpoint[RUN_CONFIG] = self.config
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for logger in trainer.loggers:

@@ -13,10 +13,9 @@ from ae_lightning.cli.composition import Tree
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import check_record, locate, to_plain
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import recorded
+from ae_lightning.training.checkpoint_reading import RUN_CONFIG, recorded
 
 PLAIN: Final = (type(None), bool, int, float, str, tuple, list)
-CONFIG: Final = "config"  # where a checkpoint keeps the run's
 
 # Where the data lie and how they are read, as against what they are. Of the rest, all of `trainer`
 # and `checkpoints` may change: how long, on what and with what at its side the model is trained.
@@ -32,7 +31,7 @@ def former_config(run: Path, checkpoint: dict[str, Any]) -> tuple[Tree, str]:
     Raises:
         UsageError: where both are.
     """
-    file, kept = run / run_directory.CONFIG, checkpoint.get(CONFIG)
+    file, kept = run / run_directory.CONFIG, checkpoint.get(RUN_CONFIG)
     try:
         tree, wrong = composition.read(str(file)), ""
         if not {"model", "data"} <= tree.keys():

@@ -15,11 +15,12 @@ from ae_lightning.training.atomic import damage
 
 FORMAT: Final = 1  # of the checkpoints that this version saves and loads
 
-# Where a checkpoint keeps its format, the records of model and data, and what resuming needs beside
-# Lightning's own.
+# Where a checkpoint keeps its format, the records of model and data, its run's config, and what
+# resuming needs beside Lightning's own.
 FORMAT_KEY: Final = "ae_lightning_format"
 MODEL: Final = "hyper_parameters"
 DATA: Final = "datamodule_hyper_parameters"
+RUN_CONFIG: Final = "config"
 RESUMING: Final = "resuming"
 
 

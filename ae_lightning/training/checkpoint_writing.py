@@ -161,7 +161,7 @@ class Checkpoints(Checkpoint):
                     old.unlink()
         except OSError as error:
             self._error = error
-            trainer.strategy.barrier("Trainer.save_checkpoint")  # where the other ranks wait
+            trainer.strategy.barrier("Trainer.save_checkpoint")  # the other ranks wait in it
             onwards = "" if self.wanted else ", and training goes on and tries again"
             warnings.warn(
                 f"{state} cannot be written ({error.strerror}): the former states stay{onwards}.",

@@ -42,7 +42,7 @@ class NewRun:
             run.mkdir(parents=True, exist_ok=True)
             self.found = set(run.iterdir())
         except OSError as error:
-            raise UsageError(f"no run can be kept in {run}: {error.strerror}.") from None
+            raise UsageError(f"a run cannot be kept in {run}: {error.strerror}.") from None
 
     @classmethod
     def numbered(cls, name: str, root: Path = Path("runs")) -> NewRun:

@@ -17,6 +17,7 @@ from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch import nn
+from torch.utils.data import DataLoader
 from wandb import Settings
 
 from ae_lightning.training import private
@@ -71,6 +72,10 @@ NEEDED: dict[tuple[str, str], Callable[[], bool]] = {
     ("lightning", "LightningCLI._parse_ckpt_path"): lambda: callable(LightningCLI._parse_ckpt_path),
     ("lightning", "LightningCLI._subcommand_parsers"): lambda: (
         "self._subcommand_parsers[" in inspect.getsource(LightningCLI)
+    ),
+    ("torch", "DataLoader._iterator"): lambda: DataLoader([1])._iterator is None,
+    ("torch", "DataLoader's _shutdown_workers"): lambda: callable(
+        iter(DataLoader([1], num_workers=1))._shutdown_workers
     ),
     ("wandb", "Settings.x_disable_viewer"): lambda: "x_disable_viewer" in Settings.model_fields,
     ("torch", "nn.Module._compiled_call_impl"): lambda: (
