@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ae_lightning.core.distributed import gather, rank_and_world
 from ae_lightning.core.errors import UsageError
-from ae_lightning.core.parts import Record, plain
+from ae_lightning.core.parts import Record, to_plain
 from ae_lightning.core.randomness import reseed, seed_of
 from ae_lightning.core.types import ForwardPass, Pair
 from ae_lightning.likelihoods import Likelihood
@@ -98,7 +98,7 @@ class AutoEncoder(Model, LightningModule):
     @classmethod
     def defaults(cls) -> Record:
         """What the arguments stand for if they are left out, as plain values."""
-        return {"optimizer": plain(ADAM), "lr_schedule": OneCycle().record}
+        return {"optimizer": to_plain(ADAM), "lr_schedule": OneCycle().record}
 
     # ------------------------------------------------------------------- training
 

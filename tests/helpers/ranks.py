@@ -96,7 +96,9 @@ def convolutional() -> AutoEncoder:
 SYSTEMS = {
     name: partial(model_of, system)
     for name, system in vars(systems).items()
-    if isinstance(system, type) and issubclass(system, AutoEncoder) and system is not AutoEncoder
+    if isinstance(system, type)
+    and issubclass(system, AutoEncoder)
+    and system not in (AutoEncoder, systems.System)
 }
 SPARSE, CONTRACTIVE = systems.SparseAutoEncoder, systems.ContractiveAutoEncoder
 PLAIN, VARIATIONAL = systems.UndercompleteAutoEncoder, systems.VariationalAutoEncoder

@@ -17,6 +17,7 @@ from ae_lightning import NonFiniteError, Regularizer, UndercompleteAutoEncoder
 from ae_lightning.cli.main import main
 from ae_lightning.datamodules import Manifold
 from ae_lightning.nn import MLP
+from ae_lightning.schedules import Constant
 from ae_lightning.training.nonfinite import NonFiniteGuard, magnitude
 
 STEP = 5  # in which things go wrong
@@ -48,7 +49,8 @@ class LastLayerOnly(Regularizer):
 
 
 def model(**regularizers: Regularizer) -> UndercompleteAutoEncoder:
-    small = {"encoder": MLP(widths=(4,)), "decoder": MLP(widths=(4,))}
+    """A small model, whose learning rate does not depend on how long it will be trained."""
+    small = {"encoder": MLP(widths=(4,)), "decoder": MLP(widths=(4,)), "lr_schedule": Constant()}
     return UndercompleteAutoEncoder(
         (2,), latent=1, regularizers=regularizers, value_range=None, **small
     )

@@ -67,7 +67,7 @@ MODEL: dict[str, tuple[list[str], list[str]]] = {
     "decoder": (["--model.decoder.widths", "[9]"], ["model.decoder.widths is [9], and was [16]"]),
     "likelihood": (
         ["--model.likelihood", "Laplace"],
-        ["model.likelihood is Laplace, and was none"],
+        ["model.likelihood is Laplace, and was Gaussian"],
     ),
     "regularizers": (
         ["--model.regularizers.rate.weight.end", "3", "--model.regularizers.more", "L1"],
@@ -78,7 +78,7 @@ MODEL: dict[str, tuple[list[str], list[str]]] = {
     ),
     "prior": (["--model.prior", "VampPrior"], ["model.prior is VampPrior, and was none"]),
     "samples": (["--model.samples", "4"], ["model.samples is 4, and was 1"]),
-    "optimizer": (["--model.optimizer.lr", "0.5"], ["model.optimizer.lr is 0.5, and was 0.001"]),
+    "optimizer": (["--model.optimizer.lr", "0.5"], ["model.optimizer.lr is 0.5, and was 0.003"]),
     "lr_schedule": (
         ["--model.lr_schedule", "Cosine"],
         ["model.lr_schedule is Cosine, and was OneCycle"],
@@ -101,7 +101,8 @@ DATA: dict[str, tuple[list[str], list[str]]] = {
 
 def arguments(*classes: type) -> set[str]:
     return {name for c in classes for name in inspect.signature(c.__init__).parameters} - {
-        *("self", "common", "others", "shape", "value_range", "posterior")  # of data and of system
+        *("self", "common", "others", "shape", "value_range"),  # of data
+        *("posterior", "activation"),  # of the system
     }
 
 
@@ -356,7 +357,7 @@ def test_a_run_that_was_killed_after_it_was_told_to_stop_does_stop(
 
 def variant(lr: dict[str, Any], **trainer: Any) -> dict[str, Any]:
     config = eventful.config(**SIZES)
-    path, arguments = f"{LIB}.regularizers.{lr.pop('class')}", lr
+    path, arguments = f"{LIB}.schedules.{lr.pop('class')}", lr
     config["model"]["init_args"]["lr_schedule"] = {"class_path": path, "init_args": arguments}
     config["trainer"] |= trainer
     return config
