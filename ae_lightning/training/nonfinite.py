@@ -63,13 +63,13 @@ class NonFiniteGuard:
 def magnitude(gradients: list[Tensor]) -> Tensor | float:
     """Return a number that is finite only if all gradients are, as fast as they can be read."""
     if all(g.is_cpu for g in gradients):
-        # The sum of finite numbers may overflow: then no culprit is found, and nothing happens.
+        # A sum of finite numbers may overflow: then no culprit is found, and training goes on.
         return sum(g.sum().item() for g in gradients)
     return get_total_norm(gradients)
 
 
 def bad_terms(terms: list[Terms]) -> list[str]:
-    """Name the terms of the objective that are not finite, or the loss if all terms are."""
+    """Name the terms of the objective that are not finite; if all are finite, the loss."""
     for batch in terms:
         if not batch["loss"].isfinite():
             bad = [f"{k} is {v.item()}" for k, v in batch.items() if not v.isfinite().all()]

@@ -16,7 +16,6 @@ import torch
 import yaml
 
 from ae_lightning.cli.main import main
-from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.training import run_directory
 from ae_lightning.training.atomic import damage
 
@@ -330,21 +329,6 @@ def test_two_processes_share_one_model_and_one_run(
     alone = ["--trainer.strategy", "auto", "--trainer.devices", "1", "--trainer.max_epochs", "2"]
     assert main(["fit", "--run", str(run), "--resume", *alone]) == 0
     assert [r["epoch"] for r in rows(run) if r["val/loss"]] == ["0", "1"]
-
-
-@pytest.mark.parametrize(
-    ("environment", "first", "apart"),
-    [
-        ({}, True, False),
-        ({"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}, True, True),
-        ({"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}, False, True),
-        ({"SLURM_PROCID": "3", "SLURM_NTASKS": "4"}, False, True),
-        ({"NODE_RANK": "1"}, False, True),
-    ],
-)
-def test_a_launchers_ranks_are_read(environment: dict[str, str], first: bool, apart: bool) -> None:
-    assert first_process(environment) is first
-    assert launched_apart(environment) is apart
 
 
 def test_processes_launched_apart_need_a_named_run(
