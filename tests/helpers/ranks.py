@@ -56,12 +56,16 @@ EPOCHS, STEPS = 2, 4
 
 
 def model_of(system: type[AutoEncoder], **parts: Any) -> AutoEncoder:
-    """A small model, whose every size differs from the batches': rows are then told by size."""
+    """A small model, whose every size differs from the batches': rows are then told by size.
+
+    Its learning rate is the same however long it will be trained.
+    """
     torch.manual_seed(0)
     if system not in (systems.LinearAutoEncoder, systems.SparseAutoEncoder):
         parts = {"encoder": MLP(widths=(7,)), **parts}
         if system is not systems.ContractiveAutoEncoder:
             parts = {"decoder": MLP(widths=(7,)), **parts}
+    parts = {"lr_schedule": schedules.Constant(), **parts}
     return system(SHAPE, latent=K, optimizer=partial(SGD, lr=0.003, momentum=0.9), **parts)
 
 
@@ -83,6 +87,7 @@ def normalised() -> AutoEncoder:
         likelihoods.Gaussian(),
         regularizers={"contractive": regularizers.Contractive(0.5)},
         optimizer=partial(SGD, lr=0.003),
+        lr_schedule=schedules.Constant(),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
@@ -18,7 +19,7 @@ from ae_lightning.cli import main as cli
 from ae_lightning.core.types import Pair
 from ae_lightning.regularizers import Regularizer
 from ae_lightning.training.compilation import Compilation
-from ae_lightning.training.sharding import FullySharded
+from ae_lightning.training.sharding import FullySharded, shard
 from helpers import ranks
 
 PENALTIES = ("SparsityKL", "MMD, one code", "TotalCorrelation", "ContractiveHessian, projected")
@@ -163,6 +164,12 @@ def test_a_sharded_model_is_not_compiled(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="a sharded model is not compiled"):
         Compilation().setup(Place, ranks.vae(), "fit")
+
+
+def test_a_strategy_that_would_split_layers_is_answered_with_the_right_one() -> None:
+    said = r"^trainer.strategy is ModelParallelStrategy: to shard a model, use --config fsdp\.$"
+    with pytest.raises(UsageError, match=said):
+        shard(ranks.vae(), ModelParallelStrategy())
 
 
 def test_compile_is_an_option_that_a_run_keeps(tmp_path: Path, monkeypatch, capsys) -> None:
