@@ -66,7 +66,7 @@ WRONG = {
     "abbreviation": (["--resum"], "--resum", "did you mean --resume?"),
     "resume where": (["--resume"], "--resume", "name it by --run"),
     "resume nothing": (["--run", "nowhere", "--resume"], "nowhere is not a run", "config.yaml"),
-    "no directory": (["--run", "bad.yaml/run"], "bad.yaml/run", "no run can be kept"),
+    "no directory": (["--run", "bad.yaml/run"], "bad.yaml/run", "a run cannot be kept"),
     "clean pairs": (["--model", "DenoisingAutoEncoder"], "clean pairs", "GaussianNoise"),
 }
 
