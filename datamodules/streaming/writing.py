@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import sync_folder
 from ae_lightning.core.randomness import generator_of
-from ae_lightning.training.atomic import sync_folder
 
 from ..folder import ImageFolder
 from ..loading.batches import Draw
