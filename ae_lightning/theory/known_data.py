@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from ae_lightning.core.randomness import generator_of
-from ae_lightning.datamodules import MNIST, PairDataModule
-from ae_lightning.datamodules.loading.batches import Arrays, Examples
+from ae_lightning.datamodules import MNIST, Examples, InMemory, PairDataModule
 from ae_lightning.theory.proof import Skip
 
 SIDE, RADIUS, MARGIN = 16, 2.0, 4.0  # of images with a blob, in pixels
@@ -55,9 +54,9 @@ class GaussianData(PairDataModule):  # type: ignore[misc]
         spread = torch.tensor(self.variances, dtype=torch.float64).sqrt()
         signs = randn(D).sign()
 
-        def examples(n: int) -> Arrays:
+        def examples(n: int) -> InMemory:
             x = randn(n, D) * spread @ Q.T + self.offset * signs
-            return Arrays(x.to(torch.get_default_dtype()), torch.zeros(n, dtype=torch.long))
+            return InMemory(x.to(torch.get_default_dtype()), torch.zeros(n, dtype=torch.long))
 
         return {"train": examples(self.n), "val": examples(1000), "test": examples(1000)}
 
@@ -137,9 +136,9 @@ class Blobs(PairDataModule):  # type: ignore[misc]
         return torch.stack(each, dim=1)
 
     def read(self) -> Mapping[str, Examples]:
-        def examples(split: str) -> Arrays:
+        def examples(split: str) -> InMemory:
             x = self.image(self.centres(split))
-            return Arrays(x, torch.zeros(len(x), dtype=torch.long))
+            return InMemory(x, torch.zeros(len(x), dtype=torch.long))
 
         return {split: examples(split) for split in ("train", "val", "test")}
 
