@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.types import Pair
 from ae_lightning.geometry import jacobian
+from ae_lightning.model import Model
 from ae_lightning.regularizers.contractive import Contractive
 from ae_lightning.systems import ContractiveAutoEncoder
 from ae_lightning.theory.linear_models import affine
@@ -18,7 +18,7 @@ D, K = 12, 20
 PROBES = 200_000
 
 
-def penalty(model: AutoEncoder, x: Tensor, projections: int | None = None) -> Tensor:
+def penalty(model: Model, x: Tensor, projections: int | None = None) -> Tensor:
     """Return the contractive penalty of each example: (B,)."""
     places = torch.arange(len(x))
     out = model.propagate(Pair(x, x, places, places))

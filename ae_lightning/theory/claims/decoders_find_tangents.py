@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ae_lightning import geometry
-from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.callbacks.drawing.theme import COLOURS
 from ae_lightning.datamodules import Manifold, PairDataModule, SwissRoll
 from ae_lightning.likelihoods import Gaussian
+from ae_lightning.model import Model
 from ae_lightning.nn import MLP
 from ae_lightning.systems import LinearAutoEncoder, UndercompleteAutoEncoder
 from ae_lightning.theory.fitting import adam, fit
@@ -20,7 +20,7 @@ from ae_lightning.theory.panels import panel, strips
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
 
-def bottleneck(data: PairDataModule, width: int, lr: float, steps: int) -> AutoEncoder:
+def bottleneck(data: PairDataModule, width: int, lr: float, steps: int) -> UndercompleteAutoEncoder:
     """Train a nonlinear autoencoder with a code of two elements."""
     model = UndercompleteAutoEncoder(
         shape=data.shape,
@@ -34,13 +34,13 @@ def bottleneck(data: PairDataModule, width: int, lr: float, steps: int) -> AutoE
     return fit(model, data, steps)
 
 
-def flat(data: PairDataModule) -> AutoEncoder:
+def flat(data: PairDataModule) -> LinearAutoEncoder:
     """Train a linear autoencoder with a code of two elements."""
     model = LinearAutoEncoder(data.shape, 2, value_range=data.value_range, **adam(0.03))
     return fit(model, data, 300)
 
 
-def learned_tangents(model: AutoEncoder, x: Tensor) -> Tensor:
+def learned_tangents(model: Model, x: Tensor) -> Tensor:
     """Return a basis of what the decoder's Jacobian spans at the code of x: (B, 2, *S)."""
     return geometry.decoder_tangents(lambda z: model.decode(z).mean, model.code(x), 2)[0]
 

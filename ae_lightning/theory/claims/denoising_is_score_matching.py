@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ae_lightning import geometry
-from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.types import Pair
 from ae_lightning.datamodules import MixtureOfGaussians
+from ae_lightning.model import Model
 from ae_lightning.theory.claims.denoising_learns_the_score import denoiser
 from ae_lightning.theory.numerics import gaussian_nodes
 from ae_lightning.theory.panels import legend, panel
@@ -21,7 +21,7 @@ NODES = 10  # per dimension, of four
 NETWORKS = 8
 
 
-def losses(models: list[AutoEncoder]) -> dict[str, Tensor]:
+def losses(models: list[Model]) -> dict[str, Tensor]:
     """Return every model's loss by denoising, and by matching the score of p_σ and that of p.
 
     The means over x and x̃ are sums over Gaussian nodes, because sampling noise would hide a small
@@ -72,7 +72,7 @@ class DenoisingIsScoreMatching(Claim):
     )
 
     def run(self, seed: int) -> Outcome:
-        models: list[AutoEncoder] = []
+        models: list[Model] = []
         for size in torch.linspace(0.5, 2.5, NETWORKS).tolist():
             model = denoiser(SIGMA)
             with torch.no_grad():

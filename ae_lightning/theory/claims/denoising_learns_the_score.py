@@ -6,7 +6,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ae_lightning import geometry
-from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.callbacks.drawing.theme import COLOURS, label_axes, plane
 from ae_lightning.callbacks.drawing.vector_field import (
     Field,
@@ -19,6 +18,7 @@ from ae_lightning.callbacks.drawing.vector_field import (
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import Manifold, MixtureOfGaussians, Ring, Toy
 from ae_lightning.likelihoods import Gaussian
+from ae_lightning.model import Model
 from ae_lightning.nn import MLP, Identity, Residual
 from ae_lightning.systems import DenoisingAutoEncoder
 from ae_lightning.theory.fitting import adam, fit
@@ -58,7 +58,7 @@ class Estimate:
         options = {"batch_size": 512, "seed": seed, "split_seed": seed}
         self.toy, self.sigma = toy, sigma
         self.data = Manifold(toy, size=200_000, corruption=noise, **options)
-        self.model: AutoEncoder = fit(denoiser(sigma, plain), self.data, 2000)
+        self.model: Model = fit(denoiser(sigma, plain), self.data, 2000)
         self.x = self.data.pairs("test", range(5000)).x_tilde
         self.learned, self.true = self.estimate(self.x), self.exact(self.x)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.metrics import squared_error
+from ae_lightning.model import Model
 from ae_lightning.systems import LinearAutoEncoder
 from ae_lightning.theory.fitting import adam, fit
 from ae_lightning.theory.known_data import mnist
@@ -51,14 +51,14 @@ class PCAOfImages(Claim):
             """Return the squared error of PCA, per test image."""
             return float(squared_error(projected(test, rank), test - mean).mean())
 
-        def reconstruct(model: AutoEncoder, x: Tensor) -> Tensor:
+        def reconstruct(model: Model, x: Tensor) -> Tensor:
             return model.reconstruct(x.float().view(-1, *data.shape)).flatten(1)
 
-        def excess(model: AutoEncoder) -> float:
+        def excess(model: Model) -> float:
             r = torch.cat([reconstruct(model, x) for x in train.split(5000)])
             return float(squared_error(r, train).mean() / values[K:].sum() - 1)
 
-        def excess_of_span(model: AutoEncoder) -> float:
+        def excess_of_span(model: Model) -> float:
             """Return that of the orthogonal projection on what the decoder spans."""
             U = torch.linalg.qr(affine(model.decoder).weight.double()).Q
             lost = squared_error((train - mean) @ U @ U.T, train - mean).mean()

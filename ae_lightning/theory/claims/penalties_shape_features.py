@@ -13,6 +13,7 @@ from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.corruptions import Masking
 from ae_lightning.datamodules import MNIST
 from ae_lightning.likelihoods import Bernoulli
+from ae_lightning.model import Model
 from ae_lightning.nn import MLP, Sigmoid, TiedMLP
 from ae_lightning.posteriors import Dirac
 from ae_lightning.regularizers.contractive import Contractive
@@ -111,7 +112,7 @@ def leading_share(spectrum: Tensor) -> float:
     return float(s[:LEADING].sum() / s.sum())
 
 
-def probe(model: AutoEncoder, data: MNIST) -> int:
+def probe(model: Model, data: MNIST) -> int:
     """Return how many test images a linear least-squares classifier on the code gets wrong."""
     from sklearn.linear_model import RidgeClassifier
     from sklearn.pipeline import make_pipeline

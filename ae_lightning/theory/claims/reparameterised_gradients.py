@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.likelihoods import Gaussian
+from ae_lightning.model import Model
 from ae_lightning.nn import MLP
 from ae_lightning.systems import VariationalAutoEncoder
 from ae_lightning.theory.numerics import gaussian_nodes, order
@@ -20,12 +20,12 @@ DRAWS = 200_000
 SAMPLES = (1, 4, 16, 64)
 
 
-def distortions(model: AutoEncoder, x: Tensor, z: Tensor) -> Tensor:
+def distortions(model: Model, x: Tensor, z: Tensor) -> Tensor:
     """Return −log p(x|z) of codes z (N, K): (N,)."""
     return -model.decode(z).log_prob(x)
 
 
-def gradient_draws(model: AutoEncoder, x: Tensor, features: Tensor, n: int, detach: bool) -> Tensor:
+def gradient_draws(model: Model, x: Tensor, features: Tensor, n: int, detach: bool) -> Tensor:
     """Return ∂/∂features (2K,) of −log p(x|z) through each of n draws z: (n, 2K)."""
     rows = features.expand(n, -1).clone().requires_grad_()
     q = model.posterior(rows)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.func import hessian, vmap
 
-from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.geometry import squared_jacobian, squared_reconstruction_jacobian
 from ae_lightning.metrics import squared_error
+from ae_lightning.model import Model
 from ae_lightning.nn import MLP
 from ae_lightning.systems import UndercompleteAutoEncoder
 from ae_lightning.theory.numerics import gaussian_nodes, order
@@ -19,14 +19,14 @@ SIGMAS = torch.logspace(-2, -1, 7).double()
 NODES = 24  # of quadrature per dimension: exact but for rounding at these σ
 
 
-def noisy_error(model: AutoEncoder, x: Tensor, sigma: float) -> Tensor:
+def noisy_error(model: Model, x: Tensor, sigma: float) -> Tensor:
     """Return E‖r(x + σε) − x‖², by quadrature: (B,)."""
     epsilon, w = gaussian_nodes(NODES, x.shape[1])
     r = torch.stack([model.reconstruct(x + sigma * e) for e in epsilon])  # (N, B, D)
     return (w[:, None] * (r - x).square().sum(2)).sum(0)
 
 
-def laplacian(model: AutoEncoder, x: Tensor) -> Tensor:
+def laplacian(model: Model, x: Tensor) -> Tensor:
     """Return Δr, the sum of the reconstruction's unmixed second derivatives: (B, D)."""
     H = vmap(hessian(lambda v: model.reconstruct(v[None])[0]))(x)  # (B, D, D, D)
     return H.diagonal(dim1=2, dim2=3).sum(2)  # type: ignore[no-any-return]

@@ -12,6 +12,7 @@ from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.types import ForwardPass
 from ae_lightning.distributions import PointMass
 from ae_lightning.likelihoods import Gaussian
+from ae_lightning.model import Model
 from ae_lightning.nn import MLP
 from ae_lightning.posteriors import Dirac
 from ae_lightning.priors import LaplacePrior
@@ -45,7 +46,7 @@ def sparse_coder(penalty: Regularizer) -> AutoEncoder:
     return model
 
 
-def forward_pass(model: AutoEncoder, x: Tensor, z: Tensor) -> ForwardPass:
+def forward_pass(model: Model, x: Tensor, z: Tensor) -> ForwardPass:
     """Return the pass of x (B, K) through the codes z (B, K)."""
     return ForwardPass(x, x, z, PointMass(z), z[None], model.decode(z[None]))
 
@@ -104,7 +105,7 @@ class SparsityIsLaplace(Claim):
         z = torch.randn(200, K).double()
         u = x @ affine(model.decoder).weight.detach()
 
-        def code(model: AutoEncoder) -> Tensor:
+        def code(model: Model) -> Tensor:
             return best_code(lambda z: model.objective(forward_pass(model, x, z))["loss"], x)
 
         def minus_log_joint(h: Tensor) -> Tensor:
