@@ -303,17 +303,6 @@ def test_contractive_is_the_squared_jacobian_at_the_clean_input(encoder, corrupt
     close(penalty_of(Contractive(), model, out), squared_norm(slow_jacobian(model.code, out.x)))
 
 
-def test_contractive_of_one_sigmoid_layer_has_a_closed_form() -> None:
-    """V7: Σ_k (h_k (1 − h_k))² ‖W_k‖²."""
-    model = model_of(encoder=MLP([]), decoder=TiedMLP())
-    out = model.propagate(pair_of())
-    h, W = out.q.mean, model.encoder.layers[0].weight
-    close(
-        penalty_of(Contractive(), model, out),
-        ((h * (1 - h)).square() * W.square().sum(1)).sum(1),
-    )
-
-
 @pytest.mark.parametrize(
     ("projected", "f"),
     [
