@@ -1,4 +1,4 @@
-"""Training in experiments: Lightning's Trainer on the CPU, which prints and writes nothing."""
+"""The networks of experiments, and their training by a Trainer that prints and writes nothing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from torch.optim import Adam
 
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.datamodules import PairDataModule
+from ae_lightning.nn import MLP
 from ae_lightning.schedules import Cosine
 
 Fitted = TypeVar("Fitted", bound=AutoEncoder)
+
+
+def mlps(*widths: int, activation: str = "SiLU") -> dict[str, Any]:
+    """Return a model's arguments for an encoder and a decoder with these hidden widths."""
+    return {name: MLP(widths, activation) for name in ("encoder", "decoder")}
 
 
 def adam(lr: float) -> dict[str, Any]:

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 
 from ae_lightning.likelihoods import Gaussian, Laplace
-from ae_lightning.nn import MLP
 from ae_lightning.regularizers.divergences import Rate
 from ae_lightning.systems import (
     ImportanceWeightedAutoEncoder,
     UndercompleteAutoEncoder,
     VariationalAutoEncoder,
 )
-from ae_lightning.theory.fitting import adam
+from ae_lightning.theory.fitting import adam, mlps
 
 LinearVAE = VariationalAutoEncoder | ImportanceWeightedAutoEncoder
 
@@ -37,21 +36,13 @@ def absolute_error_autoencoder(
     shape: Sequence[int], K: int, **options: Any
 ) -> UndercompleteAutoEncoder:
     """Return a linear autoencoder under absolute error, which is not PCA."""
-    return UndercompleteAutoEncoder(shape, K, MLP(widths=()), MLP(widths=()), Laplace(), **options)
+    return UndercompleteAutoEncoder(shape, K, likelihood=Laplace(), **mlps(), **options)
 
 
 def linear_vae(D: int, K: int, likelihood: Gaussian, beta: float = 1.0) -> VariationalAutoEncoder:
     """Return an untrained linear VAE whose rate has weight β."""
-    return VariationalAutoEncoder(
-        shape=(D,),
-        latent=K,
-        encoder=MLP(widths=()),
-        decoder=MLP(widths=()),
-        likelihood=likelihood,
-        regularizers={"rate": Rate(weight=beta)},
-        value_range=None,
-        **adam(0.1),
-    )
+    options = {"regularizers": {"rate": Rate(weight=beta)}, "value_range": None, **adam(0.1)}
+    return VariationalAutoEncoder((D,), K, likelihood=likelihood, **mlps(), **options)
 
 
 def orthogonal_columns(D: int, squares: list[float]) -> Tensor:
@@ -72,15 +63,9 @@ def exact_linear_vae(W: Tensor, sigma: float, mean: Tensor) -> LinearVAE:
         sigma: the decoder's σ.
         mean: the decoder's bias μ (D,).
     """
-    model = ImportanceWeightedAutoEncoder(
-        shape=(W.shape[0],),
-        latent=W.shape[1],
-        encoder=MLP(widths=()),
-        decoder=MLP(widths=()),
-        likelihood=Gaussian(sigma),
-        samples=1,
-        value_range=None,
-    )
+    D, K = W.shape
+    options = {"samples": 1, "value_range": None, **mlps()}
+    model = ImportanceWeightedAutoEncoder((D,), K, likelihood=Gaussian(sigma), **options)
     decoder, encoder = affine(model.double().decoder), affine(model.encoder)
     variance = noise_variance(model)
     M = W.square().sum(0) + variance  # (K,)

@@ -10,9 +10,8 @@ from ae_lightning.core.randomness import generator_of
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import MixtureOfGaussians
 from ae_lightning.metrics import squared_error
-from ae_lightning.nn import MLP
 from ae_lightning.systems import DenoisingAutoEncoder
-from ae_lightning.theory.fitting import adam, fit
+from ae_lightning.theory.fitting import adam, fit, mlps
 from ae_lightning.theory.known_data import GaussianData
 from ae_lightning.theory.panels import legend, panel, set_ticks
 from ae_lightning.theory.proof import Check, Claim, Outcome
@@ -51,8 +50,8 @@ class BestDenoiser(Claim):
     )
     source = "Robbins, 1956, An Empirical Bayes Approach; Efron, 2011, Tweedie's Formula"
     correction = (
-        "Denoising does not project onto the data's subspace: it shrinks every direction, and the "
-        "less, the more the data varies along it."
+        "Denoising does not project onto the data's subspace: it shrinks every direction, least "
+        "those along which the data varies most."
     )
     wrong_version = (
         "The posterior covariance undivided; an untrained network, whose Jacobian is not "
@@ -75,14 +74,7 @@ class BestDenoiser(Claim):
 
         options = {"n": 16384, "batch_size": 1024, "seed": seed}
         data = GaussianData(VARIANCES, offset=1.0, corruption=GaussianNoise(SIGMA), **options)
-        model = DenoisingAutoEncoder(
-            shape=data.shape,
-            latent=D,
-            encoder=MLP(widths=()),
-            decoder=MLP(widths=()),
-            value_range=None,
-            **adam(0.03),
-        )
+        model = DenoisingAutoEncoder(data.shape, D, value_range=None, **mlps(), **adam(0.03))
         untrained = geometry.jacobian(model.reconstruct, data.x[:1].float())[0].detach()
         fit(model, data, 1500)
         model.double()

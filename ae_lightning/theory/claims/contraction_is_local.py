@@ -8,10 +8,9 @@ from torch import Tensor
 from ae_lightning import geometry
 from ae_lightning.datamodules import Manifold, MixtureOfGaussians
 from ae_lightning.likelihoods import Gaussian
-from ae_lightning.nn import MLP
 from ae_lightning.regularizers.contractive import ReconstructionContractive
 from ae_lightning.systems import UndercompleteAutoEncoder
-from ae_lightning.theory.fitting import adam, fit
+from ae_lightning.theory.fitting import adam, fit, mlps
 from ae_lightning.theory.panels import legend, panel
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
@@ -22,8 +21,8 @@ class ContractionIsLocal(Claim):
     title = "Contraction is local"
     statement = (
         "The derivative of a contractive autoencoder's reconstruction is nearly zero at the data, "
-        "and yet a pair of points between two examples moves apart: the penalty says nothing about "
-        "places without data."
+        "yet the reconstruction moves two points between examples apart: the penalty says nothing "
+        "about places without data."
     )
     formula = (
         r"$r'(x_i) \approx 0 \ \ \mathrm{at\ the\ data},\qquad"
@@ -49,13 +48,12 @@ class ContractionIsLocal(Claim):
 
         def trained(weight: float) -> UndercompleteAutoEncoder:
             model = UndercompleteAutoEncoder(
-                shape=(1,),
-                latent=1,
-                encoder=MLP(widths=(32,), activation="Tanh"),
-                decoder=MLP(widths=(32,), activation="Tanh"),
+                (1,),
+                1,
                 likelihood=Gaussian(),
                 regularizers={"contractive": ReconstructionContractive(weight)},
                 value_range=None,
+                **mlps(32, activation="Tanh"),
                 **adam(0.01),
             )
             return fit(model, data, 1000)

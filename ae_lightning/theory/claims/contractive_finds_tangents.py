@@ -12,11 +12,11 @@ from ae_lightning.callbacks.drawing.theme import COLOURS, label_axes
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import Manifold, Ring
 from ae_lightning.likelihoods import Gaussian
-from ae_lightning.nn import MLP, UnitVariance
+from ae_lightning.nn import UnitVariance
 from ae_lightning.posteriors import Dirac
 from ae_lightning.regularizers.contractive import Contractive
 from ae_lightning.systems import DenoisingAutoEncoder, UndercompleteAutoEncoder
-from ae_lightning.theory.fitting import adam, fit, quiet
+from ae_lightning.theory.fitting import adam, fit, mlps, quiet
 from ae_lightning.theory.numerics import median_angle
 from ae_lightning.theory.panels import legend, panel
 from ae_lightning.theory.proof import Check, Claim, Outcome
@@ -33,27 +33,19 @@ def contractive(normalised: bool) -> AutoEncoder:
         return AutoEncoder(
             shape=(D,),
             latent=LATENT,
-            encoder=MLP(widths=(128, 128)),
             posterior=Dirac(UnitVariance() if normalised else None),
-            decoder=MLP(widths=(128, 128)),
             likelihood=Gaussian(0.5**0.5),  # −log p is ‖x − r(x)‖² plus a constant
             regularizers={"contractive": Contractive(WEIGHT)},
             value_range=None,
+            **mlps(128, 128),
             **adam(0.01),
         )
 
 
 def unpenalised(kind: type[DenoisingAutoEncoder | UndercompleteAutoEncoder]) -> AutoEncoder:
     """Return an autoencoder without bottleneck or penalty, for noisy pairs or for clean ones."""
-    return kind(
-        shape=(D,),
-        latent=D,
-        encoder=MLP(widths=(128, 128)),
-        decoder=MLP(widths=(128, 128)),
-        likelihood=Gaussian(SIGMA),
-        value_range=None,
-        **adam(0.01),
-    )
+    options = {**mlps(128, 128), **adam(0.01)}
+    return kind((D,), D, likelihood=Gaussian(SIGMA), value_range=None, **options)
 
 
 class ContractiveFindsTangents(Claim):
@@ -104,17 +96,15 @@ class ContractiveFindsTangents(Claim):
         angles = {name: median_angle(T, true) for name, T in found.items()}
         checks = [
             Check(
-                "contractive code: median angle to the tangent, degrees",
-                angles["contractive"],
-                at_most=5.0,
-                wrong={"free scale": angles["free scale"]},
-            ),
-            Check(
-                "denoiser's reconstruction: median angle to the tangent, degrees",
-                angles["denoising"],
-                at_most=3.0,
-                wrong={"without noise": angles["without noise"]},
-            ),
+                f"{what}: median angle to the tangent, degrees",
+                angles[right],
+                at_most=bound,
+                wrong={wrong: angles[wrong]},
+            )
+            for what, right, wrong, bound in (
+                ("contractive code", "contractive", "free scale", 5.0),
+                ("denoiser's reconstruction", "denoising", "without noise", 3.0),
+            )
         ]
         shown = {name: found[name] for name in ("contractive", "free scale", "denoising")}
         panels = [lines(name, x[:40], T[:40, 0], toy.plane) for name, T in shown.items()]

@@ -11,26 +11,18 @@ from ae_lightning.callbacks.drawing.theme import COLOURS
 from ae_lightning.datamodules import Manifold, PairDataModule, SwissRoll
 from ae_lightning.likelihoods import Gaussian
 from ae_lightning.model import Model
-from ae_lightning.nn import MLP
 from ae_lightning.systems import LinearAutoEncoder, UndercompleteAutoEncoder
-from ae_lightning.theory.fitting import adam, fit
+from ae_lightning.theory.fitting import adam, fit, mlps
 from ae_lightning.theory.known_data import Blobs
 from ae_lightning.theory.numerics import median_angle
 from ae_lightning.theory.panels import panel, strips
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
 
-def bottleneck(data: PairDataModule, width: int, lr: float, steps: int) -> UndercompleteAutoEncoder:
+def curved(data: PairDataModule, width: int, lr: float, steps: int) -> UndercompleteAutoEncoder:
     """Train a nonlinear autoencoder with a code of two elements."""
-    model = UndercompleteAutoEncoder(
-        shape=data.shape,
-        latent=2,
-        encoder=MLP(widths=(width, width)),
-        decoder=MLP(widths=(width, width)),
-        likelihood=Gaussian(),
-        value_range=data.value_range,
-        **adam(lr),
-    )
+    options = {"likelihood": Gaussian(), "value_range": data.value_range, **adam(lr)}
+    model = UndercompleteAutoEncoder(data.shape, 2, **mlps(width, width), **options)
     return fit(model, data, steps)
 
 
@@ -76,34 +68,30 @@ class DecodersFindTangents(Claim):
         options = {"batch_size": 256, "seed": seed, "split_seed": seed}
         toy = SwissRoll()
         roll, blobs = Manifold(toy, size=20_000, **options), Blobs(**options)
-        x = roll.pairs("test", range(300)).x
-        rolled = bottleneck(roll, 128, 3e-3, 4000)
-        learned, true = learned_tangents(rolled, x), toy.tangents(x)
-
-        places = range(300)
-        images, shifts = blobs.pairs("test", places).x, blobs.tangents("test")[:300]
-        moving = bottleneck(blobs, 256, 2e-3, 2000)
-        blob_tangents = learned_tangents(moving, images)
+        x, images = (data.pairs("test", range(300)).x for data in (roll, blobs))
+        planes, shifts = toy.tangents(x), blobs.tangents("test")[:300]
+        rolled = curved(roll, 128, 3e-3, 4000)
+        moving = curved(blobs, 256, 2e-3, 2000)
+        on_roll, on_blobs = learned_tangents(rolled, x), learned_tangents(moving, images)
+        encoded = geometry.tangents(rolled.code, x, 2)[0]
         checks = [
             Check(
-                "swiss roll: median angle of the tangent planes, degrees",
-                median_angle(learned, true),
+                "swiss roll: median angle between the tangent planes, degrees",
+                median_angle(on_roll, planes),
                 at_most=10.0,
                 wrong={
-                    "encoder's Jacobian": median_angle(
-                        geometry.tangents(rolled.code, x, 2)[0], true
-                    ),
-                    "linear": median_angle(learned_tangents(flat(roll), x), true),
+                    "encoder's Jacobian": median_angle(encoded, planes),
+                    "linear": median_angle(learned_tangents(flat(roll), x), planes),
                 },
             ),
             Check(
-                "moving blob: median angle of the tangent planes, degrees",
-                median_angle(blob_tangents, shifts),
+                "moving blob: median angle between the tangent planes, degrees",
+                median_angle(on_blobs, shifts),
                 at_most=10.0,
                 wrong={"linear": median_angle(learned_tangents(flat(blobs), images), shifts)},
             ),
         ]
-        return Outcome(checks, [side_view(x, learned), translations(images, shifts, blob_tangents)])
+        return Outcome(checks, [side_view(x, on_roll), translations(images, shifts, on_blobs)])
 
 
 def side_view(x: Tensor, tangents: Tensor) -> Figure:

@@ -14,9 +14,8 @@ from ae_lightning.callbacks.drawing.theme import COLOURS
 from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import Masking
 from ae_lightning.likelihoods import Gaussian
-from ae_lightning.nn import MLP
 from ae_lightning.systems import DenoisingAutoEncoder
-from ae_lightning.theory.fitting import adam, fit
+from ae_lightning.theory.fitting import adam, fit, mlps
 from ae_lightning.theory.known_data import GaussianData
 from ae_lightning.theory.linear_models import affine
 from ae_lightning.theory.panels import panel
@@ -38,14 +37,9 @@ UNEQUAL: list[Example] = [
 
 def identity() -> DenoisingAutoEncoder:
     """Return a denoising autoencoder with r(x̃) = x̃, whose loss is the squared error + log π."""
-    model = DenoisingAutoEncoder(
-        shape=(2,),
-        latent=2,
-        encoder=MLP(widths=()),
-        decoder=MLP(widths=()),
-        likelihood=Gaussian(math.sqrt(0.5)),
-        value_range=None,
-    ).double()
+    likelihood = Gaussian(math.sqrt(0.5))
+    model = DenoisingAutoEncoder((2,), 2, likelihood=likelihood, value_range=None, **mlps())
+    model.double()
     for network in (model.encoder, model.decoder):
         affine(network).weight.data = torch.eye(2).double()
         affine(network).bias.data.zero_()

@@ -96,8 +96,9 @@ class LinearIsPCA(Claim):
         def angle(model: Model) -> float:
             return float(largest_angle(both_maps(model)[1], V[:, :K]))
 
-        def split(P: Tensor) -> float:
-            """Return how far projected and lost variance are from adding up to ‖X‖²."""
+        def split(U: Tensor) -> float:
+            """Return how far the variances along U and lost are from adding up to ‖X‖²."""
+            P = U @ U.T
             parts = (X @ P).square().sum() + (X - X @ P).square().sum()
             return float((parts / X.square().sum() - 1).abs())
 
@@ -113,7 +114,6 @@ class LinearIsPCA(Claim):
             U = left_singular_vectors(model)
             return max(sine(U[:, k], V[:, k]) for k in range(K))
 
-        U, W = plain.principal_subspace(), both_maps(plain)[1]
         checks = [
             Check(
                 "excess squared error over PCA, as a share",
@@ -129,9 +129,9 @@ class LinearIsPCA(Claim):
             ),
             Check(
                 "projected + lost variance against the total, relative",
-                split(U @ U.T),
+                split(plain.principal_subspace()),
                 at_most=1e-10,
-                wrong={"columns not orthonormal": split(W @ W.T)},
+                wrong={"columns not orthonormal": split(both_maps(plain)[1])},
             ),
             *(
                 Check(what, f(penalised), at_most=1e-5, wrong={"no penalty": f(plain)})

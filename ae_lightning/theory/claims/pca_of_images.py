@@ -74,7 +74,7 @@ class PCAOfImages(Claim):
                 wrong={"absolute error": excess(absolute)},
             ),
             Check(
-                "the same of the projection on what the decoder spans",
+                "the same, projecting on what the decoder spans",
                 excess_of_span(linear.principal_subspace().double()),
                 at_most=0.005,
                 wrong={"absolute error": excess_of_span(spanned)},

@@ -79,7 +79,7 @@ class PenaltiesShapeFeatures(Claim):
         plain = leading_share(spectra["AE"])
         checks = [
             Check(
-                f"test images, of 10,000, that {a} gets wrong, less those that {b} does",
+                f"errors on 10,000 test images: {a} less {b}",
                 errors[a] - errors[b],
                 at_least=GAIN,
                 wrong={"AE over another AE": abs(errors["AE"] - probe(another, clean))},

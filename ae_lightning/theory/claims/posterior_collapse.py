@@ -37,8 +37,8 @@ class PosteriorCollapse(Claim):
     title = "When a dimension collapses"
     statement = (
         "If the decoder's noise is fixed, a linear variational autoencoder uses one dimension for "
-        "each eigenvalue of the data's covariance that exceeds the noise's variance; the dimension "
-        "carries half the logarithm of their ratio."
+        "each eigenvalue of the data's covariance that exceeds the noise's variance, and this "
+        "dimension carries half the logarithm of their ratio."
     )
     formula = (
         r"$KL_k = \frac{1}{2}\,\log\frac{\lambda_k}{\sigma^2}\ \ (\lambda_k > \sigma^2),"
@@ -49,8 +49,7 @@ class PosteriorCollapse(Claim):
     )
     correction = (
         "Collapse is not a failure of training but the optimum at that noise. A mean over pixels "
-        "beside a summed KL collapses dimensions as a noise variance would that is larger by the "
-        "number of pixels."
+        "beside a summed KL acts like a noise variance multiplied by the number of pixels."
     )
     wrong_version = (
         "A mean over pixels beside a summed KL: a rate weighted by the number of pixels."

@@ -9,8 +9,8 @@ from torch.func import hessian, vmap
 from ae_lightning.geometry import squared_jacobian, squared_reconstruction_jacobian
 from ae_lightning.metrics import squared_error
 from ae_lightning.model import Model
-from ae_lightning.nn import MLP
 from ae_lightning.systems import UndercompleteAutoEncoder
+from ae_lightning.theory.fitting import mlps
 from ae_lightning.theory.numerics import gaussian_nodes, order
 from ae_lightning.theory.panels import legend, loglog, panel
 from ae_lightning.theory.proof import Check, Claim, Outcome
@@ -35,9 +35,9 @@ def laplacian(model: Model, x: Tensor) -> Tensor:
 class SmallNoise(Claim):
     title = "Small noise is a contractive penalty"
     statement = (
-        "Small Gaussian noise on the input adds to the squared error, up to terms of fourth order, "
-        "its variance times the sum of two: the squared norm of the reconstruction's Jacobian, and "
-        "the inner product of its error with its Laplacian."
+        "To the squared error, small Gaussian noise on the input adds σ² times the sum of the "
+        "squared norm of the reconstruction's Jacobian and the inner product of its error with its "
+        "Laplacian, up to terms of order σ⁴."
     )
     formula = (
         r"$E\,\|r(x + \sigma\epsilon) - x\|^2 = \|r(x) - x\|^2 + \sigma^2\left(\|J_r\|_F^2"
@@ -48,8 +48,8 @@ class SmallNoise(Claim):
         "Bengio, 2014, What Regularized Auto-Encoders Learn"
     )
     correction = (
-        "Noise penalises the Jacobian of the reconstruction, not that of the encoder, as the "
-        "contractive autoencoder does; the Laplacian's term may be dropped only if r(x) = x."
+        "Noise penalises the Jacobian of the reconstruction; the contractive autoencoder penalises "
+        "that of the encoder. The Laplacian's term may be dropped only if r(x) = x."
     )
     wrong_version = (
         "The expansion without the Laplacian; the expansion with the encoder's Jacobian."
@@ -61,13 +61,8 @@ class SmallNoise(Claim):
     )
 
     def run(self, seed: int) -> Outcome:
-        model = UndercompleteAutoEncoder(
-            shape=(2,),
-            latent=3,
-            encoder=MLP(widths=(16,), activation="Tanh"),
-            decoder=MLP(widths=(16,), activation="Tanh"),
-            value_range=None,
-        )
+        networks = mlps(16, activation="Tanh")
+        model = UndercompleteAutoEncoder((2,), 3, value_range=None, **networks)
         model.double().freeze()
         x = torch.randn(20, 2).double()
         error = model.reconstruct(x) - x
@@ -85,29 +80,29 @@ class SmallNoise(Claim):
             for name, second in expansions.items()
         }
 
-        def spread(name: str) -> float:
+        def spread(residual: list[float]) -> float:
             """Return the largest over the smallest residual/σ⁴, which is 1 if it is constant."""
-            ratio = torch.tensor(residuals[name]).double() / SIGMAS**4
+            ratio = torch.tensor(residual).double() / SIGMAS**4
             return float(ratio.max() / ratio.min())
 
-        wrong = [name for name in expansions if name != "right"]
+        right = residuals.pop("right")
         checks = [
             Check(
                 "largest over smallest residual/σ⁴, from σ = 0.01 to 0.1",
-                spread("right"),
+                spread(right),
                 at_most=1.1,
-                wrong={name: spread(name) for name in wrong},
+                wrong={name: spread(residual) for name, residual in residuals.items()},
             ),
             Check(
                 "order of the residual in σ",
-                order(SIGMAS, residuals["right"]),
+                order(SIGMAS, right),
                 at_least=3.9,
                 at_most=4.1,
-                wrong={name: order(SIGMAS, residuals[name]) for name in wrong},
+                wrong={name: order(SIGMAS, residual) for name, residual in residuals.items()},
             ),
         ]
         figure, axes = panel("what is left", "σ", "mean |residual|")
-        loglog(axes, SIGMAS, residuals, [0.01, 0.02, 0.05, 0.1])
+        loglog(axes, SIGMAS, {"right": right, **residuals}, [0.01, 0.02, 0.05, 0.1])
         added, axes = panel("what noise adds", "σ", "added squared error")
         axes.plot(SIGMAS, [float((e - clean).mean()) for e in exact.values()], "ko", label="exact")
         for name, second in expansions.items():

@@ -54,8 +54,8 @@ class VariationalBound(Claim):
     title = "The bound, its gap and its samples"
     statement = (
         "The evidence lower bound lies below log p(x) by exactly the divergence of q(z|x) from the "
-        "true posterior; at that posterior a single sample gives it without variance; and it rises "
-        "towards log p(x) with the number of importance samples."
+        "true posterior; if q is that posterior, every sample gives log p(x); and importance "
+        "samples raise the bound towards log p(x)."
     )
     formula = (
         r"$\mathrm{ELBO} = \log p(x) - KL\left(q(z|x)\,\|\,p(z|x)\right), \qquad"
