@@ -121,8 +121,8 @@ def lines(title: str, x: Tensor, tangents: Tensor, plane: Tensor) -> Figure:
     ends = torch.stack([at - along, at + along], dim=1)  # (B, 2, 2)
     for end in ends:
         axes.plot(*end.T, color=COLOURS[1])
-    axes.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
     label_axes(axes, ("x₁", "x₂"))
+    axes.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35), adjustable="box")
     return figure
 
 

@@ -19,14 +19,14 @@ from ae_lightning.theory.panels import panel, strips
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
 
-def curved(data: PairDataModule, width: int, lr: float, steps: int) -> UndercompleteAutoEncoder:
+def fit_mlp(data: PairDataModule, width: int, lr: float, steps: int) -> UndercompleteAutoEncoder:
     """Train a nonlinear autoencoder with a code of two elements."""
     options = {"likelihood": Gaussian(), "value_range": data.value_range, **adam(lr)}
     model = UndercompleteAutoEncoder(data.shape, 2, **mlps(width, width), **options)
     return fit(model, data, steps)
 
 
-def flat(data: PairDataModule) -> LinearAutoEncoder:
+def fit_linear(data: PairDataModule) -> LinearAutoEncoder:
     """Train a linear autoencoder with a code of two elements."""
     model = LinearAutoEncoder(data.shape, 2, value_range=data.value_range, **adam(0.03))
     return fit(model, data, 300)
@@ -70,8 +70,8 @@ class DecodersFindTangents(Claim):
         roll, blobs = Manifold(toy, size=20_000, **options), Blobs(**options)
         x, images = (data.pairs("test", range(300)).x for data in (roll, blobs))
         planes, shifts = toy.tangents(x), blobs.tangents("test")[:300]
-        rolled = curved(roll, 128, 3e-3, 4000)
-        moving = curved(blobs, 256, 2e-3, 2000)
+        rolled = fit_mlp(roll, 128, 3e-3, 4000)
+        moving = fit_mlp(blobs, 256, 2e-3, 2000)
         on_roll, on_blobs = learned_tangents(rolled, x), learned_tangents(moving, images)
         encoded = geometry.tangents(rolled.code, x, 2)[0]
         checks = [
@@ -81,14 +81,14 @@ class DecodersFindTangents(Claim):
                 at_most=10.0,
                 wrong={
                     "encoder's Jacobian": median_angle(encoded, planes),
-                    "linear": median_angle(learned_tangents(flat(roll), x), planes),
+                    "linear": median_angle(learned_tangents(fit_linear(roll), x), planes),
                 },
             ),
             Check(
                 "moving blob: median angle between the tangent planes, degrees",
                 median_angle(on_blobs, shifts),
                 at_most=10.0,
-                wrong={"linear": median_angle(learned_tangents(flat(blobs), images), shifts)},
+                wrong={"linear": median_angle(learned_tangents(fit_linear(blobs), images), shifts)},
             ),
         ]
         return Outcome(checks, [side_view(x, on_roll), translations(images, shifts, on_blobs)])
