@@ -14,7 +14,7 @@ from ae_lightning.datamodules import MNIST, PairDataModule
 from ae_lightning.datamodules.loading.batches import Arrays, Examples
 from ae_lightning.theory.proof import Skip
 
-SIDE, RADIUS, MARGIN = 16, 2.0, 4.0  # pixels: an image, its blob, and the blob's centre's border
+SIDE, RADIUS, MARGIN = 16, 2.0, 4.0  # pixels: of images with a blob
 
 
 @final
