@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ae_lightning.callbacks.drawing.theme import COLOURS
 from ae_lightning.distributions import factorised_kl
 from ae_lightning.likelihoods import Gaussian
 from ae_lightning.theory.fitting import fit
@@ -96,8 +97,8 @@ class PosteriorCollapse(Claim):
         formula = torch.stack([predicted(values, float(v)) for v in line])
         for k in range(2):
             axes.plot(line, formula[:, k], label=f"eigenvalue {values[k]:.1f}")
-        for curves, style in ((found, "ko"), (meant, "kx")):
-            for variance, rate in curves.items():
-                axes.plot([variance] * K, rate, style, markersize=4)
+        for points, marker, colour, size in ((found, "o", "black", 4), (meant, "x", COLOURS[2], 9)):
+            for variance, rate in points.items():
+                axes.plot([variance] * K, rate, marker, color=colour, markersize=size)
         legend(axes)
         return Outcome(checks, [figure])
