@@ -260,13 +260,9 @@ def show_image(axes: Axes, image: NDArray[np.float32], sharp: bool = False) -> N
     Args:
         sharp: whether its pixels take whole numbers of the picture's, and need no smoothing.
     """
-    from .pixels import show_pixels
-
     shown = image.squeeze(-1) if image.shape[-1] == 1 else image
-    if sharp:
-        show_pixels(axes, shown)
-    else:
-        axes.imshow(shown, cmap="gray", vmin=0, vmax=1)
+    interpolation = "nearest" if sharp else None  # None smooths, as matplotlib sees fit
+    axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation=interpolation)
     axes.set_axis_off()
 
 

@@ -48,7 +48,7 @@ FIGURES: Final = {
 
 def known_pictures() -> dict[str, type[PictureCallback]]:
     """Every picture of this package by name, in the order of a page."""
-    package = vars(import_module(__package__ or ""))
+    package = vars(import_module("ae_lightning.callbacks"))
     found = {
         kind.name: kind
         for kind in package.values()

@@ -148,23 +148,6 @@ def test_a_tile_holds_its_images_apart_by_white() -> None:
     assert tiled[:, [5, 11]].eq(1).all()
 
 
-@pytest.mark.parametrize("shape", [(9, 14), (9, 14, 3)])
-def test_sharp_images_are_drawn_as_matplotlib_draws_them(shape) -> None:
-    image = np.random.default_rng(0).random(shape, np.float32)
-    for dpi in (None, 77):  # the picture's own, and a user's
-        pixels = []
-        for sharp in (True, False):
-            with house_style():
-                axes = place(figure := pixel_figure(80, 70), 7, 11, 4 * 14, 4 * 9)
-                show_image(axes, image if image.ndim == 3 else image[..., None], sharp)
-                axes.images[0].set_interpolation("nearest")
-                figure.set_dpi(dpi or figure.dpi)
-                (canvas := FigureCanvasAgg(figure)).draw()
-            pixels.append(np.asarray(canvas.buffer_rgba()).astype(int))
-        assert pixels[0].min() < 30 < 225 < pixels[0][..., :3].max()
-        assert np.abs(pixels[0] - pixels[1]).max() <= 1
-
-
 def test_reconstructions_show_clean_corrupted_reconstructed_and_error() -> None:
     model = affine()
     x = examples(5)
