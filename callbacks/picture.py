@@ -24,7 +24,8 @@ from ae_lightning.core.types import Pair
 from ae_lightning.training.compilation import uncompiled
 from ae_lightning.training.sharding import whole_model
 
-from .drawing.theme import house_style, image_of, save_png
+from .drawing.saving import pixels_of, png
+from .drawing.theme import house_style
 from .report.history import History, read_history
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class PictureCallback(Callback, ABC):
             figure = self.draw(model, pair)
             if stem is not None:
                 stem.parent.mkdir(parents=True, exist_ok=True)
-                save_png(figure, stem.with_suffix(".png"))
+                stem.with_suffix(".png").write_bytes(png(figure))
                 if (frames := self.animate(model, pair)) is not None:
                     write_gif(frames, stem.with_suffix(".gif"))
         return figure
@@ -250,7 +251,7 @@ def hand_over(logger: Any, key: str, stem: Path, step: int) -> None:
         if film.exists():
             logger.log_video(f"{key}_film", [str(film)], step=step, format=["gif"])
     elif hasattr(logger.experiment, "add_image"):  # TensorBoard
-        logger.experiment.add_image(key, image_of(image), step, dataformats="HWC")
+        logger.experiment.add_image(key, pixels_of(image), step, dataformats="HWC")
 
 
 def write_gif(frames: Tensor, path: Path, most: int = 150_000) -> None:

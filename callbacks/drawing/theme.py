@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
-from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +16,6 @@ from ae_lightning.core.errors import UsageError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from PIL import Image
 
 # Okabe and Ito's palette, which every common colour blindness can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -60,27 +56,16 @@ STYLE: dict[str, Any] = {
     "image.cmap": "gray",
 }
 WIDTH = 5.6  # inches of most figures: at this width the letters stay legible on a telephone
-PHOTOGRAPH = 4000  # colours, of which no palette holds enough
 LETTER = 8  # pixels that a small letter takes, about
 
 
 @contextmanager
 def house_style() -> Iterator[None]:
     """Draw in the house style inside, whatever the user's own settings, which are left alone."""
-    from matplotlib import rc_context, rcParams
-
-    with rc_context():
-        dict.update(rcParams, _settings())
-        yield
-
-
-@cache
-def _settings() -> dict[str, Any]:
-    """matplotlib's defaults and the house style, checked once."""
-    from matplotlib import rcParams, style
+    from matplotlib import style
 
     with style.context(STYLE, after_reset=True):
-        return {name: value for name, value in rcParams.items() if name != "backend"}
+        yield
 
 
 class Room(NamedTuple):
@@ -264,87 +249,6 @@ def show_image(axes: Axes, image: NDArray[np.float32], sharp: bool = False) -> N
     interpolation = "nearest" if sharp else None  # None smooths, as matplotlib sees fit
     axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation=interpolation)
     axes.set_axis_off()
-
-
-def save_png(figure: Figure, path: Path, most: int = 150_000) -> None:
-    """Write a figure's `png` to a file."""
-    path.write_bytes(png(figure, most))
-
-
-def png(figure: Figure, most: int = 150_000) -> bytes:
-    """Render a figure as a light PNG, see `png_of`."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return png_of(np.asarray(canvas.buffer_rgba()), most)
-
-
-def png_of(pixels: NDArray[np.uint8], most: int) -> bytes:
-    """Opaque pixels (H, W, 4) as a PNG of few colours, in at most so many bytes if 128 will do.
-
-    Greys are as they are; colours differ by 2 of 255 levels or less, in photographs by 4, and by
-    more only where that takes too many bytes.
-    """
-    from PIL import Image
-
-    def few(number: int) -> Image.Image:
-        # Every colour counts once, however many its pixels: a thin line keeps its own.
-        kinds, colours = found
-        palette = Image.fromarray(colours[None]).quantize(
-            number, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
-        )
-        places, values = np.asarray(palette)[0], palette.getpalette() or []
-        values[3 * places[0] : 3 * places[0] + 3] = colours[0].tolist()  # as it was, not nearly
-        image = Image.fromarray(places[kinds])
-        image.putpalette(values)
-        return image
-
-    def rounded(levels: int) -> Image.Image:
-        steps = np.round(np.linspace(0, levels - 1, 256)) * (255 / (levels - 1))
-        return Image.fromarray(steps.round().astype(np.uint8)[pixels[..., :3]])
-
-    # A few rows tell nearly always that there are hues.
-    grey = all((some[..., :2] == some[..., 1:3]).all() for some in (pixels[::16], pixels))
-    if grey and len(file := _written(Image.fromarray(pixels[..., 0].copy()))) <= most:
-        return file
-    found = _distinct(pixels)
-    # Fewer hues than 128 would be mixed; of greys, 32 are enough for the eye.
-    tries: list[tuple[Callable[[int], Image.Image], int]]
-    tries = [(few, 64), (few, 32)] if grey else [(few, 256), (few, 128)]
-    if not grey and len(found[1]) > PHOTOGRAPH:
-        tries = [(rounded, 64), (rounded, 32), *tries]
-    for image, number in tries:
-        if len(file := _written(image(number))) <= most:
-            break
-    return file
-
-
-def _written(image: Image.Image) -> bytes:
-    file = BytesIO()
-    image.save(file, "png")
-    return file.getvalue()
-
-
-def _distinct(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
-    """Which of all colours each of the pixels (H, W, 4) has: (H, W), and these (n, 3).
-
-    The background comes first, and is not sorted with the others: it is most of many pictures.
-    """
-    words = np.ascontiguousarray(pixels).view(np.uint32).ravel()
-    others = np.flatnonzero(words != words[0])
-    found = np.unique(words[others])
-    kinds = np.zeros(len(words), np.intp)
-    kinds[others] = found.searchsorted(words[others]) + 1
-    colours = np.concatenate([words[:1], found]).view(np.uint8).reshape(-1, 4)[:, :3]
-    return kinds.reshape(pixels.shape[:2]), np.ascontiguousarray(colours)
-
-
-def image_of(path: Path) -> NDArray[np.uint8]:
-    """Read a picture's pixels (H, W, 3)."""
-    from PIL import Image
-
-    return np.asarray(Image.open(path).convert("RGB"))
 
 
 def plane(points: Tensor) -> tuple[Tensor, Tensor]:

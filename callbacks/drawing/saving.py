@@ -1,0 +1,56 @@
+"""Pictures and films as files, light enough for a page that holds them all."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST = 300_000  # bytes of one file
+FRAMES_PER_SECOND = 8
+
+
+def png(figure: Figure) -> bytes:
+    """Render a figure as a PNG; if it takes more than 300 kB, with 256 colours."""
+    from PIL import Image
+
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi="figure")
+    if file.tell() > MOST:
+        few = Image.open(file).convert("RGB").quantize(256)
+        few.save(file := BytesIO(), "png")
+    return file.getvalue()
+
+
+def pixels_of(path: Path) -> NDArray[np.uint8]:
+    """Read a picture's pixels (H, W, 3)."""
+    from PIL import Image
+
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def write_gif(frames: Tensor, path: Path) -> None:
+    """Write frames (N, C, H, W) in [0, 1] as a looping GIF, forwards then backwards.
+
+    Each frame has 32 colours; while the file takes more than 300 kB, the frames are halved in size.
+    """
+    from PIL import Image
+
+    levels = (frames.detach().float().clamp(0, 1) * 255).round().byte().cpu()
+    levels = levels.permute(0, 2, 3, 1)  # (N, H, W, C)
+    while True:
+        images = [Image.fromarray(frame.squeeze(-1).numpy()) for frame in levels]
+        forwards = [image.quantize(32, dither=Image.Dither.NONE) for image in images]
+        first, *others = [*forwards, *forwards[-2:0:-1]]
+        duration = 1000 // FRAMES_PER_SECOND
+        first.save(path, save_all=True, append_images=others, duration=duration, loop=0)
+        if path.stat().st_size <= MOST or min(levels.shape[1:3]) < 2:
+            return
+        levels = levels[:, ::2, ::2]
