@@ -8,8 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from io import BytesIO
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -24,7 +22,7 @@ from ae_lightning.core.types import Pair
 from ae_lightning.training.compilation import uncompiled
 from ae_lightning.training.sharding import whole_model
 
-from .drawing.saving import pixels_of, png
+from .drawing.saving import pixels_of, png, write_gif
 from .drawing.theme import house_style
 from .report.history import History, read_history
 
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FOLDER = "pictures"  # in the run's directory: pictures/NAME/STEP.png
-FRAMES_PER_SECOND = 8
 
 Draw = TypeVar("Draw", bound=Callable[..., "Figure"])
 
@@ -252,34 +249,3 @@ def hand_over(logger: Any, key: str, stem: Path, step: int) -> None:
             logger.log_video(f"{key}_film", [str(film)], step=step, format=["gif"])
     elif hasattr(logger.experiment, "add_image"):  # TensorBoard
         logger.experiment.add_image(key, pixels_of(image), step, dataformats="HWC")
-
-
-def write_gif(frames: Tensor, path: Path, most: int = 150_000) -> None:
-    """Write frames (N, C, H, W) in [0, 1] as a GIF of few colours, forth and back for ever.
-
-    It takes at most so many bytes: where 32 colours take more, 16 of every other frame, and then
-    frames of half the size, and so on.
-    """
-    scale = 1
-    while True:
-        for colours, every in ((32, 1), (16, 1), (16, 2)):
-            film = _gif(frames[::every, :, ::scale, ::scale], colours, every)
-            if len(film) <= most or min(frames.shape[2:]) <= scale:
-                path.write_bytes(film)
-                return
-        scale *= 2
-
-
-def _gif(frames: Tensor, colours: int, every: int) -> bytes:
-    from PIL import Image
-
-    levels = (frames.detach().float().clamp(0, 1) * 255).round().byte().cpu()
-    N, _, H, W = levels.shape
-    # All share one palette, so that what does not move costs nothing.
-    reel = Image.fromarray(levels.permute(0, 2, 3, 1).flatten(0, 1).squeeze(-1).numpy())
-    reel = reel.quantize(colours, dither=Image.Dither.NONE)
-    forth = [reel.crop((0, i * H, W, (i + 1) * H)) for i in range(N)]
-    first, *others = list(chain(forth, forth[-2:0:-1]))
-    file, duration = BytesIO(), every * 1000 // FRAMES_PER_SECOND
-    first.save(file, "gif", save_all=True, append_images=others, duration=duration, loop=0)
-    return file.getvalue()
