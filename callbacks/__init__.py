@@ -11,7 +11,9 @@ from .latent_traversal import LatentTraversal, latent_traversal
 from .picture import PictureCallback, observing, picture
 from .prior_samples import PriorSamples, prior_samples
 from .reconstructions import Reconstructions, reconstructions
-from .report.run_report import Report, all_suitable, write_report
+from .report.choosing import all_suitable
+from .report.run_page import write_report
+from .report.run_report import Report
 from .score_field import ScoreField, score_field
 from .sparsity import ActivationHistogram, L0Error, activation_histogram, l0_error
 from .spectrum import JacobianSpectrum, jacobian_spectrum

@@ -175,7 +175,7 @@ class PictureCallback(Callback, ABC):
     # ------------------------------------------------------------ during training
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit" and (reason := self.suits(pl_module, data_of(trainer))) is not None:
+        if stage == "fit" and (reason := self.suits(pl_module, trainer_data(trainer))) is not None:
             raise UsageError(reason)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -200,7 +200,7 @@ class PictureCallback(Callback, ABC):
         stem = run / FOLDER / self.name / str(step)
         try:
             stem.with_suffix(".gif").unlink(missing_ok=True)
-            self.picture(model, data_of(trainer), read_history(run), stem)
+            self.picture(model, trainer_data(trainer), read_history(run), stem)
             assert self._pair is not None
             with observing(model):
                 figures = self.measure(model, self._pair.to(model.device))
@@ -215,7 +215,7 @@ class PictureCallback(Callback, ABC):
             self._failed = True
 
 
-def data_of(trainer: Trainer) -> Any:
+def trainer_data(trainer: Trainer) -> Any:
     """The trainer's datamodule, or its validation loader where it was given that alone."""
     return trainer.datamodule or trainer.val_dataloaders  # type: ignore[attr-defined]
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import ae_lightning
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.callbacks.report.run_report import known_pictures
+from ae_lightning.callbacks.report.choosing import known_pictures
 from ae_lightning.cli.composition import shipped
 from ae_lightning.cli.main import PLAIN, TRAINER, main
 from ae_lightning.core.parts import locate

@@ -10,8 +10,9 @@ import yaml
 
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.callbacks.picture import FOLDER
+from ae_lightning.callbacks.report.choosing import all_suitable, pictures_named
 from ae_lightning.callbacks.report.history import read_history
-from ae_lightning.callbacks.report.run_report import all_suitable, named, title_of, write_report
+from ae_lightning.callbacks.report.run_page import title_of, write_report
 from ae_lightning.cli import composition
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import rebuild
@@ -36,7 +37,7 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
     """
     file = run_directory.best_checkpoint(checkpoint) if checkpoint.is_dir() else checkpoint
     state = read_checkpoint(file)
-    pictures = named(names)  # before the data is read, which may take a while
+    pictures = pictures_named(names)  # before the data is read, which may take a while
     model = AutoEncoder.load_from_checkpoint(file)
     source = data_of(state, file, data)
     if tuple(source.shape) != model.shape:

@@ -40,9 +40,9 @@ def theory(*names: str, seed: int = 0, report: Path | None = None) -> None:
     for proof in proofs:
         console.print(table(proof, console.width), "")
     if report is not None:
-        from ae_lightning.theory.page import write
+        from ae_lightning.theory.page import write_page
 
-        console.print(f"report: {write(proofs, report, seed)}", soft_wrap=True)
+        console.print(f"report: {write_page(proofs, report, seed)}", soft_wrap=True)
     run = [p for p in proofs if not p.skipped]
     failed = [p.claim.name for p in run if not p.proved]
     console.print(f"{len(run) - len(failed)} of {len(run)} claims proved")

@@ -44,8 +44,8 @@ from ae_lightning.callbacks.drawing.theme import (
 from ae_lightning.callbacks.filters import decoder_filters, encoder_filters
 from ae_lightning.callbacks.latent_manifold import quantile_grid
 from ae_lightning.callbacks.latent_traversal import film
+from ae_lightning.callbacks.report.choosing import known_pictures
 from ae_lightning.callbacks.report.history import read_history
-from ae_lightning.callbacks.report.run_report import known_pictures
 from ae_lightning.callbacks.sparsity import kept_error
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
