@@ -1,10 +1,10 @@
-"""Pictures and films as files, light enough for a page that holds them all."""
+"""Pictures and films as files, light enough for a page that holds them all, and in loggers."""
 
 from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,3 +54,14 @@ def write_gif(frames: Tensor, path: Path) -> None:
         if path.stat().st_size <= MOST or min(levels.shape[1:3]) < 2:
             return
         levels = levels[:, ::2, ::2]
+
+
+def hand_over(logger: Any, key: str, stem: Path, step: int) -> None:
+    """Give STEM.png, and STEM.gif if there is one, to a logger that takes images."""
+    image, film = stem.with_suffix(".png"), stem.with_suffix(".gif")
+    if hasattr(logger, "log_image"):  # Weights & Biases
+        logger.log_image(key, [str(image)], step=step)
+        if film.exists():
+            logger.log_video(f"{key}_film", [str(film)], step=step, format=["gif"])
+    elif hasattr(logger.experiment, "add_image"):  # TensorBoard
+        logger.experiment.add_image(key, pixels_of(image), step, dataformats="HWC")

@@ -7,16 +7,15 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from ae_lightning.model import Model
 from ae_lightning.training.run_directory import PAGE
-from ae_lightning.training.sharding import whole_model
 
-from ..picture import PictureCallback, trainer_data
+from ..picture import PictureCallback, trained_model, trainer_data
 from .choosing import all_suitable, pictures_named
 from .history import read_history
 from .run_page import title_of, write_report
@@ -50,7 +49,7 @@ class Report(Callback):
         if stage != "fit":
             return
         if self.names is None:
-            found = all_suitable(pl_module, trainer_data(trainer))
+            found = all_suitable(cast(Model, pl_module), trainer_data(trainer))
         else:
             found = pictures_named(self.names)
             for picture in found:
@@ -71,10 +70,10 @@ class Report(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self._draw(trainer, whole_model(pl_module))
+            self._draw(trainer, trained_model(pl_module))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, whole_model(pl_module))
+        self._draw(trainer, trained_model(pl_module))
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -82,7 +81,7 @@ class Report(Callback):
         """Write the page too if a signal ends training, without keeping anyone waiting."""
         signalled = isinstance(exception, KeyboardInterrupt | SystemExit)
         if signalled and trainer.state.fn == "fit" and trainer.global_step > 0:
-            self._draw(trainer, whole_model(pl_module), DRAW_FOR)
+            self._draw(trainer, trained_model(pl_module), DRAW_FOR)
             self.on_fit_end(trainer, pl_module)
 
     @rank_zero_only

@@ -31,22 +31,17 @@ from ae_lightning.callbacks import (
     reconstructions,
 )
 from ae_lightning.callbacks.codes import in_plane
-from ae_lightning.callbacks.drawing.latent import linear, quantiles, spherical
+from ae_lightning.callbacks.drawing.images import pixel_figure, place, show_image, tile
 from ae_lightning.callbacks.drawing.saving import png, write_gif
-from ae_lightning.callbacks.drawing.theme import (
-    house_style,
-    pixel_figure,
-    place,
-    plane,
-    show_image,
-    tile,
-)
+from ae_lightning.callbacks.drawing.theme import house_style
+from ae_lightning.callbacks.drawing.vectors import plane
 from ae_lightning.callbacks.filters import decoder_filters, encoder_filters
-from ae_lightning.callbacks.latent_manifold import quantile_grid
+from ae_lightning.callbacks.interpolation import spherical, straight
+from ae_lightning.callbacks.l0_error import kept_error
+from ae_lightning.callbacks.latent_manifold import quantile_grid, quantiles
 from ae_lightning.callbacks.latent_traversal import film
 from ae_lightning.callbacks.report.choosing import known_pictures
 from ae_lightning.callbacks.report.history import read_history
-from ae_lightning.callbacks.sparsity import kept_error
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import GaussianNoise
@@ -309,7 +304,7 @@ def test_spherical_interpolation_turns_at_one_speed_on_the_sphere() -> None:
     exact = torch.stack([angle.cos(), angle.sin(), 0 * t], dim=1)[None]
     assert close(spherical(a, b, t), exact, 1e-12)
     for other in (2 * a, -a):  # no plane of rotation
-        assert close(spherical(a, other, t), linear(a, other, t), 1e-12)
+        assert close(spherical(a, other, t), straight(a, other, t), 1e-12)
 
 
 # ------------------------------------------------------------------ samples and codes
@@ -500,7 +495,7 @@ def test_rates_are_those_logged_or_else_those_of_the_examples() -> None:
     ("model", "said"),
     [
         (lambda: affine(stochastic=False), "a point mass has no rate"),
-        (lambda: affine(prior=GaussianMixture(2)), "GaussianMixture is none"),
+        (lambda: affine(prior=GaussianMixture(2)), "GaussianMixture is not"),
     ],
 )
 def test_a_rate_without_parts_is_refused(model, said) -> None:
