@@ -55,7 +55,7 @@ def jacobian_spectrum(model: Model, x: Tensor) -> Figure:
     axes.set_yscale("log")
     log_scale(axes.yaxis, float(values.min()), float(values.max()))
     axes.set(
-        xlabel="place k in falling order",
+        xlabel="index k, largest first",
         ylabel="singular value σₖ (code per input unit)",
         title="Spectrum of the encoder's Jacobian: median and quartiles",
     )

@@ -135,9 +135,8 @@ def show_cells(axes: Axes, grid: Field, values: Tensor, colours: str) -> AxesIma
     half = float(grid.first[1] - grid.first[0]) / 2
     sides = [(float(side[0]) - half, float(side[-1]) + half) for side in (grid.first, grid.second)]
     extent = (*sides[0], *sides[1])
-    return axes.imshow(
-        values.numpy(), extent=extent, origin="lower", cmap=colours, vmin=0, vmax=most
-    )
+    how = {"cmap": colours, "vmin": 0, "vmax": most, "interpolation": "nearest"}
+    return axes.imshow(values.numpy(), extent=extent, origin="lower", **how)
 
 
 def show_corners(axes: Axes, x: Tensor, corners: Tensor) -> None:

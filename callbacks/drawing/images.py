@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ae_lightning.model import Model
 
-from .theme import DIVERGING, DPI, INK, Room, drawable, new_figure
+from .theme import DIVERGING, DOTS_PER_INCH, INK, Room, drawable, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,7 +135,11 @@ def whole_scale(width: int, wanted: int = 640) -> float:
 def pixel_figure(width: float, height: float) -> Figure:
     """Return an empty figure of this size in pixels, laid out by hand."""
     # A hair more, since Agg rounds down.
-    return new_figure((int(width) + 0.01) / DPI, (int(height) + 0.01) / DPI, room=Room(0, 0, 0, 0))
+    return new_figure(
+        (int(width) + 0.01) / DOTS_PER_INCH,
+        (int(height) + 0.01) / DOTS_PER_INCH,
+        room=Room(0, 0, 0, 0),
+    )
 
 
 def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:

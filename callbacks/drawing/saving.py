@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,21 +13,31 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL import Image
 
-MOST = 300_000  # bytes of one file
+HEAVIEST = 300_000  # bytes of one file
 FRAMES_PER_SECOND = 8
 
 
 def png(figure: Figure) -> bytes:
-    """Render a figure as a PNG; if it takes more than 300 kB, with 256 colours."""
+    """Render a figure as a PNG; if it takes more than 300 kB, in fewer colours."""
     from PIL import Image
 
     file = BytesIO()
     figure.savefig(file, format="png", dpi="figure")
-    if file.tell() > MOST:
-        few = Image.open(file).convert("RGB").quantize(256)
-        few.save(file := BytesIO(), "png")
+    if file.tell() > HEAVIEST:
+        for lighter in _lighter(Image.open(file).convert("RGB")):
+            lighter.save(file := BytesIO(), "png")
+            if file.tell() <= HEAVIEST:
+                break
     return file.getvalue()
+
+
+def _lighter(image: Image.Image) -> Iterator[Image.Image]:
+    """The image with colours at most 2 of 255 levels off, then in ever fewer colours."""
+    yield image.point([round(round(v * 63 / 255) * 255 / 63) for v in range(256)] * 3)
+    for colours in (256, 128, 64, 32):
+        yield image.quantize(colours)
 
 
 def pixels_of(path: Path) -> NDArray[np.uint8]:
@@ -51,7 +62,7 @@ def write_gif(frames: Tensor, path: Path) -> None:
         first, *others = [*forwards, *forwards[-2:0:-1]]
         duration = 1000 // FRAMES_PER_SECOND
         first.save(path, save_all=True, append_images=others, duration=duration, loop=0)
-        if path.stat().st_size <= MOST or min(levels.shape[1:3]) < 2:
+        if path.stat().st_size <= HEAVIEST or min(levels.shape[1:3]) < 2:
             return
         levels = levels[:, ::2, ::2]
 

@@ -24,9 +24,9 @@ LABEL_COLOURS = (
     *("#DDCC77", "#CC6677", "#882255", "#AA4499", "#555555"),
 )
 INK, FAINT = "#222222", "#888888"
-DPI = 130
+DOTS_PER_INCH = 130
 HOUSE_STYLE: dict[str, Any] = {
-    "figure.dpi": DPI,
+    "figure.dpi": DOTS_PER_INCH,
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",

@@ -554,6 +554,16 @@ def test_a_photograph_keeps_its_colours() -> None:
     assert np.abs(shown[20:170, 20:220] - 255 * photograph).max() <= 1
 
 
+def test_a_picture_too_heavy_by_little_is_rounded_by_two_levels_at_most() -> None:
+    noise = np.random.default_rng(0).random((300, 350, 3), np.float32)
+    with house_style():
+        show_image(place(figure := pixel_figure(390, 340), 20, 20, 350, 300), noise, sharp=True)
+        file = png(figure)
+    assert 200_000 < len(file) <= 300_000
+    shown = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"), np.float64)
+    assert np.abs(shown[20:320, 20:370] - 255 * noise).max() < 3
+
+
 def test_a_picture_of_noise_stays_light_on_a_white_ground() -> None:
     noise = np.random.default_rng(0).random((400, 500, 3), np.float32)
     with house_style():
