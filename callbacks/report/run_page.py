@@ -93,10 +93,14 @@ def _image(file: Path) -> dict[str, Any]:
 
     with Image.open(file) as image:
         width, height = image.size
-    # The letters are legible down to this width.
-    least = min(width, max(340, round(0.52 * width)))
-    source = embedded(file.read_bytes(), file.suffix[1:])
-    return {"source": source, "width": width, "height": height, "least": least}
+    zoom = max(1, 340 // width)  # of small films
+    return {
+        "source": embedded(file.read_bytes(), file.suffix[1:]),
+        "width": zoom * width,
+        "height": zoom * height,
+        "least": min(zoom * width, max(340, round(0.52 * width))),  # the letters are legible still
+        "zoomed": zoom > 1,
+    }
 
 
 def _cards(history: History, sparse: bool) -> list[tuple[str, str, str]]:
