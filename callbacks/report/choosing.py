@@ -13,7 +13,7 @@ from ..picture import PictureCallback
 from .history import History
 
 # The order of a page; others follow by name.
-FIRST: Final = (
+PAGE_ORDER: Final = (
     *("curves", "reconstructions", "prior_samples", "latent_traversal", "latent_manifold"),
     *("interpolation", "codes", "kl_per_dimension", "score_field", "tangent_directions"),
     *("jacobian_spectrum", "contraction_curve", "filters", "activation_histogram", "l0_error"),
@@ -27,7 +27,7 @@ def in_page_order(names: Iterable[str]) -> list[str]:
     ['curves', 'codes', 'own']
     """
     rest = set(names)
-    return [n for n in FIRST if n in rest] + sorted(rest.difference(FIRST))
+    return [n for n in PAGE_ORDER if n in rest] + sorted(rest.difference(PAGE_ORDER))
 
 
 def known_pictures() -> dict[str, type[PictureCallback]]:
