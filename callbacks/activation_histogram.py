@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def activation_histogram(model: Model, x: Tensor) -> Figure:
     """Draw how the activations of a sparse code are distributed, and how often each unit is active.
 
-    A unit counts as active beyond ±0.001; of a Sigmoid code, the units' mean activations are drawn.
+    A unit counts as active beyond ±0.001; for a Sigmoid code, the mean activation of each unit is
+    drawn instead.
 
     Args:
         model: a model with a sparse code.

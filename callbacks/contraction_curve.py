@@ -1,4 +1,4 @@
-"""How much the code contracts distances, by distance."""
+"""How much the code contracts distances, as a function of the distance."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def _paths(x: Tensor, decoded: Tensor, title: str) -> Figure:
 
 
 class Interpolation(PictureCallback):
-    """Draw `interpolation` between the validation examples, two by two; an odd one is left out."""
+    """Draw `interpolation` between pairs of validation examples; an odd one is left out."""
 
     name: ClassVar[str] = "interpolation"
     caption: ClassVar[str] = (

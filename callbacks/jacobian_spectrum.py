@@ -1,4 +1,4 @@
-"""The singular values of the encoder's Jacobian: to how many directions its code is sensitive."""
+"""The singular values of the encoder's Jacobian: how many directions its code is sensitive to."""
 
 from __future__ import annotations
 

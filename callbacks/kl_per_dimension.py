@@ -27,13 +27,13 @@ ACTIVE_NATS = 0.01  # a dimension with less says nothing
 
 
 def kl_bars(rates: Tensor, steps: Tensor) -> Figure:
-    """Draw the rate of every dimension at some times, as bars from early to late.
+    """Draw the rate of every dimension at some steps, as bars from early to late.
 
-    The dimension whose rate is largest at the last time comes first.
+    The dimension whose rate is largest at the last step comes first.
 
     Args:
-        rates: KL of every dimension at every time (T, K), in nats.
-        steps: the optimizer steps at these times (T,).
+        rates: the KL of every dimension at every step (T, K), in nats.
+        steps: the optimizer steps (T,).
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -75,7 +75,7 @@ def kl_per_dimension(model: Model, x: Tensor, history: History | None = None) ->
         history: the metrics logged so far.
 
     Raises:
-        UsageError: if the rate has no parts.
+        UsageError: if the rate is not a sum over dimensions.
     """
     names = [f"val/rate_{k}" for k in range(model.latent)]
     if history and all(name in history for name in names):

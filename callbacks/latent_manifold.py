@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def quantiles(model: Model, x: Tensor, u: Tensor) -> Tensor:
-    """The quantiles u (N,) of every dimension of the prior or, of a point mass, of the codes of x.
+    """The quantiles u (N,) of every dimension of the prior or, for a point mass, of the codes of x.
 
     Returns:
         the values (N, K).

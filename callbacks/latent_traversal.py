@@ -22,7 +22,7 @@ from .picture import PictureCallback
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SPAN = 3.0  # standard deviations, to both sides
+SPAN = 3.0  # standard deviations on either side
 POINTS = 301  # of a curve of vectors
 FRAMES = 13  # of a film, from one end to the other
 

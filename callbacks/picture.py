@@ -1,4 +1,4 @@
-"""What every picture callback shares: when to draw, of which examples, and where it goes."""
+"""What every picture callback shares: when to draw, which examples, and where it goes."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class PictureCallback(Callback, ABC):
     def picture(
         self, model: Model, data: Any, history: History | None = None, stem: Path | None = None
     ) -> Figure:
-        """Draw of a model and a datamodule; if `stem` is given, save to STEM.png and STEM.gif.
+        """Draw a model on a datamodule; if `stem` is given, save to STEM.png and STEM.gif.
 
         Raises:
             UsageError: if the picture does not suit them.
@@ -151,7 +151,7 @@ class PictureCallback(Callback, ABC):
 
     @rank_zero_only
     def deliver(self, trainer: Trainer, model: Model) -> None:
-        """Draw, unless this step's is drawn; save the files, and hand them to the loggers."""
+        """Draw, unless this step is drawn already; save the files, and hand them to the loggers."""
         step, run = trainer.global_step, Path(trainer.default_root_dir)
         if step == self._step or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return

@@ -28,7 +28,7 @@ WIDE = 6.4  # inches, of the two panels of vectors
 def prior_samples(model: Model, x: Tensor, n: int = 72) -> Figure:
     """Draw means of p(x|z) at draws z of the prior; vectors are drawn beside the data.
 
-    These are means because a draw of p(x|z) adds the noise of every element.
+    They are means, since a draw of p(x|z) adds noise to every element.
 
     Args:
         model: the model.

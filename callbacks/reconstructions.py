@@ -46,7 +46,7 @@ def reconstructions(model: Model, pair: Pair, columns: int = 10) -> Figure:
         return _scatters(rows | samples, mse)
     limits = limits_of(model, pair.x)
     rows = {name: scaled(images, limits) for name, images in rows.items()}
-    # Nobody can read the colours of an error: several channels are drawn by their mean.
+    # Errors in colour cannot be read: several channels are drawn by their mean.
     error = (rows["reconstructed"] - rows["clean"]).mean(1, keepdim=True)
     rows["error"] = signed_colours(error, FULL_COLOUR)
     rows |= {name: scaled(images, limits) for name, images in samples.items()}

@@ -29,7 +29,7 @@ ARROWS, CELLS = 20, 60  # along a side of the field
 
 
 class SmoothedDensity(Protocol):
-    """A density that knows what Gaussian noise of standard deviation σ makes of it, p_σ."""
+    """A density that knows p_σ, itself smoothed by Gaussian noise of standard deviation σ."""
 
     def log_prob(self, x: Tensor, sigma: float) -> Tensor:
         """log p_σ(x): (B, *S) -> (B,)."""
@@ -88,7 +88,7 @@ def _score_of_vectors(
     flat = pair.x.flatten(1)
     onto = plane(flat)
     span = (flat.float().cpu() - onto[0]) @ onto[1].T
-    # Noise in D dimensions is longer than its part in the plane.
+    # What reaches a place in the plane is noise of two dimensions, not of all D.
     coarse, fine = (field(pair.x, reach(sigma, 2), onto, span, n) for n in (ARROWS, CELLS))
 
     def learned(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The tangents of the data that a model has learned, and how far off the true ones they are."""
+"""The tangents that a model has learned of the data, and how far they are from the true ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vector field in a plane of the data's space, left blank where the data are far."""
+"""A vector field in a plane of the data's space, left blank far from the data."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 BATCH = 256  # points of a field that go through the model at once
-HALF, APART = 21.0, 34.0  # pixels: half a thumbnail, and how far its middle is from its place
-DEPTHS = (40.0, 20.0, 10.0, 5.0, 2.0, 0.5)  # nats below the densest place where contours lie
+HALF, APART = 21.0, 34.0  # pixels: half a thumbnail, and the distance of its middle from its place
+DEPTHS = (40.0, 20.0, 10.0, 5.0, 2.0, 0.5)  # of contours, in nats below the densest place
 
 
 class Field(NamedTuple):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LETTER = 8  # pixels that a small letter takes, about
+LETTER = 8  # about as many pixels as a small letter takes
 
 
 def is_image(shape: Sequence[int]) -> bool:
@@ -45,8 +45,8 @@ def tile(
 ) -> NDArray[np.float32]:
     """Lay images (R, N, C, H, W) out in R rows: (R·(H + gap) − gap, N·(W + gap) − gap, C).
 
-    Values are scaled from their limits to [0, 1], and the gaps are 1. Of any number of channels
-    but 3, the first is shown.
+    Values are scaled from their limits to [0, 1], and the gaps are 1. Three channels are shown as
+    colours; otherwise the first is shown in grey.
 
     >>> tile(torch.zeros(1, 2, 1, 1, 1)).squeeze()
     array([0., 1., 0.], dtype=float32)
@@ -96,7 +96,7 @@ def grid_figure(
 
 
 def write_rows(axes: Axes, at: Iterable[float], names: Sequence[str]) -> None:
-    """Name the rows of a drawn grid on its left, by texts: ticks would take ten times as long."""
+    """Name the rows of a drawn grid on its left, with texts: ticks would take ten times as long."""
     for y, name in zip(at, names, strict=False):
         _write(axes, (-0.5, y), (-6, 0), name, ha="right")
 
@@ -113,7 +113,7 @@ def write_columns(
 def _write(
     axes: Axes, at: tuple[float, float], beside: tuple[float, float], text: str, **how: Any
 ) -> None:
-    """Write next to a place of a grid: so many pixels to its right, and above it."""
+    """Write near a place of a grid, so many pixels to its right and above it."""
     from matplotlib.transforms import ScaledTranslation
 
     if not text:
@@ -126,7 +126,7 @@ def _write(
 
 
 def whole_scale(width: int, wanted: int = 640) -> float:
-    """The factor that enlarges so many pixels to about the wanted width: whole, unless below 1."""
+    """The factor that scales so many pixels to about the wanted width: whole, unless below 1."""
     if width > 1.5 * wanted:
         return wanted * 1.5 / width
     return max(1 if width > 0.78 * wanted else 2, round(wanted / width))
@@ -155,7 +155,7 @@ def show_image(axes: Axes, image: NDArray[np.float32], sharp: bool = False) -> N
         sharp: whether its pixels take whole numbers of the picture's, and need no smoothing.
     """
     shown = image.squeeze(-1) if image.shape[-1] == 1 else image
-    interpolation = "nearest" if sharp else None  # None smooths, as matplotlib sees fit
+    interpolation = "nearest" if sharp else None  # None: matplotlib smooths as it sees fit
     axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation=interpolation)
     axes.set_axis_off()
 

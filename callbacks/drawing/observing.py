@@ -60,7 +60,7 @@ def picture(draw: Drawing) -> Drawing:
     def drawn(model: Model, *args: Any, **kwargs: Any) -> Figure:
         with observing(model), house_style():
             figure = draw(model, *args, **kwargs)
-            # One pass of the layout leaves axes of equal scale, and what is around them, too large.
+            # One pass of the layout makes axes of equal scale, and their surroundings, too large.
             boxes = (a.get_aspect() != "auto" and a.get_adjustable() == "box" for a in figure.axes)
             if figure.get_layout_engine() is not None and any(boxes):
                 figure.draw_without_rendering()

@@ -34,7 +34,7 @@ def png(figure: Figure) -> bytes:
 
 
 def _lighter(image: Image.Image) -> Iterator[Image.Image]:
-    """The image with colours at most 2 of 255 levels off, then in ever fewer colours."""
+    """The image with its colours at most 2 of 255 levels off, then in fewer and fewer colours."""
     yield image.point([round(round(v * 63 / 255) * 255 / 63) for v in range(256)] * 3)
     for colours in (256, 128, 64, 32):
         yield image.quantize(colours)

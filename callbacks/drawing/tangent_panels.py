@@ -34,12 +34,12 @@ TANGENTS = 60  # vectors whose tangents are drawn
 
 
 class ImageLines(NamedTuple):
-    """Lines of images, all named."""
+    """Lines of images with their names."""
 
     lines: list[Tensor]  # (n, 3, H, W) each
     rows: list[str]
     columns: list[str]
-    each: int  # how many lines stand together
+    each: int  # how many lines belong together
 
 
 def directions_grid(x: Tensor, kinds: dict[str, Tensor]) -> ImageLines:

@@ -1,4 +1,4 @@
-"""The directions in which data vary: learned, those of nearest neighbours, and how far apart."""
+"""The directions in which data vary: learned ones, those of neighbours, and angles between."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ae_lightning.geometry import decoder_tangents, jacobian, tangents
 from ae_lightning.model import Model
 
 CHUNK = 32  # rows or columns of one example's Jacobian in memory at once
-RANK = 1e-3  # of the largest: a shorter true tangent does not count, as a disc's rotation
+RANK = 1e-3  # of the longest: a shorter true tangent does not count, such as a disc's rotation
 
 Tangents = Callable[[Model, Tensor, int], tuple[Tensor, Tensor]]
 
@@ -73,14 +73,14 @@ def _one_by_one(f: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor) -> tupl
 
 
 def upright(vectors: Tensor) -> Tensor:
-    """Make the largest element of every vector (B, k, *S) positive: its sign is arbitrary."""
+    """Make the largest element of every vector (B, k, *S) positive, as its sign is arbitrary."""
     flat = vectors.flatten(2)
     largest = flat.gather(2, flat.abs().argmax(2, keepdim=True))
     return (flat * largest.sign()).view_as(vectors)
 
 
 def telling(model: Model) -> Tangents:
-    """Which of the three tells the manifold that this model learns.
+    """Which of the three kinds of tangents shows the manifold that this model learns.
 
     The reconstruction's if the model denoises or a Jacobian is penalised; otherwise the decoder's
     if the code is smaller than the data, and the encoder's if it is not. On digits, the encoder's

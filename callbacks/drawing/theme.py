@@ -76,7 +76,7 @@ class Room(NamedTuple):
 
 
 def new_figure(width: float, height: float, title: str = "", room: Room | None = None) -> Figure:
-    """Return an empty figure (inches) in the house style, known to no window or global state.
+    """Return an empty figure (inches) in the house style, without a window or global state.
 
     Args:
         room: what to keep free beside the axes; if None, matplotlib finds it, which takes as long

@@ -1,4 +1,4 @@
-"""Vectors, drawn as points of a plane."""
+"""Vectors drawn as points of a plane."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def plane(points: Tensor) -> tuple[Tensor, Tensor]:
         return torch.zeros(points.shape[1]), torch.eye(2, points.shape[1])
     mean = points.mean(0)
     V = torch.linalg.svd(points - mean, full_matrices=False).Vh[:2]  # (2, D)
-    # The sign of a singular vector is arbitrary: its largest element is made positive.
+    # The sign of a singular vector is arbitrary: make its largest element positive.
     largest = V.gather(1, V.abs().argmax(1, keepdim=True))
     return mean, V * largest.sign()
 

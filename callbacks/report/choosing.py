@@ -12,7 +12,7 @@ from ae_lightning.model import Model
 from ..picture import PictureCallback
 from .history import History
 
-# The order of a page; others follow by name.
+# The order of pictures on a page; others follow by name.
 PAGE_ORDER: Final = (
     *("curves", "reconstructions", "prior_samples", "latent_traversal", "latent_manifold"),
     *("interpolation", "codes", "kl_per_dimension", "score_field", "tangent_directions"),

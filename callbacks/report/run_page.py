@@ -93,12 +93,12 @@ def _image(file: Path) -> dict[str, Any]:
 
     with Image.open(file) as image:
         width, height = image.size
-    zoom = max(1, 340 // width)  # of small films
+    zoom = max(1, 340 // width)  # small films are shown enlarged
     return {
         "source": embedded(file.read_bytes(), file.suffix[1:]),
         "width": zoom * width,
         "height": zoom * height,
-        "least": min(zoom * width, max(340, round(0.52 * width))),  # the letters are legible still
+        "least": min(zoom * width, max(340, round(0.52 * width))),  # letters are still legible
         "zoomed": zoom > 1,
     }
 

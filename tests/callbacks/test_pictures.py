@@ -1,6 +1,5 @@
 """Pictures: what they draw is what is known of linear maps, normal quantiles and sparse codes."""
 
-import io
 import sys
 from types import SimpleNamespace
 
@@ -31,15 +30,11 @@ from ae_lightning.callbacks import (
     reconstructions,
 )
 from ae_lightning.callbacks.codes import in_plane
-from ae_lightning.callbacks.drawing.images import pixel_figure, place, show_image, tile
-from ae_lightning.callbacks.drawing.saving import png, write_gif
-from ae_lightning.callbacks.drawing.theme import house_style
 from ae_lightning.callbacks.drawing.vectors import plane
 from ae_lightning.callbacks.filters import decoder_filters, encoder_filters
 from ae_lightning.callbacks.interpolation import spherical, straight
 from ae_lightning.callbacks.l0_error import kept_error
 from ae_lightning.callbacks.latent_manifold import quantile_grid, quantiles
-from ae_lightning.callbacks.latent_traversal import film
 from ae_lightning.callbacks.report.choosing import known_pictures
 from ae_lightning.callbacks.report.history import read_history
 from ae_lightning.core.errors import UsageError
@@ -127,31 +122,6 @@ def labels(figure: Figure) -> list[str]:
     return [t.get_text() for t in figure.axes[0].texts if t.get_ha() == "right"]
 
 
-# ---------------------------------------------------------------------------- grids
-
-
-def test_a_tile_holds_its_images_apart_by_white() -> None:
-    images = torch.rand(2, 3, 1, 4, 5)
-    tiled = torch.as_tensor(tile(images))[..., 0]
-    assert tiled.shape == (2 * 5 - 1, 3 * 6 - 1)
-    assert tiled[5:9, 12:17].equal(images[1, 2, 0])
-    assert tiled[4].eq(1).all()
-    assert tiled[:, [5, 11]].eq(1).all()
-
-
-@pytest.mark.parametrize("shape", [(9, 14, 1), (9, 14, 3)])
-def test_every_pixel_of_a_sharp_image_is_a_square_of_the_picture_in_its_own_colour(shape) -> None:
-    image = np.random.default_rng(0).random(shape, np.float32)
-    with house_style():
-        axes = place(figure := pixel_figure(80, 70), 7, 11, 4 * 14, 4 * 9)
-        show_image(axes, image, sharp=True)
-        pixels = np.asarray(Image.open(io.BytesIO(png(figure))).convert("RGB"), np.float64)
-    assert pixels.shape == (70, 80, 3)
-    squares = (255 * image).repeat(4, axis=0).repeat(4, axis=1)
-    assert np.abs(pixels[11 : 11 + 36, 7 : 7 + 56] - squares).max() < 1.5
-    assert (pixels[:11] == 255).all()
-
-
 def test_reconstructions_show_clean_corrupted_reconstructed_and_error() -> None:
     model = affine()
     x = examples(5)
@@ -219,32 +189,6 @@ def test_an_unused_dimension_gives_identical_columns_and_comes_last() -> None:
 def test_a_dimension_that_does_not_exist_is_refused() -> None:
     with pytest.raises(UsageError, match="there is no dimension 3: the code has 0 to 2"):
         latent_traversal(affine(K=3), examples(), dims=[1, 3])
-
-
-def test_a_film_shows_every_dimension_and_plays_forth_and_back(tmp_path) -> None:
-    images = torch.rand(6, 4, 1, 3, 3)
-    frames = film(images, (0.0, 1.0))
-    assert frames.shape == (4, 1, 2 * 2 * 4, 2 * 5 * 4)
-    assert frames[2, :, 8:14:2, 0:6:2].equal(images[5, 2])
-    assert film(torch.rand(6, 4, 1, 50, 50), (0.0, 1.0)).shape == (4, 1, 2 * 51, 5 * 51)
-    write_gif(frames, tmp_path / "a.gif")
-    with Image.open(tmp_path / "a.gif") as gif:
-        assert gif.n_frames == 6
-        assert gif.info["loop"] == 0
-        gif.seek(2)
-        shown = torch.as_tensor(np.asarray(gif.convert("L")) / 255.0)
-    assert close(shown, frames[2, 0], 0.1)
-
-
-@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 64, 64)])
-def test_a_film_is_light_whatever_it_shows(shape, tmp_path) -> None:
-    generator = torch.Generator().manual_seed(0)
-    frames = film(torch.rand(10, 13, *shape, generator=generator), (0.0, 1.0))  # the worst: noise
-    write_gif(frames, tmp_path / "noise.gif")
-    assert 10_000 < (tmp_path / "noise.gif").stat().st_size <= 300_000
-    with Image.open(tmp_path / "noise.gif") as gif:
-        assert gif.n_frames >= 12
-        assert min(gif.size) >= 32
 
 
 # ------------------------------------------------------------------------- manifolds
@@ -542,37 +486,6 @@ def test_history_is_read_as_it_was_written_up_to_a_torn_row(tmp_path) -> None:
 
 
 # ------------------------------------------------------------------- bytes, and all systems
-
-
-def test_a_photograph_keeps_its_colours() -> None:
-    smooth = np.stack(np.meshgrid(np.arange(200), np.arange(150)), axis=2) / 200
-    photograph = np.dstack([smooth, np.ones((150, 200))]).astype(np.float32)
-    with house_style():
-        axes = place(figure := pixel_figure(240, 190), 20, 20, 200, 150)
-        show_image(axes, photograph, sharp=True)
-        shown = np.asarray(Image.open(io.BytesIO(png(figure))).convert("RGB"), np.float64)
-    assert np.abs(shown[20:170, 20:220] - 255 * photograph).max() <= 1
-
-
-def test_a_picture_too_heavy_by_little_is_rounded_by_two_levels_at_most() -> None:
-    noise = np.random.default_rng(0).random((300, 350, 3), np.float32)
-    with house_style():
-        show_image(place(figure := pixel_figure(390, 340), 20, 20, 350, 300), noise, sharp=True)
-        file = png(figure)
-    assert 200_000 < len(file) <= 300_000
-    shown = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"), np.float64)
-    assert np.abs(shown[20:320, 20:370] - 255 * noise).max() < 3
-
-
-def test_a_picture_of_noise_stays_light_on_a_white_ground() -> None:
-    noise = np.random.default_rng(0).random((400, 500, 3), np.float32)
-    with house_style():
-        show_image(place(figure := pixel_figure(540, 440), 20, 20, 500, 400), noise, sharp=True)
-        file = png(figure)
-    assert len(file) <= 300_000
-    shown = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"), np.float64)
-    assert (shown[:20] == 255).all()
-    assert np.abs(shown[20:420, 20:520] - 255 * noise).mean() < 30
 
 
 SYSTEMS = (
