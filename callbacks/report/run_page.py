@@ -65,7 +65,7 @@ def newest_pictures(run: Path) -> dict[str, int]:
     return {name: steps[name] for name in in_page_order(steps)}
 
 
-def title_of(model: Any, data: Any) -> str:
+def title_of(model: object, data: object) -> str:
     """What a page is about.
 
     >>> title_of(1, "x")
