@@ -64,7 +64,7 @@ def test_a_picture_of_noise_stays_light_on_a_white_ground() -> None:
     assert np.abs(pixels - 255 * noise).mean() < 30
 
 
-def test_a_film_shows_every_dimension_and_plays_forth_and_back(tmp_path) -> None:
+def test_a_film_shows_every_dimension_and_plays_forwards_and_backwards(tmp_path) -> None:
     images = torch.rand(6, 4, 1, 3, 3)
     frames = film(images, (0.0, 1.0))
     assert frames.shape == (4, 1, 2 * 2 * 4, 2 * 5 * 4)

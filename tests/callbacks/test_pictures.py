@@ -296,20 +296,20 @@ def test_larger_codes_are_drawn_on_their_principal_directions() -> None:
     assert (V[:2] @ plane(code)[1].T).abs().diag().allclose(torch.ones(2))
 
 
-def test_labels_that_are_no_kinds_are_drawn_as_a_scale() -> None:
+def test_labels_that_are_not_kinds_are_drawn_as_a_scale() -> None:
     y = torch.linspace(0, 1, 30)
     figure = codes(affine(), examples(30), y)
     assert np.allclose(figure.axes[0].collections[0].get_array(), y)
     assert figure.axes[1].get_ylabel() == "label"
 
 
-def test_umap_is_named_where_it_is_missing(monkeypatch) -> None:
+def test_umap_is_named_if_it_is_missing(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "umap", None)  # as if it were not installed
     with pytest.raises(UsageError, match="pip install umap-learn"):
         codes(affine(), examples(), torch.zeros(40), umap=True)
 
 
-def test_umap_is_drawn_of_the_codes_where_it_is_there(monkeypatch) -> None:
+def test_umap_is_drawn_of_the_codes_if_it_is_there(monkeypatch) -> None:
     class Swapping:
         """In place of umap-learn's own: it gives the first two coordinates, swapped."""
 

@@ -197,7 +197,7 @@ def test_plot_draws_what_is_named_as_training_drew_it(run, tmp_path) -> None:
         assert drawn.read_bytes() == (run / "pictures" / name / "6.png").read_bytes()
 
 
-def test_plot_draws_of_other_data_where_told(run, tmp_path) -> None:
+def test_plot_draws_other_data_if_told(run, tmp_path) -> None:
     noisy = tmp_path / "noisy.yaml"
     noisy.write_text(
         "data:\n  class_path: ae_lightning.datamodules.Digits\n  init_args:\n    corruption:\n"
