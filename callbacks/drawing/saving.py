@@ -24,7 +24,7 @@ def png(figure: Figure) -> bytes:
     from PIL import Image
 
     file = BytesIO()
-    figure.savefig(file, format="png", dpi="figure")
+    figure.savefig(file, format="png", dpi=figure.dpi)
     if file.tell() > HEAVIEST:
         for lighter in _lighter(Image.open(file).convert("RGB")):
             lighter.save(file := BytesIO(), "png")

@@ -43,6 +43,12 @@ def test_every_pixel_of_a_sharp_image_is_a_square_of_the_picture_in_its_own_colo
     assert np.abs(pixels - squares).max() < 1.5
 
 
+def test_a_figure_is_saved_at_the_resolution_it_has_now() -> None:
+    figure = pixel_figure(130, 65)
+    figure.set_dpi(2 * figure.dpi)
+    assert Image.open(io.BytesIO(png(figure))).size == (260, 130)
+
+
 def test_a_photograph_keeps_its_colours() -> None:
     smooth = np.stack(np.meshgrid(np.arange(200), np.arange(150)), axis=2) / 200
     photograph = np.dstack([smooth, np.ones((150, 200))]).astype(np.float32)
