@@ -170,7 +170,7 @@ def test_squared_reconstruction_jacobian_is_autograds(latent) -> None:
 
 
 def test_one_sigmoid_layer_has_a_closed_form() -> None:
-    """V7: Σ_k (h_k (1 − h_k))² ‖W_k‖²."""
+    """Σ_k (h_k (1 − h_k))² ‖W_k‖²."""
     model, x = model_of(MLP([]), Dirac(Sigmoid()), TiedMLP()), points()
     h, W = model.code(x), model.encoder.layers[0].weight
     expected = ((h * (1 - h)).square() * W.square().sum(1)).sum(1)
@@ -291,7 +291,7 @@ def test_decoder_tangents_of_a_linear_map_are_its_left_singular_vectors() -> Non
 
 
 def optimal_denoiser(mu: Tensor, Sigma: Tensor, sigma: float) -> AutoEncoder:
-    """V6: r*(x̃) = μ + Σ (Σ + σ²I)⁻¹ (x̃ − μ), as two affine maps."""
+    """r*(x̃) = μ + Σ (Σ + σ²I)⁻¹ (x̃ − μ), as two affine maps."""
     D = len(mu)
     model = model_of(MLP([]), Dirac(), MLP([]), latent=D, shape=(D,))
     encoder, decoder = model.encoder.layers[0], model.decoder.layers[0]
@@ -312,7 +312,7 @@ def test_the_optimal_denoiser_of_gaussian_data_gives_the_smoothed_score(sigma) -
     smoothed = torch.distributions.MultivariateNormal(mu, Sigma + noise)
     [expected] = torch.autograd.grad(smoothed.log_prob(x_tilde).sum(), x_tilde)
     close(score(model, x_tilde, sigma), expected, 1e-9)
-    # V4d: its Jacobian is the posterior covariance over σ², and so symmetric.
+    # Its Jacobian is the posterior covariance over σ², and so symmetric.
     J = jacobian(model.reconstruct, x_tilde)
     posterior = Sigma - Sigma @ torch.linalg.inv(Sigma + noise) @ Sigma
     close(J, (posterior / sigma**2).expand(B, D, D), 1e-9)

@@ -86,7 +86,7 @@ def python(code: str) -> str:
 
 
 def test_the_front_answers_without_torch() -> None:
-    """P10's reason: help, the list of configs and a wrong name need no torch."""
+    """Start-up takes no seconds, since help, the list of configs and a wrong name need no torch."""
     code = """
 import sys
 from ae_lightning.cli.main import main

@@ -62,7 +62,7 @@ def close(a, b, tolerance=1e-10):
     assert (a - b).abs().max() < tolerance
 
 
-# ------------------------------------------------------------------ V10: the losses they are
+# ------------------------------------------------------------------ the losses they are
 
 
 @pytest.mark.parametrize("sigma", [0.1, 1.0, 1e-4])

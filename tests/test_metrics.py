@@ -283,7 +283,7 @@ def test_bits_per_dimension_of_bytes():
     assert (nll / (D * math.log(2))).item() == pytest.approx(8, rel=1e-5)
 
 
-# ------------------------------------------------------------------ V8: probabilistic PCA
+# ------------------------------------------------------------------ probabilistic PCA
 
 
 class ProbabilisticPCA:

@@ -47,7 +47,7 @@ def pair_of(x):
     return Pair(x, x, torch.zeros(len(x)), torch.arange(len(x)))
 
 
-# ------------------------------------------------------------------ V2: Laplace
+# ------------------------------------------------------------------ Laplace
 
 
 def test_minus_log_laplace_is_an_l1_penalty():

@@ -251,7 +251,7 @@ def test_a_plug_in_is_made_from_yaml(name) -> None:
 
 @pytest.mark.parametrize("posterior", [lambda: Dirac(Sigmoid()), DiagonalGaussian])
 def test_priors_as_penalties_are_their_densities_but_for_constants(posterior) -> None:
-    """V2: −log Laplace(z; λ) = λ‖z‖₁ − K log(λ/2), and the like."""
+    """−log Laplace(z; λ) = λ‖z‖₁ − K log(λ/2), and the like."""
     model = model_of({}, posterior(), samples=3)
     out, lam = model.propagate(pair_of()), 2.5
     z = out.z
@@ -268,7 +268,7 @@ def test_priors_as_penalties_are_their_densities_but_for_constants(posterior) ->
 
 
 def test_map_under_a_laplace_prior_is_the_soft_threshold() -> None:
-    """V2: argmin (x − z)²/(2σ²) + λ|z| = sign(x) max(|x| − λσ², 0)."""
+    """argmin (x − z)²/(2σ²) + λ|z| = sign(x) max(|x| − λσ², 0)."""
     x, sigma, lam = torch.linspace(-3, 3, 13).double(), 0.8, 1.5
     model = model_of()
     grid = torch.linspace(-4, 4, 80001).double()
@@ -318,7 +318,7 @@ def test_contractive_is_the_squared_jacobian_at_the_clean_input(encoder, corrupt
 
 
 def test_contractive_of_one_sigmoid_layer_has_a_closed_form() -> None:
-    """V7: Σ_k (h_k (1 − h_k))² ‖W_k‖²."""
+    """Σ_k (h_k (1 − h_k))² ‖W_k‖²."""
     model = model_of(encoder=MLP([]), decoder=TiedMLP())
     out = model.propagate(pair_of())
     h, W = out.q.mean, model.encoder.layers[0].weight
@@ -337,7 +337,7 @@ def test_contractive_of_one_sigmoid_layer_has_a_closed_form() -> None:
 )
 @pytest.mark.parametrize("encoder", [lambda: MLP([7]), lambda: ConvEncoder([4], hidden=5)])
 def test_a_random_projection_is_unbiased_with_the_known_variance(projected, f, encoder) -> None:
-    """V13: E‖uᵀJ‖² = ‖J‖²_F, with variance 2‖JJᵀ‖²_F."""
+    """E‖uᵀJ‖² = ‖J‖²_F, with variance 2‖JJᵀ‖²_F."""
     n, model = 40_000, model_of(encoder=encoder())
     one = pair_of(1)
     out = model.propagate(Pair(*(t.expand(n, *t.shape[1:]) for t in one)))
@@ -419,7 +419,7 @@ def test_contractive_works_in_validation() -> None:
 
 
 def test_rate_is_torchs_divergence() -> None:
-    """V12."""
+    """KL(N(μ, σ²) ‖ N(0, I)) = Σ_k (μ_k² + σ_k² − 1 − 2 log σ_k) / 2."""
     model = model_of({}, DiagonalGaussian())
     out = model.propagate(pair_of())
     p = td.Independent(td.Normal(torch.zeros(K).double(), 1.0), 1)
