@@ -31,6 +31,7 @@ from ae_lightning.nn import (
 )
 from ae_lightning.nn.mlp import RowNorms
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
+from helpers.closeness import close
 
 SHAPE, K, B = (1, 4, 4), 3, 5
 
@@ -72,11 +73,6 @@ def row_by_row(f, x: Tensor) -> Tensor:
     return torch.stack([one(lambda t: f(t[None])[0], xi, create_graph=True) for xi in x])
 
 
-def close(a: Tensor, b: Tensor, tolerance: float = 1e-10) -> None:
-    assert a.shape == b.shape
-    assert (a - b).abs().max() <= tolerance * (1 + b.abs().max())
-
-
 # ------------------------------------------------------------------ Jacobians
 
 
@@ -86,7 +82,7 @@ def test_jacobian_of_an_encoder_is_autograds(encoder, chunk) -> None:
     model, x = model_of(ENCODERS[encoder]()), points()
     J = jacobian(model.code, x, chunk)
     assert J.shape == (B, K, *SHAPE)
-    close(J, row_by_row(model.code, x))
+    assert close(J, row_by_row(model.code, x))
 
 
 @pytest.mark.parametrize("decoder", [lambda: MLP([7]), lambda: ConvDecoder([4, 4], hidden=6)])
@@ -95,12 +91,12 @@ def test_jacobian_of_a_decoder_column_by_column_is_autograds(decoder, chunk) -> 
     model, z = model_of(decoder=decoder()), points(shape=(K,))
     J = jacobian(lambda z: model.decode(z).mean, z, chunk)
     assert J.shape == (B, *SHAPE, K)
-    close(J, row_by_row(lambda z: model.decode(z).mean, z))
+    assert close(J, row_by_row(lambda z: model.decode(z).mean, z))
 
 
 def test_jacobian_of_a_scalar_is_its_gradient() -> None:
     x = points()
-    close(jacobian(lambda x: x.square().flatten(1).sum(1), x), 2 * x)
+    assert close(jacobian(lambda x: x.square().flatten(1).sum(1), x), 2 * x)
 
 
 @pytest.mark.parametrize("rows", ["encoder", "decoder"])
@@ -118,14 +114,14 @@ def close_gradients(model: AutoEncoder, a: Tensor, b: Tensor, tolerance: float =
         torch.autograd.grad(b, parameters, **options),
         strict=True,
     ):
-        close(ga, gb, tolerance)
+        assert close(ga, gb, tolerance)
 
 
 def test_vector_jacobian_is_u_transposed_jacobian() -> None:
     model, x = model_of(ENCODERS["conv"]()), points()
     u = torch.randn(4, B, K, dtype=torch.float64)
     expected = torch.einsum("nbk,bkchw->nbchw", u, jacobian(model.code, x))
-    close(vector_jacobian(model.code, x, u), expected)
+    assert close(vector_jacobian(model.code, x, u), expected)
 
 
 # ---------------------------------------------------------- norms of Jacobians
@@ -141,8 +137,8 @@ def test_squared_jacobian_is_autograds_and_so_are_its_gradients(
     features = pass_of(model, x).features  # in training, sets the batch statistics too
     fast = squared_jacobian(model, x, features)
     slow = jacobian(model.code, x).square().flatten(1).sum(1)
-    close(fast, slow)
-    close(squared_jacobian(model, x), fast)
+    assert close(fast, slow)
+    assert close(squared_jacobian(model, x), fast)
     close_gradients(model, fast.sum(), slow.sum())
 
 
@@ -153,8 +149,8 @@ def test_code_projections_are_rows_of_the_jacobian(encoder, posterior) -> None:
     u = torch.randn(4, B, K, dtype=torch.float64)
     features = pass_of(model, x).features
     rows = torch.einsum("nbk,bkd->nbd", u, jacobian(model.code, x).flatten(2))
-    close(code_projections(model, x, u), rows)
-    close(code_projections(model, x, u, features), rows)
+    assert close(code_projections(model, x, u), rows)
+    assert close(code_projections(model, x, u, features), rows)
     close_gradients(
         model, code_projections(model, x, u, features).square().sum(), rows.square().sum()
     )
@@ -165,7 +161,7 @@ def test_squared_reconstruction_jacobian_is_autograds(latent) -> None:
     model, x = model_of(latent=latent), points()
     slow = row_by_row(model.reconstruct, x).square().flatten(1).sum(1)
     fast = squared_reconstruction_jacobian(model, x)
-    close(fast, slow)
+    assert close(fast, slow)
     close_gradients(model, fast.sum(), slow.sum())
 
 
@@ -174,14 +170,14 @@ def test_one_sigmoid_layer_has_a_closed_form() -> None:
     model, x = model_of(MLP([]), Dirac(Sigmoid()), TiedMLP()), points()
     h, W = model.code(x), model.encoder.layers[0].weight
     expected = ((h * (1 - h)).square() * W.square().sum(1)).sum(1)
-    close(squared_jacobian(model, x), expected)
-    close(row_by_row(model.code, x).square().flatten(1).sum(1), expected)
+    assert close(squared_jacobian(model, x), expected)
+    assert close(row_by_row(model.code, x).square().flatten(1).sum(1), expected)
 
 
 def test_row_norms_has_the_right_gradient() -> None:
     A = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
     W = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
-    close(RowNorms.apply(A, W), (A @ W).square().sum(-1))
+    assert close(RowNorms.apply(A, W), (A @ W).square().sum(-1))
     assert torch.autograd.gradcheck(RowNorms.apply, (A, W))
     assert torch.autograd.gradgradcheck(RowNorms.apply, (A, W))
 
@@ -197,7 +193,7 @@ def test_norms_are_the_same_without_gradients(encoder, posterior, off) -> None:
         values = [squared_jacobian(model, x, features), squared_reconstruction_jacobian(model, x)]
     for value, other in zip(values, expected, strict=True):
         assert not value.requires_grad
-        close(value, other.detach())
+        assert close(value, other.detach())
 
 
 def test_dropout_draws_one_mask_for_a_whole_jacobian() -> None:
@@ -208,9 +204,9 @@ def test_dropout_draws_one_mask_for_a_whole_jacobian() -> None:
     x.requires_grad_()
     code = model.code(x)
     rows = [torch.autograd.grad(code[:, k].sum(), x, retain_graph=True)[0] for k in range(K)]
-    close(J, torch.stack(rows, 1))
+    assert close(J, torch.stack(rows, 1))
     torch.manual_seed(0)
-    close(squared_jacobian(model, x.detach()), J.square().flatten(1).sum(1))
+    assert close(squared_jacobian(model, x.detach()), J.square().flatten(1).sum(1))
 
 
 # -------------------------------------------------------- batch statistics
@@ -240,7 +236,7 @@ def test_a_unit_variance_code_gains_nothing_by_shrinking(encoder) -> None:
 def test_a_plain_code_gains_by_shrinking() -> None:
     model, x = model_of(), points()
     before = squared_jacobian(model, x)
-    close(squared_jacobian(scaled(model, 0.1), x), before / 100)
+    assert close(squared_jacobian(scaled(model, 0.1), x), before / 100)
 
 
 @pytest.mark.parametrize("encoder", ["two_hidden", "conv"])
@@ -277,17 +273,19 @@ def test_tangents_of_a_linear_map_are_its_right_singular_vectors() -> None:
     x = points(shape=(2, 3))
     vectors, values = tangents(lambda x: x.flatten(1) @ W.T, x, k=2)
     assert vectors.shape == (B, 2, 2, 3)
-    close(values, s.expand(B, 4))
-    close(torch.einsum("bkd,dk->bk", vectors.flatten(2), V[:, :2]).abs(), torch.ones(B, 2).double())
-    close(spectrum(lambda x: x.flatten(1) @ W.T, x, chunk=3), s.expand(B, 4))
+    assert close(values, s.expand(B, 4))
+    assert close(
+        torch.einsum("bkd,dk->bk", vectors.flatten(2), V[:, :2]).abs(), torch.ones(B, 2).double()
+    )
+    assert close(spectrum(lambda x: x.flatten(1) @ W.T, x, chunk=3), s.expand(B, 4))
 
 
 def test_decoder_tangents_of_a_linear_map_are_its_left_singular_vectors() -> None:
     W, U, s, _ = linear_map(6, 4)
     vectors, values = decoder_tangents(lambda z: (z @ W.T).unflatten(1, (2, 3)), points(shape=(4,)))
     assert vectors.shape == (B, 4, 2, 3)
-    close(values, s.expand(B, 4))
-    close(torch.einsum("bkd,dk->bk", vectors.flatten(2), U).abs(), torch.ones(B, 4).double())
+    assert close(values, s.expand(B, 4))
+    assert close(torch.einsum("bkd,dk->bk", vectors.flatten(2), U).abs(), torch.ones(B, 4).double())
 
 
 def optimal_denoiser(mu: Tensor, Sigma: Tensor, sigma: float) -> AutoEncoder:
@@ -311,12 +309,12 @@ def test_the_optimal_denoiser_of_gaussian_data_gives_the_smoothed_score(sigma) -
     model, x_tilde = optimal_denoiser(mu, Sigma, sigma), points(shape=(D,)).requires_grad_()
     smoothed = torch.distributions.MultivariateNormal(mu, Sigma + noise)
     [expected] = torch.autograd.grad(smoothed.log_prob(x_tilde).sum(), x_tilde)
-    close(score(model, x_tilde, sigma), expected, 1e-9)
+    assert close(score(model, x_tilde, sigma), expected, 1e-9)
     # Its Jacobian is the posterior covariance over σ², and so symmetric.
     J = jacobian(model.reconstruct, x_tilde)
     posterior = Sigma - Sigma @ torch.linalg.inv(Sigma + noise) @ Sigma
-    close(J, (posterior / sigma**2).expand(B, D, D), 1e-9)
-    close(J, J.mT, 1e-9)
+    assert close(J, (posterior / sigma**2).expand(B, D, D), 1e-9)
+    assert close(J, J.mT, 1e-9)
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, float("nan")])
@@ -341,11 +339,11 @@ def test_a_users_network_needs_no_more_than_build_and_forward() -> None:
             return self.map(x)
 
     model, x = model_of(Mine(), Dirac(Sigmoid())), points()
-    close(squared_jacobian(model, x), row_by_row(model.code, x).square().flatten(1).sum(1))
+    assert close(squared_jacobian(model, x), row_by_row(model.code, x).square().flatten(1).sum(1))
 
 
 def test_a_bernoulli_reconstruction_has_its_sigmoid_in_the_jacobian() -> None:
     model = AutoEncoder(SHAPE, K, MLP([7]), Dirac(), MLP([7]), Bernoulli()).double()
     x = points()
     slow = row_by_row(model.reconstruct, x).square().flatten(1).sum(1)
-    close(squared_reconstruction_jacobian(model, x), slow)
+    assert close(squared_reconstruction_jacobian(model, x), slow)

@@ -49,6 +49,7 @@ from ae_lightning.regularizers import (
     TotalCorrelation,
 )
 from ae_lightning.schedules import Clock, Linear
+from helpers.closeness import close
 
 SHAPE, K, B = (1, 4, 4), 3, 6
 
@@ -125,12 +126,6 @@ def gaussian_pass(mu: Tensor, sigma: Tensor, R=1, features=None) -> ForwardPass:
     return ForwardPass(x, x, features, q, q.rsample((R,)), q)
 
 
-def close(a: Tensor, b: Tensor | float, tolerance: float = 1e-10) -> None:
-    b = torch.as_tensor(b, dtype=a.dtype)
-    assert a.shape == b.shape
-    assert (a - b).abs().max() <= tolerance * (1 + b.abs().max())
-
-
 # ------------------------------------------------------------- every plug-in
 
 
@@ -182,7 +177,7 @@ def test_doubling_the_batch_leaves_the_mean(name) -> None:
     regularizer = model.regularizers[name]
     once = regularizer(model, model.propagate(pair)).mean()
     twice = regularizer(model, model.propagate(doubled(pair))).mean()
-    close(twice, once.item())
+    assert close(twice, once.item())
 
 
 @pytest.mark.parametrize("name", PLUGINS)
@@ -257,14 +252,16 @@ def test_priors_as_penalties_are_their_densities_but_for_constants(posterior) ->
     z = out.z
     laplace = td.Laplace(torch.zeros(()).double(), 1 / lam)
     for penalty in (lam * penalty_of(L1(), model, out), penalty_of(L1(scale=1 / lam), model, out)):
-        close(penalty - K * math.log(lam / 2), -laplace.log_prob(z).sum(-1).mean(0))
+        assert close(penalty - K * math.log(lam / 2), -laplace.log_prob(z).sum(-1).mean(0))
     for regularizer, prior in {
         L2(): td.Normal(torch.zeros(()).double(), 1.0),
         StudentT(df=3.0, scale=0.4): td.StudentT(3.0, torch.zeros(()).double(), 0.4),
     }.items():
         constant = prior.log_prob(torch.zeros(()).double())
-        close(penalty_of(regularizer, model, out), (constant - prior.log_prob(z)).sum(-1).mean(0))
-    close(penalty_of(StudentT(), model, out), z.square().log1p().sum(-1).mean(0))
+        assert close(
+            penalty_of(regularizer, model, out), (constant - prior.log_prob(z)).sum(-1).mean(0)
+        )
+    assert close(penalty_of(StudentT(), model, out), z.square().log1p().sum(-1).mean(0))
 
 
 def test_map_under_a_laplace_prior_is_the_soft_threshold() -> None:
@@ -286,7 +283,7 @@ def test_sparsity_is_the_divergence_of_batch_mean_activations() -> None:
     out = model.propagate(pair_of())
     rho_hat = out.q.mean.mean(0)
     by_hand = rho * (rho / rho_hat).log() + (1 - rho) * ((1 - rho) / (1 - rho_hat)).log()
-    close(penalty_of(SparsityKL(target=rho), model, out), by_hand.sum())
+    assert close(penalty_of(SparsityKL(target=rho), model, out), by_hand.sum())
 
 
 def test_sparsity_of_saturated_units_is_finite() -> None:
@@ -314,7 +311,9 @@ def squared_norm(J: Tensor) -> Tensor:
 def test_contractive_is_the_squared_jacobian_at_the_clean_input(encoder, corrupted) -> None:
     model = model_of(encoder=encoder())
     out = model.propagate(pair_of(corrupted=corrupted))
-    close(penalty_of(Contractive(), model, out), squared_norm(slow_jacobian(model.code, out.x)))
+    assert close(
+        penalty_of(Contractive(), model, out), squared_norm(slow_jacobian(model.code, out.x))
+    )
 
 
 def test_contractive_of_one_sigmoid_layer_has_a_closed_form() -> None:
@@ -322,7 +321,7 @@ def test_contractive_of_one_sigmoid_layer_has_a_closed_form() -> None:
     model = model_of(encoder=MLP([]), decoder=TiedMLP())
     out = model.propagate(pair_of())
     h, W = out.q.mean, model.encoder.layers[0].weight
-    close(
+    assert close(
         penalty_of(Contractive(), model, out),
         ((h * (1 - h)).square() * W.square().sum(1)).sum(1),
     )
@@ -365,9 +364,11 @@ def test_evaluation_of_a_projected_penalty_is_exact() -> None:
     model = model_of().eval()
     out = model.propagate(pair_of())
     J, J_r = slow_jacobian(model.code, out.x), slow_jacobian(model.reconstruct, out.x)
-    close(penalty_of(Contractive(projections=1), model, out), squared_norm(J))
-    close(penalty_of(ReconstructionContractive(), model, out), squared_norm(J_r))
-    close(penalty_of(ContractiveHessian(gamma=0.0, projections=1), model, out), squared_norm(J))
+    assert close(penalty_of(Contractive(projections=1), model, out), squared_norm(J))
+    assert close(penalty_of(ReconstructionContractive(), model, out), squared_norm(J_r))
+    assert close(
+        penalty_of(ContractiveHessian(gamma=0.0, projections=1), model, out), squared_norm(J)
+    )
 
 
 @pytest.mark.parametrize("likelihood", [Gaussian, Bernoulli])
@@ -375,7 +376,7 @@ def test_reconstruction_contractive_is_the_squared_jacobian_of_r(likelihood) -> 
     model = model_of(likelihood=likelihood())
     out = model.propagate(pair_of(corrupted=True))
     expected = squared_norm(slow_jacobian(model.reconstruct, out.x))
-    close(penalty_of(ReconstructionContractive(projections=None), model, out), expected)
+    assert close(penalty_of(ReconstructionContractive(projections=None), model, out), expected)
 
 
 def test_contractive_hessian_adds_how_much_the_jacobian_changes() -> None:
@@ -387,7 +388,7 @@ def test_contractive_hessian_adds_how_much_the_jacobian_changes() -> None:
     epsilon = sigma * torch.randn(samples, B, *SHAPE, dtype=torch.float64)
     J = slow_jacobian(model.code, out.x)
     changes = [squared_norm(J - slow_jacobian(model.code, out.x + e)) for e in epsilon]
-    close(penalty, squared_norm(J) + gamma * torch.stack(changes).mean(0))
+    assert close(penalty, squared_norm(J) + gamma * torch.stack(changes).mean(0))
 
 
 def test_contractive_hessian_tends_to_the_hessian() -> None:
@@ -423,17 +424,19 @@ def test_rate_is_torchs_divergence() -> None:
     model = model_of({}, DiagonalGaussian())
     out = model.propagate(pair_of())
     p = td.Independent(td.Normal(torch.zeros(K).double(), 1.0), 1)
-    close(penalty_of(Rate(), model, out), td.kl_divergence(out.q, p))
+    assert close(penalty_of(Rate(), model, out), td.kl_divergence(out.q, p))
     mu, sigma = out.q.mean, out.q.stddev
     by_hand = (mu.square() + sigma.square() - 1 - 2 * sigma.log()).sum(1) / 2
-    close(penalty_of(Rate(), model, out), by_hand)
+    assert close(penalty_of(Rate(), model, out), by_hand)
 
 
 def test_rate_without_a_closed_form_is_monte_carlo() -> None:
     model = model_of({"rate": Rate()}, DiagonalGaussian(), prior=priors.GaussianMixture())
     out = model.propagate(pair_of())
     p = model.prior()
-    close(penalty_of(Rate(), model, out), (out.q.log_prob(out.z) - p.log_prob(out.z)).mean(0))
+    assert close(
+        penalty_of(Rate(), model, out), (out.q.log_prob(out.z) - p.log_prob(out.z)).mean(0)
+    )
 
 
 def test_monte_carlo_rate_agrees_with_quadrature() -> None:
@@ -455,15 +458,15 @@ def test_free_bits_are_free_on_the_batch_mean_of_each_dimension() -> None:
     model = model_of({}, DiagonalGaussian())
     rates = mu.square() / 2  # (B, K), at σ = 1; batch means .25, 1, .005
     expected = 0.3 + 1.0 + 0.3
-    close(penalty_of(Rate(free_bits=0.3), model, out), expected)
-    close(penalty_of(Rate(free_bits=1e-9), model, out), rates.sum(1).mean())
+    assert close(penalty_of(Rate(free_bits=0.3), model, out), expected)
+    assert close(penalty_of(Rate(free_bits=1e-9), model, out), rates.sum(1).mean())
 
 
 def test_free_bits_leave_no_pull_below_them() -> None:
     mu = torch.tensor([[0.1, 3.0, 0.0]]).double().requires_grad_()
     out = gaussian_pass(mu, torch.ones_like(mu))
     [gradient] = torch.autograd.grad(penalty_of(Rate(free_bits=0.5), model_of(), out), mu)
-    close(gradient, torch.tensor([[0.0, 3.0, 0.0]]))
+    assert close(gradient, torch.tensor([[0.0, 3.0, 0.0]]))
 
 
 @pytest.mark.parametrize("free_bits", [0.0, 0.3])
@@ -471,11 +474,11 @@ def test_capacity_holds_the_mean_rate_to_it(free_bits) -> None:
     model = model_of({}, DiagonalGaussian())
     out = model.propagate(pair_of())
     R = penalty_of(Rate(free_bits=free_bits), model, out).mean()
-    close(penalty_of(Rate(free_bits=free_bits, capacity=7.0), model, out), (7 - R).abs())
-    close(penalty_of(Rate(free_bits=free_bits, capacity=0), model, out), R)
+    assert close(penalty_of(Rate(free_bits=free_bits, capacity=7.0), model, out), (7 - R).abs())
+    assert close(penalty_of(Rate(free_bits=free_bits, capacity=0), model, out), R)
     model.clock = Clock(step=5)
     rising = Rate(free_bits=free_bits, capacity=Linear(0, 20, steps=10))
-    close(penalty_of(rising, model, out), (10 - R).abs())
+    assert close(penalty_of(rising, model, out), (10 - R).abs())
 
 
 @pytest.mark.parametrize("N", [None, 50])
@@ -494,7 +497,7 @@ def test_total_correlation_is_its_double_sum(N) -> None:
                 factors = [f + pk for f, pk in zip(factors, p, strict=True)]
             joint, factors = joint / (B * (N or 1)), [f / (B * (N or 1)) for f in factors]
             expected[i] += (math.log(joint) - sum(map(math.log, factors))) / 2
-    close(penalty_of(TotalCorrelation(dataset_size=N), model, out), expected)
+    assert close(penalty_of(TotalCorrelation(dataset_size=N), model, out), expected)
 
 
 def test_total_correlation_of_a_correlated_gaussian_is_known() -> None:
@@ -539,7 +542,7 @@ def test_mmd_is_its_double_sum(kernel, k) -> None:
     def kernel_by_hand(a: Tensor, b: Tensor) -> float:
         return k((a - b).square().sum().item() / (2 * K))
 
-    close(penalty, sum(slow_mmd(kernel_by_hand, z, y) for z in out.z) / 2)
+    assert close(penalty, sum(slow_mmd(kernel_by_hand, z, y) for z in out.z) / 2)
 
 
 @pytest.mark.parametrize("kernel", [None, GaussianKernel()])
@@ -570,7 +573,7 @@ def test_decoder_norm_counts_every_parameter_once() -> None:
     model = model_of()
     out = model.propagate(pair_of())
     parameters = model.decoder.parameters()
-    close(penalty_of(DecoderNorm(), model, out), sum(p.square().sum() for p in parameters))
+    assert close(penalty_of(DecoderNorm(), model, out), sum(p.square().sum() for p in parameters))
 
 
 def test_decoder_norm_counts_tied_weights_once() -> None:
@@ -578,7 +581,7 @@ def test_decoder_norm_counts_tied_weights_once() -> None:
     out = model.propagate(pair_of())
     weights = [layer.weight for layer in model.encoder.layers]
     by_hand = sum(p.square().sum() for p in [*weights, *model.decoder.biases])
-    close(penalty_of(DecoderNorm(), model, out), by_hand)
+    assert close(penalty_of(DecoderNorm(), model, out), by_hand)
 
 
 @pytest.mark.parametrize(
@@ -596,7 +599,7 @@ def test_orthogonality_is_the_distance_of_the_gram_matrix_from_identity(decoder,
     by_hand = sum(
         ((W[:, i] @ W[:, j]) - float(i == j)).square() for i in range(K) for j in range(K)
     )
-    close(penalty_of(Orthogonality(), model, out), by_hand)
+    assert close(penalty_of(Orthogonality(), model, out), by_hand)
 
 
 def test_orthonormal_atoms_cost_nothing() -> None:
@@ -739,7 +742,7 @@ def test_a_users_plug_in_is_one_class_with_one_method() -> None:
     model = model_of({"slow": Slowness(0.5)})
     out = model.propagate(pair_of())
     terms = model.objective(out)
-    close(terms["slow"], squared_norm(model.code(out.x).diff(dim=0)).sum())
+    assert close(terms["slow"], squared_norm(model.code(out.x).diff(dim=0)).sum())
     assert terms["loss"].equal(terms["distortion"] + 0.5 * terms["slow"])
 
 
