@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.errors import UsageError
-from ae_lightning.core.types import Pair
 from ae_lightning.geometry import (
     code_projections,
     decoder_tangents,
@@ -18,7 +17,7 @@ from ae_lightning.geometry import (
     tangents,
     vector_jacobian,
 )
-from ae_lightning.likelihoods import Bernoulli, Gaussian
+from ae_lightning.likelihoods import Bernoulli
 from ae_lightning.nn import (
     MLP,
     ConvDecoder,
@@ -32,8 +31,11 @@ from ae_lightning.nn import (
 from ae_lightning.nn.mlp import RowNorms
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from helpers.closeness import close
+from helpers.models import LATENT as K
+from helpers.models import SHAPE, model_of
+from helpers.pairs import pair_of
 
-SHAPE, K, B = (1, 4, 4), 3, 5
+B = 5
 
 POSTERIORS = {
     "plain": Dirac,
@@ -52,19 +54,13 @@ ENCODERS = {
 }
 
 
-def model_of(encoder=None, posterior=None, decoder=None, latent=K, shape=SHAPE) -> AutoEncoder:
-    torch.manual_seed(3)
-    parts = (encoder or MLP([7]), posterior or Dirac(), decoder or MLP([7]), Gaussian())
-    return AutoEncoder(shape, latent, *parts, value_range=None).double()
-
-
 def points(n=B, shape=SHAPE) -> Tensor:
     generator = torch.Generator().manual_seed(4)
     return torch.randn(n, *shape, generator=generator, dtype=torch.float64)
 
 
 def pass_of(model: AutoEncoder, x: Tensor):
-    return model.propagate(Pair(x, x, torch.zeros(len(x)), torch.arange(len(x))))
+    return model.propagate(pair_of(x))
 
 
 def row_by_row(f, x: Tensor) -> Tensor:

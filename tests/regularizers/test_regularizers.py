@@ -7,10 +7,8 @@ import warnings
 import pytest
 import torch
 from jsonargparse import ArgumentParser
-from lightning.pytorch import Trainer
 from torch import Tensor
 from torch import distributions as td
-from torch.utils.data import DataLoader
 
 from ae_lightning import priors
 from ae_lightning.autoencoder import AutoEncoder
@@ -50,8 +48,12 @@ from ae_lightning.regularizers import (
 )
 from ae_lightning.schedules import Clock, Linear
 from helpers.closeness import close
+from helpers.models import LATENT as K
+from helpers.models import SHAPE, model_of
+from helpers.pairs import pair_of
+from helpers.training import fit, loader, quiet_trainer
 
-SHAPE, K, B = (1, 4, 4), 3, 6
+B = 6
 
 STOCHASTIC = {
     "rate": Rate,
@@ -81,33 +83,21 @@ BATCH_ONLY = {"mmd", "mmd_gaussian"}  # the unbiased estimator leaves out pairs 
 pytestmark = pytest.mark.filterwarnings("ignore::ae_lightning.regularizers.DegenerateObjective")
 
 
-def model_of(regularizers=None, posterior=None, samples=2, decoder=None, **others) -> AutoEncoder:
-    torch.manual_seed(3)
-    model = AutoEncoder(
-        SHAPE,
-        K,
-        others.pop("encoder", None) or MLP([7]),
-        posterior or Dirac(Sigmoid()),
-        decoder or MLP([7]),
-        others.pop("likelihood", None) or Gaussian(),
-        regularizers=regularizers,
-        samples=samples,
-        value_range=(0.0, 1.0),
-        **others,
-    )
-    return model.double()
+def penalised(regularizers=None, posterior=None, **parts) -> AutoEncoder:
+    parts = {"samples": 2, "value_range": (0.0, 1.0), **parts}
+    return model_of(posterior=posterior or Dirac(Sigmoid()), regularizers=regularizers, **parts)
 
 
 def model_with(name: str, weight=0.7) -> AutoEncoder:
     posterior = DiagonalGaussian() if name in STOCHASTIC else Dirac(Sigmoid())
-    return model_of({name: PLUGINS[name](weight)}, posterior)
+    return penalised({name: PLUGINS[name](weight)}, posterior)
 
 
-def pair_of(n=B, corrupted=False) -> Pair:
+def batch_of(n=B, corrupted=False) -> Pair:
     generator = torch.Generator().manual_seed(4)
     x = torch.rand(n, *SHAPE, generator=generator, dtype=torch.float64)
     x_tilde = x + 0.3 * torch.randn(x.shape, generator=generator) if corrupted else x
-    return Pair(x_tilde, x, torch.zeros(n), torch.arange(n))
+    return pair_of(x, x_tilde)
 
 
 def doubled(pair: Pair) -> Pair:
@@ -134,7 +124,7 @@ def gaussian_pass(mu: Tensor, sigma: Tensor, R=1, features=None) -> ForwardPass:
 @pytest.mark.parametrize("name", PLUGINS)
 def test_raw_terms_and_weights_add_up_to_the_loss(name, training, corrupted) -> None:
     model = model_with(name).train(training)
-    terms = model.objective(model.propagate(pair_of(corrupted=corrupted)))
+    terms = model.objective(model.propagate(batch_of(corrupted=corrupted)))
     assert terms.keys() == {"loss", "distortion", name}
     assert terms["loss"].equal(terms["distortion"] + 0.7 * terms[name])
 
@@ -143,9 +133,9 @@ def test_many_terms_and_weights_add_up_to_the_loss() -> None:
     names = [n for n in PLUGINS if n != "sparsity_kl"]
     schedules = [Linear(0.1, 0.9, steps=10), 0.5, -0.2]
     regularizers = {n: PLUGINS[n](schedules[i % 3]) for i, n in enumerate(names)}
-    model = model_of(regularizers, DiagonalGaussian())
+    model = penalised(regularizers, DiagonalGaussian())
     model.clock = Clock(step=5)
-    terms = model.objective(model.propagate(pair_of()))
+    terms = model.objective(model.propagate(batch_of()))
     total, weights = terms["distortion"], model.weights()
     assert weights["l1"] == 0.5
     for name in names:
@@ -157,7 +147,7 @@ def test_many_terms_and_weights_add_up_to_the_loss() -> None:
 @pytest.mark.parametrize("name", PLUGINS)
 def test_a_penalty_is_finite_and_per_example_or_of_the_batch(name, training) -> None:
     model = model_with(name).train(training)
-    penalty = model.regularizers[name](model, model.propagate(pair_of()))
+    penalty = model.regularizers[name](model, model.propagate(batch_of()))
     assert penalty.shape in {(), (B,)}
     assert penalty.isfinite().all()
 
@@ -165,7 +155,7 @@ def test_a_penalty_is_finite_and_per_example_or_of_the_batch(name, training) -> 
 @pytest.mark.parametrize("name", PLUGINS)
 def test_a_penalty_reaches_the_weights(name) -> None:
     model = model_with(name)
-    penalty = model.regularizers[name](model, model.propagate(pair_of())).mean()
+    penalty = model.regularizers[name](model, model.propagate(batch_of())).mean()
     gradients = torch.autograd.grad(penalty, list(model.parameters()), allow_unused=True)
     assert any(g is not None and g.abs().max() > 0 for g in gradients)
     assert all(g is None or g.isfinite().all() for g in gradients)
@@ -173,7 +163,7 @@ def test_a_penalty_reaches_the_weights(name) -> None:
 
 @pytest.mark.parametrize("name", PLUGINS.keys() - BATCH_ONLY)
 def test_doubling_the_batch_leaves_the_mean(name) -> None:
-    model, pair = model_with(name).eval(), pair_of()
+    model, pair = model_with(name).eval(), batch_of()
     regularizer = model.regularizers[name]
     once = regularizer(model, model.propagate(pair)).mean()
     twice = regularizer(model, model.propagate(doubled(pair))).mean()
@@ -183,43 +173,35 @@ def test_doubling_the_batch_leaves_the_mean(name) -> None:
 @pytest.mark.parametrize("name", PLUGINS)
 def test_evaluation_is_repeatable_and_leaves_the_random_state(name) -> None:
     model = model_with(name).eval()
-    out = model.propagate(pair_of())
+    out = model.propagate(batch_of())
     state = torch.get_rng_state()
     values = [model.regularizers[name](model, out) for _ in range(2)]
     assert values[0].equal(values[1])
     assert torch.get_rng_state().equal(state)
 
 
-def trained(regularizers, posterior) -> list[Tensor]:
-    model = model_of(regularizers, posterior)
-    options = dict(logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    trainer = Trainer(
-        max_steps=3,
-        accelerator="cpu",
-        log_every_n_steps=1,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        **options,
-    )
-    trainer.fit(model, DataLoader([pair_of(corrupted=True)] * 3, batch_size=None))
+def trained(regularizers, posterior, folder) -> list[Tensor]:
+    model = penalised(regularizers, posterior)
+    batches = [batch_of(corrupted=True)] * 3
+    fit(model, batches, folder, max_steps=3, num_sanity_val_steps=0, limit_val_batches=0)
     return [*model.parameters(), *model.posterior.buffers()]
 
 
 @pytest.mark.parametrize("posterior", [lambda: Dirac(Sigmoid()), DiagonalGaussian])
-def test_weight_0_equals_absence_to_the_bit(posterior) -> None:
+def test_weight_0_equals_absence_to_the_bit(posterior, tmp_path) -> None:
     stochastic = posterior().stochastic
     names = PLUGINS.keys() - ({"sparsity_kl"} if stochastic else STOCHASTIC.keys())
-    absent = trained({}, posterior())
+    absent = trained({}, posterior(), tmp_path)
     for name in sorted(names):
-        present = trained({name: PLUGINS[name](0.0)}, posterior())
+        present = trained({name: PLUGINS[name](0.0)}, posterior(), tmp_path)
         assert all(a.equal(b) for a, b in zip(absent, present, strict=True)), name
-    moved = trained({"l2": L2(0.5)}, posterior())
+    moved = trained({"l2": L2(0.5)}, posterior(), tmp_path)
     assert not all(a.equal(b) for a, b in zip(absent, moved, strict=True))
 
 
 @pytest.mark.parametrize("name", PLUGINS)
 def test_a_plug_in_is_rebuilt_from_its_record_and_copied(name) -> None:
-    model, pair = model_with(name).eval(), pair_of()
+    model, pair = model_with(name).eval(), batch_of()
     regularizer = model.regularizers[name]
     again = rebuild(regularizer.record)
     assert type(again) is type(regularizer)
@@ -247,8 +229,8 @@ def test_a_plug_in_is_made_from_yaml(name) -> None:
 @pytest.mark.parametrize("posterior", [lambda: Dirac(Sigmoid()), DiagonalGaussian])
 def test_priors_as_penalties_are_their_densities_but_for_constants(posterior) -> None:
     """−log Laplace(z; λ) = λ‖z‖₁ − K log(λ/2), and the like."""
-    model = model_of({}, posterior(), samples=3)
-    out, lam = model.propagate(pair_of()), 2.5
+    model = penalised({}, posterior(), samples=3)
+    out, lam = model.propagate(batch_of()), 2.5
     z = out.z
     laplace = td.Laplace(torch.zeros(()).double(), 1 / lam)
     for penalty in (lam * penalty_of(L1(), model, out), penalty_of(L1(scale=1 / lam), model, out)):
@@ -267,7 +249,7 @@ def test_priors_as_penalties_are_their_densities_but_for_constants(posterior) ->
 def test_map_under_a_laplace_prior_is_the_soft_threshold() -> None:
     """argmin (x − z)²/(2σ²) + λ|z| = sign(x) max(|x| − λσ², 0)."""
     x, sigma, lam = torch.linspace(-3, 3, 13).double(), 0.8, 1.5
-    model = model_of()
+    model = penalised()
     grid = torch.linspace(-4, 4, 80001).double()
     q = td.Independent(td.Normal(torch.zeros(len(grid), 1).double(), 1.0), 1)
     empty = torch.zeros(len(grid), *SHAPE).double()
@@ -279,18 +261,18 @@ def test_map_under_a_laplace_prior_is_the_soft_threshold() -> None:
 
 
 def test_sparsity_is_the_divergence_of_batch_mean_activations() -> None:
-    model, rho = model_of(), 0.1
-    out = model.propagate(pair_of())
+    model, rho = penalised(), 0.1
+    out = model.propagate(batch_of())
     rho_hat = out.q.mean.mean(0)
     by_hand = rho * (rho / rho_hat).log() + (1 - rho) * ((1 - rho) / (1 - rho_hat)).log()
     assert close(penalty_of(SparsityKL(target=rho), model, out), by_hand.sum())
 
 
 def test_sparsity_of_saturated_units_is_finite() -> None:
-    model = model_of()
+    model = penalised()
     with torch.no_grad():
         model.encoder.layers[-1].bias.copy_(torch.tensor([-1e4, 1e4, 0.0]))
-    out = model.propagate(pair_of())
+    out = model.propagate(batch_of())
     assert penalty_of(SparsityKL(), model, out).isfinite()
 
 
@@ -309,8 +291,8 @@ def squared_norm(J: Tensor) -> Tensor:
 @pytest.mark.parametrize("corrupted", [False, True])
 @pytest.mark.parametrize("encoder", [lambda: MLP([]), lambda: MLP([7, 5]), ConvEncoder])
 def test_contractive_is_the_squared_jacobian_at_the_clean_input(encoder, corrupted) -> None:
-    model = model_of(encoder=encoder())
-    out = model.propagate(pair_of(corrupted=corrupted))
+    model = penalised(encoder=encoder())
+    out = model.propagate(batch_of(corrupted=corrupted))
     assert close(
         penalty_of(Contractive(), model, out), squared_norm(slow_jacobian(model.code, out.x))
     )
@@ -318,8 +300,8 @@ def test_contractive_is_the_squared_jacobian_at_the_clean_input(encoder, corrupt
 
 def test_contractive_of_one_sigmoid_layer_has_a_closed_form() -> None:
     """Σ_k (h_k (1 − h_k))² ‖W_k‖²."""
-    model = model_of(encoder=MLP([]), decoder=TiedMLP())
-    out = model.propagate(pair_of())
+    model = penalised(encoder=MLP([]), decoder=TiedMLP())
+    out = model.propagate(batch_of())
     h, W = out.q.mean, model.encoder.layers[0].weight
     assert close(
         penalty_of(Contractive(), model, out),
@@ -337,8 +319,8 @@ def test_contractive_of_one_sigmoid_layer_has_a_closed_form() -> None:
 @pytest.mark.parametrize("encoder", [lambda: MLP([7]), lambda: ConvEncoder([4], hidden=5)])
 def test_a_random_projection_is_unbiased_with_the_known_variance(projected, f, encoder) -> None:
     """E‖uᵀJ‖² = ‖J‖²_F, with variance 2‖JJᵀ‖²_F."""
-    n, model = 40_000, model_of(encoder=encoder())
-    one = pair_of(1)
+    n, model = 40_000, penalised(encoder=encoder())
+    one = batch_of(1)
     out = model.propagate(Pair(*(t.expand(n, *t.shape[1:]) for t in one)))
     draws = penalty_of(projected, model, out).detach()  # (n,) independent draws at one point
     [J] = slow_jacobian(getattr(model, f), one.x)
@@ -349,8 +331,8 @@ def test_a_random_projection_is_unbiased_with_the_known_variance(projected, f, e
 
 @pytest.mark.parametrize("n", [1, 4])
 def test_more_projections_are_averaged(n) -> None:
-    model = model_of()
-    one = pair_of(1)
+    model = penalised()
+    one = batch_of(1)
     out = model.propagate(Pair(*(t.expand(20_000, *t.shape[1:]) for t in one)))
     [J] = slow_jacobian(model.code, one.x)
     for regularizer in (Contractive(projections=n), ContractiveHessian(gamma=0.0, projections=n)):
@@ -361,8 +343,8 @@ def test_more_projections_are_averaged(n) -> None:
 
 
 def test_evaluation_of_a_projected_penalty_is_exact() -> None:
-    model = model_of().eval()
-    out = model.propagate(pair_of())
+    model = penalised().eval()
+    out = model.propagate(batch_of())
     J, J_r = slow_jacobian(model.code, out.x), slow_jacobian(model.reconstruct, out.x)
     assert close(penalty_of(Contractive(projections=1), model, out), squared_norm(J))
     assert close(penalty_of(ReconstructionContractive(), model, out), squared_norm(J_r))
@@ -373,15 +355,15 @@ def test_evaluation_of_a_projected_penalty_is_exact() -> None:
 
 @pytest.mark.parametrize("likelihood", [Gaussian, Bernoulli])
 def test_reconstruction_contractive_is_the_squared_jacobian_of_r(likelihood) -> None:
-    model = model_of(likelihood=likelihood())
-    out = model.propagate(pair_of(corrupted=True))
+    model = penalised(likelihood=likelihood())
+    out = model.propagate(batch_of(corrupted=True))
     expected = squared_norm(slow_jacobian(model.reconstruct, out.x))
     assert close(penalty_of(ReconstructionContractive(projections=None), model, out), expected)
 
 
 def test_contractive_hessian_adds_how_much_the_jacobian_changes() -> None:
-    model, gamma, sigma, samples = model_of(), 3.0, 0.2, 4
-    out = model.propagate(pair_of())
+    model, gamma, sigma, samples = penalised(), 3.0, 0.2, 4
+    out = model.propagate(batch_of())
     torch.manual_seed(8)
     penalty = penalty_of(ContractiveHessian(1.0, gamma, sigma, samples), model, out)
     torch.manual_seed(8)
@@ -393,8 +375,8 @@ def test_contractive_hessian_adds_how_much_the_jacobian_changes() -> None:
 
 def test_contractive_hessian_tends_to_the_hessian() -> None:
     """E‖J(x) − J(x + ε)‖² → σ² ‖∂²f/∂x²‖² as σ → 0."""
-    model, sigma = model_of().eval(), 1e-3
-    out = model.propagate(pair_of(2))
+    model, sigma = penalised().eval(), 1e-3
+    out = model.propagate(batch_of(2))
     change = penalty_of(ContractiveHessian(1.0, 1.0, sigma, 3000), model, out) - penalty_of(
         Contractive(), model, out
     )
@@ -404,14 +386,11 @@ def test_contractive_hessian_tends_to_the_hessian() -> None:
         assert change[i].item() == pytest.approx(sigma**2 * H.square().sum().item(), rel=0.05)
 
 
-def test_contractive_works_in_validation() -> None:
-    model = model_of({"c": Contractive(0.1, projections=1), "h": ContractiveHessian(0.1)})
-    trainer = Trainer(
-        accelerator="cpu", inference_mode=False, logger=False, enable_progress_bar=False
-    )
-    loader = DataLoader([pair_of()], batch_size=None)
-    [values] = trainer.validate(model, loader, verbose=False)
-    exact = squared_norm(slow_jacobian(model.eval().code, pair_of().x)).mean()
+def test_contractive_works_in_validation(tmp_path) -> None:
+    model = penalised({"c": Contractive(0.1, projections=1), "h": ContractiveHessian(0.1)})
+    trainer = quiet_trainer(tmp_path, inference_mode=False)
+    [values] = trainer.validate(model, loader([batch_of()]), verbose=False)
+    exact = squared_norm(slow_jacobian(model.eval().code, batch_of().x)).mean()
     assert values["val/c"] == pytest.approx(exact.item(), rel=1e-6)
     assert values["val/jacobian"] == pytest.approx(exact.item(), rel=1e-6)
 
@@ -421,8 +400,8 @@ def test_contractive_works_in_validation() -> None:
 
 def test_rate_is_torchs_divergence() -> None:
     """KL(N(μ, σ²) ‖ N(0, I)) = Σ_k (μ_k² + σ_k² − 1 − 2 log σ_k) / 2."""
-    model = model_of({}, DiagonalGaussian())
-    out = model.propagate(pair_of())
+    model = penalised({}, DiagonalGaussian())
+    out = model.propagate(batch_of())
     p = td.Independent(td.Normal(torch.zeros(K).double(), 1.0), 1)
     assert close(penalty_of(Rate(), model, out), td.kl_divergence(out.q, p))
     mu, sigma = out.q.mean, out.q.stddev
@@ -431,8 +410,8 @@ def test_rate_is_torchs_divergence() -> None:
 
 
 def test_rate_without_a_closed_form_is_monte_carlo() -> None:
-    model = model_of({"rate": Rate()}, DiagonalGaussian(), prior=priors.GaussianMixture())
-    out = model.propagate(pair_of())
+    model = penalised({"rate": Rate()}, DiagonalGaussian(), prior=priors.GaussianMixture())
+    out = model.propagate(batch_of())
     p = model.prior()
     assert close(
         penalty_of(Rate(), model, out), (out.q.log_prob(out.z) - p.log_prob(out.z)).mean(0)
@@ -441,9 +420,7 @@ def test_rate_without_a_closed_form_is_monte_carlo() -> None:
 
 def test_monte_carlo_rate_agrees_with_quadrature() -> None:
     mu, sigma = torch.tensor([[0.7]]).double(), torch.tensor([[0.5]]).double()
-    model = AutoEncoder(
-        SHAPE, 1, MLP([]), DiagonalGaussian(), MLP([]), Gaussian(), priors.GaussianMixture()
-    ).double()
+    model = model_of(posterior=DiagonalGaussian(), latent=1, prior=priors.GaussianMixture())
     q, p = td.Normal(mu[0], sigma[0]), model.prior()
     t = torch.linspace(-5, 6, 200_001).double()
     ratio = q.log_prob(t) - p.log_prob(t[:, None])
@@ -455,7 +432,7 @@ def test_monte_carlo_rate_agrees_with_quadrature() -> None:
 def test_free_bits_are_free_on_the_batch_mean_of_each_dimension() -> None:
     mu = torch.tensor([[0.0, 2.0, 0.1], [1.0, 0.0, 0.1]]).double()
     out = gaussian_pass(mu, torch.ones_like(mu))
-    model = model_of({}, DiagonalGaussian())
+    model = penalised({}, DiagonalGaussian())
     rates = mu.square() / 2  # (B, K), at σ = 1; batch means .25, 1, .005
     expected = 0.3 + 1.0 + 0.3
     assert close(penalty_of(Rate(free_bits=0.3), model, out), expected)
@@ -465,14 +442,14 @@ def test_free_bits_are_free_on_the_batch_mean_of_each_dimension() -> None:
 def test_free_bits_leave_no_pull_below_them() -> None:
     mu = torch.tensor([[0.1, 3.0, 0.0]]).double().requires_grad_()
     out = gaussian_pass(mu, torch.ones_like(mu))
-    [gradient] = torch.autograd.grad(penalty_of(Rate(free_bits=0.5), model_of(), out), mu)
+    [gradient] = torch.autograd.grad(penalty_of(Rate(free_bits=0.5), penalised(), out), mu)
     assert close(gradient, torch.tensor([[0.0, 3.0, 0.0]]))
 
 
 @pytest.mark.parametrize("free_bits", [0.0, 0.3])
 def test_capacity_holds_the_mean_rate_to_it(free_bits) -> None:
-    model = model_of({}, DiagonalGaussian())
-    out = model.propagate(pair_of())
+    model = penalised({}, DiagonalGaussian())
+    out = model.propagate(batch_of())
     R = penalty_of(Rate(free_bits=free_bits), model, out).mean()
     assert close(penalty_of(Rate(free_bits=free_bits, capacity=7.0), model, out), (7 - R).abs())
     assert close(penalty_of(Rate(free_bits=free_bits, capacity=0), model, out), R)
@@ -483,9 +460,9 @@ def test_capacity_holds_the_mean_rate_to_it(free_bits) -> None:
 
 @pytest.mark.parametrize("N", [None, 50])
 def test_total_correlation_is_its_double_sum(N) -> None:
-    model = model_of({}, DiagonalGaussian(), samples=2)
+    model = penalised({}, DiagonalGaussian(), samples=2)
     with torch.no_grad():
-        out = model.propagate(pair_of())
+        out = model.propagate(batch_of())
     mu, sigma = out.q.mean, out.q.stddev
     expected = torch.zeros(B).double()
     for i in range(B):
@@ -507,10 +484,10 @@ def test_total_correlation_of_a_correlated_gaussian_is_known() -> None:
     C = L @ L.T + s**2 * torch.eye(2).double()  # the aggregated posterior's covariance
     exact = (C.diagonal().log().sum() - C.logdet()).item() / 2
     out = gaussian_pass(mu, torch.full_like(mu, s))
-    estimate = penalty_of(TotalCorrelation(), model_of(), out).mean().item()
+    estimate = penalty_of(TotalCorrelation(), penalised(), out).mean().item()
     assert estimate == pytest.approx(exact, abs=0.05)
     independent = gaussian_pass(torch.randn(n, 2).double(), torch.full_like(mu, s))
-    assert abs(penalty_of(TotalCorrelation(), model_of(), independent).mean().item()) < 0.05
+    assert abs(penalty_of(TotalCorrelation(), penalised(), independent).mean().item()) < 0.05
 
 
 def slow_mmd(k, z: Tensor, y: Tensor) -> float:
@@ -532,8 +509,8 @@ def slow_mmd(k, z: Tensor, y: Tensor) -> float:
     ],
 )
 def test_mmd_is_its_double_sum(kernel, k) -> None:
-    model = model_of({}, DiagonalGaussian(), samples=2)
-    out = model.propagate(pair_of())
+    model = penalised({}, DiagonalGaussian(), samples=2)
+    out = model.propagate(batch_of())
     torch.manual_seed(5)
     penalty = penalty_of(MMD(kernel=kernel), model, out)
     torch.manual_seed(5)
@@ -547,7 +524,7 @@ def test_mmd_is_its_double_sum(kernel, k) -> None:
 
 @pytest.mark.parametrize("kernel", [None, GaussianKernel()])
 def test_mmd_is_unbiased_and_tells_distributions_apart(kernel) -> None:
-    model, values = model_of(), []
+    model, values = penalised(), []
     for shift in (0.0, 1.0):
         n, empty = 64, torch.zeros(64, *SHAPE).double()
         draws = []
@@ -562,23 +539,23 @@ def test_mmd_is_unbiased_and_tells_distributions_apart(kernel) -> None:
 
 
 def test_mmd_of_a_batch_of_one_is_finite() -> None:
-    model = model_of().eval()
-    assert penalty_of(MMD(), model, model.propagate(pair_of(1))).isfinite()
+    model = penalised().eval()
+    assert penalty_of(MMD(), model, model.propagate(batch_of(1))).isfinite()
 
 
 # ---------------------------------------------------------------- the decoder
 
 
 def test_decoder_norm_counts_every_parameter_once() -> None:
-    model = model_of()
-    out = model.propagate(pair_of())
+    model = penalised()
+    out = model.propagate(batch_of())
     parameters = model.decoder.parameters()
     assert close(penalty_of(DecoderNorm(), model, out), sum(p.square().sum() for p in parameters))
 
 
 def test_decoder_norm_counts_tied_weights_once() -> None:
-    model = model_of(decoder=TiedMLP())
-    out = model.propagate(pair_of())
+    model = penalised(decoder=TiedMLP())
+    out = model.propagate(batch_of())
     weights = [layer.weight for layer in model.encoder.layers]
     by_hand = sum(p.square().sum() for p in [*weights, *model.decoder.biases])
     assert close(penalty_of(DecoderNorm(), model, out), by_hand)
@@ -593,8 +570,8 @@ def test_decoder_norm_counts_tied_weights_once() -> None:
     ],
 )
 def test_orthogonality_is_the_distance_of_the_gram_matrix_from_identity(decoder, atoms) -> None:
-    model = model_of({"orthogonality": Orthogonality()}, decoder=decoder())
-    out = model.propagate(pair_of())
+    model = penalised({"orthogonality": Orthogonality()}, decoder=decoder())
+    out = model.propagate(batch_of())
     W = atoms(model)
     by_hand = sum(
         ((W[:, i] @ W[:, j]) - float(i == j)).square() for i in range(K) for j in range(K)
@@ -603,10 +580,10 @@ def test_orthogonality_is_the_distance_of_the_gram_matrix_from_identity(decoder,
 
 
 def test_orthonormal_atoms_cost_nothing() -> None:
-    model = model_of(decoder=MLP([]))
+    model = penalised(decoder=MLP([]))
     with torch.no_grad():
         model.decoder.layers[0].weight.copy_(torch.linalg.qr(torch.randn(16, K)).Q)
-    out = model.propagate(pair_of())
+    out = model.propagate(batch_of())
     assert penalty_of(Orthogonality(), model, out) < 1e-10
 
 
@@ -615,7 +592,7 @@ def test_orthonormal_atoms_cost_nothing() -> None:
 
 def raised(*regularizers, **parts) -> str:
     with pytest.raises(UsageError) as error:
-        model_of({f"r{i}": r for i, r in enumerate(regularizers)}, **parts)
+        penalised({f"r{i}": r for i, r in enumerate(regularizers)}, **parts)
     return str(error.value)
 
 
@@ -632,7 +609,7 @@ def test_a_rate_needs_a_stochastic_posterior(regularizer) -> None:
 def test_free_bits_need_a_prior_that_is_a_product(prior) -> None:
     said = raised(Rate(free_bits=0.1), posterior=DiagonalGaussian(), prior=prior())
     assert "free_bits needs a product over the code's dimensions" in said
-    model_of({"r": Rate(free_bits=0.1)}, DiagonalGaussian(), prior=priors.LaplacePrior())
+    penalised({"r": Rate(free_bits=0.1)}, DiagonalGaussian(), prior=priors.LaplacePrior())
 
 
 @pytest.mark.parametrize("posterior", [Dirac, lambda: Dirac(Rectifier()), DiagonalGaussian])
@@ -654,7 +631,7 @@ def test_orthogonality_needs_a_decoder_with_atoms() -> None:
 def warned(*regularizers, **parts) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model_of({f"r{i}": r for i, r in enumerate(regularizers)}, **parts)
+        penalised({f"r{i}": r for i, r in enumerate(regularizers)}, **parts)
     return [str(w.message) for w in caught if w.category is DegenerateObjective]
 
 
@@ -729,8 +706,8 @@ def test_wrong_arguments_are_named(make, said) -> None:
 
 
 def test_a_negative_weight_rewards() -> None:
-    model = model_of({"l2": L2(-0.5)})
-    terms = model.objective(model.propagate(pair_of()))
+    model = penalised({"l2": L2(-0.5)})
+    terms = model.objective(model.propagate(batch_of()))
     assert terms["loss"] < terms["distortion"]
 
 
@@ -739,8 +716,8 @@ def test_a_users_plug_in_is_one_class_with_one_method() -> None:
         def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
             return (out.q.mean[1:] - out.q.mean[:-1]).square().sum()
 
-    model = model_of({"slow": Slowness(0.5)})
-    out = model.propagate(pair_of())
+    model = penalised({"slow": Slowness(0.5)})
+    out = model.propagate(batch_of())
     terms = model.objective(out)
     assert close(terms["slow"], squared_norm(model.code(out.x).diff(dim=0)).sum())
     assert terms["loss"].equal(terms["distortion"] + 0.5 * terms["slow"])
@@ -751,6 +728,6 @@ def test_a_penalty_of_the_wrong_shape_is_refused() -> None:
         def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
             return out.q.mean.square()
 
-    model = model_of({"wrong": Unsummed()})
+    model = penalised({"wrong": Unsummed()})
     with pytest.raises(UsageError, match=r"Unsummed returned the shape \(6, 3\): sum over the"):
-        model.objective(model.propagate(pair_of()))
+        model.objective(model.propagate(batch_of()))
