@@ -25,11 +25,7 @@ from ae_lightning.nn import MLP
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.priors import GaussianMixture, LaplacePrior, StandardNormal, VampPrior
 from ae_lightning.regularizers.divergences import Rate
-from ae_lightning.systems import (
-    ContractiveAutoEncoder,
-    SparseAutoEncoder,
-    VariationalAutoEncoder,
-)
+from ae_lightning.systems import ContractiveAutoEncoder, SparseAutoEncoder, VariationalAutoEncoder
 
 SHAPE = (1, 12, 12)
 MODELS = {

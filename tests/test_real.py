@@ -11,10 +11,7 @@ from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.corruptions import GaussianNoise, Masking
 from ae_lightning.datamodules import MNIST
 from ae_lightning.schedules import Cosine
-from ae_lightning.systems import (
-    DenoisingAutoEncoder,
-    LinearAutoEncoder,
-)
+from ae_lightning.systems import DenoisingAutoEncoder, LinearAutoEncoder
 from helpers.training import fit
 
 

@@ -9,14 +9,7 @@ from typing import Any
 import torch
 from torch.optim import SGD
 
-from ae_lightning import (
-    AutoEncoder,
-    likelihoods,
-    priors,
-    regularizers,
-    schedules,
-    systems,
-)
+from ae_lightning import AutoEncoder, likelihoods, priors, regularizers, schedules, systems
 from ae_lightning.nn import MLP, ConvDecoder, ConvEncoder, Sigmoid, TopK, UnitVariance
 from ae_lightning.posteriors import Dirac
 

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ae_lightning import (
-    autoencoder,
-)
+from ae_lightning import autoencoder
 from ae_lightning.core.distributed import rank_and_world
 from ae_lightning.core.randomness import seed_of
 from ae_lightning.corruptions import Compose, Corruption, GaussianNoise, Masking, corrupt_by_index

@@ -21,10 +21,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins import DoublePrecision
 from torch import Tensor, multiprocessing
 
-from ae_lightning import (
-    AutoEncoder,
-    regularizers,
-)
+from ae_lightning import AutoEncoder, regularizers
 from ae_lightning.core.distributed import rank_and_world
 from ae_lightning.core.errors import NonFiniteError
 from ae_lightning.core.types import ForwardPass
