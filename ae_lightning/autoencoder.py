@@ -26,26 +26,19 @@ from ae_lightning.posteriors import Posterior
 from ae_lightning.priors import Prior
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.schedules import Clock, OneCycle, Schedule
+from ae_lightning.training import checkpoint_reading
 from ae_lightning.training.allocator import keep_freed_memory, skip_driver_search
-from ae_lightning.training.checkpoint_reading import (
-    FORMAT,
-    FORMAT_KEY,
-    read_checkpoint,
-    rebuild_model,
-    require_format,
-)
 from ae_lightning.training.clock import Timekeeper, steps_per_epoch
 from ae_lightning.training.heartbeat import Heartbeat
 from ae_lightning.training.nonfinite import NonFiniteGuard
 from ae_lightning.training.private import find_unused_parameters
-from ae_lightning.training.sharding import shard, take_over, whole_model
+from ae_lightning.training.sharding import change_whole, shard
 
 ADAM = partial(Adam, lr=3e-3, fused=True)
 
 # "rate" is free for the Rate penalty; what evaluation calls the rate is always KL(q ‖ p).
-RESERVED = {"loss", "distortion", "elbo", "psnr", "active_units", "dead_units", "bound"} | (
-    set(Evaluation.measured) - {"rate"}
-)
+RESERVED = {"loss", "elbo", "psnr", "active_units", "dead_units", "bound", *Evaluation.measured}
+RESERVED -= {"rate"}
 
 
 class AutoEncoder(Model, LightningModule):
@@ -84,15 +77,14 @@ class AutoEncoder(Model, LightningModule):
         for name in regularizers or {}:
             if not name.isidentifier() or name in RESERVED or hasattr(nn.ModuleDict, name):
                 raise UsageError(f"a regularizer cannot be named {name}: choose another name.")
-        parts = encoder, posterior, decoder, likelihood, prior, regularizers
-        super().__init__(shape, latent, *parts, samples, value_range, seed)
+        parts = encoder, posterior, decoder, likelihood, prior
+        super().__init__(shape, latent, *parts, regularizers, samples, value_range, seed)
         self.optimizer, self.lr_schedule = optimizer, lr_schedule
         self._guard, self._terms = NonFiniteGuard(), dict[str, Tensor]()
         self._timekeeper = Timekeeper()
         terms = ("loss", *self.bound_terms, *self.regularizers)
-        self.evaluations = nn.ModuleDict(
-            {stage: Evaluation(latent, terms, value_range) for stage in ("val", "test")}
-        )
+        makes = partial(Evaluation, latent, terms, value_range)
+        self.evaluations = nn.ModuleDict({"val": makes(), "test": makes()})
         self.save_hyperparameters(self.record)
 
     @classmethod
@@ -148,8 +140,7 @@ class AutoEncoder(Model, LightningModule):
     def on_train_batch_start(self, batch: Pair, batch_idx: int) -> None:
         self._timekeeper.rescale(self.trainer, batch_idx)
         self.clock = self._timekeeper.now(self.trainer)
-        rank, _ = rank_and_world()
-        reseed(seed_of(self.seed, self.clock.epoch, batch_idx, rank), self.device)
+        reseed(seed_of(self.seed, self.clock.epoch, batch_idx, rank_and_world()[0]), self.device)
         if self.clock.step == 0:
             self._begin(self.check_pair(batch))
 
@@ -161,10 +152,7 @@ class AutoEncoder(Model, LightningModule):
             )
         if not self.started:
             x = gather(pair.x)
-            if (model := whole_model(self)) is not None:
-                model.start(x.to(model.device))
-            if model is not self:
-                take_over(self, model)
+            change_whole(self, lambda model: model.start(x.to(model.device)))
 
     def training_step(self, batch: Pair, batch_idx: int) -> Tensor:
         out = self.propagate(batch)
@@ -190,7 +178,7 @@ class AutoEncoder(Model, LightningModule):
         for name, weight in self.weights().items():
             if isinstance(self.regularizers[name].weight, Schedule):
                 values[f"train/{name}_weight"] = torch.tensor(weight)
-        several = rank_and_world()[1] > 1
+        several = self.trainer.world_size > 1
         self.log("train/loss", values.pop("train/loss"), prog_bar=True, sync_dist=several)
         self.log_dict(values, sync_dist=several)
 
@@ -203,10 +191,9 @@ class AutoEncoder(Model, LightningModule):
         self.evaluations[stage].update(self, out, terms, batch.places[0] >= 0)
 
     def _log_evaluation(self, stage: str) -> None:
-        evaluation = self.evaluations[stage]
-        values = {f"{stage}/{name}": value for name, value in evaluation.compute().items()}
-        self.log_dict(values, sync_dist=rank_and_world()[1] > 1)
-        evaluation.reset()
+        values = {f"{stage}/{n}": value for n, value in self.evaluations[stage].compute().items()}
+        self.log_dict(values, sync_dist=self.trainer.world_size > 1)
+        self.evaluations[stage].reset()
 
     def validation_step(self, batch: Pair, batch_idx: int) -> None:
         self._evaluate("val", batch)
@@ -234,12 +221,12 @@ class AutoEncoder(Model, LightningModule):
     # ---------------------------------------------------------------- checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[FORMAT_KEY] = FORMAT
+        checkpoint[checkpoint_reading.FORMAT_KEY] = checkpoint_reading.FORMAT
         checkpoint["clock"] = list(self.clock)
         checkpoint["steps_per_epoch"] = steps_per_epoch(self.trainer)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        require_format(checkpoint)
+        checkpoint_reading.require_format(checkpoint)
         self.clock = Clock(*checkpoint["clock"])
         self._timekeeper.resume(self.clock, checkpoint["steps_per_epoch"])
 
@@ -253,10 +240,10 @@ class AutoEncoder(Model, LightningModule):
             changes: arguments to replace in the recorded ones.
 
         Raises:
-            UsageError: where the file is damaged, or holds no model of this class.
+            UsageError: if the file is damaged, or holds a model of another class.
         """
-        checkpoint = read_checkpoint(Path(checkpoint_path))
-        model: Self = rebuild_model(checkpoint, cls, changes)
+        checkpoint = checkpoint_reading.read_checkpoint(Path(checkpoint_path))
+        model: Self = checkpoint_reading.rebuild_model(checkpoint, cls, changes)
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(checkpoint["state_dict"])
         return model.to(map_location).eval()

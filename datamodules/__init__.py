@@ -4,6 +4,7 @@ from .binarise import Binarise, Dynamic, Threshold
 from .cifar10 import CIFAR10
 from .digits import Digits
 from .folder import ImageFolder
+from .loading.datasets import Examples, InMemory
 from .loading.downloaded import Downloaded
 from .manifold import Manifold
 from .mnist import MNIST, FashionMNIST
@@ -21,8 +22,10 @@ __all__ = [
     "Digits",
     "Downloaded",
     "Dynamic",
+    "Examples",
     "FashionMNIST",
     "ImageFolder",
+    "InMemory",
     "Manifold",
     "MixtureOfGaussians",
     "NumpyFile",

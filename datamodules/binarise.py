@@ -1,4 +1,4 @@
-"""How grey images become black and white: by a fixed threshold, or by a draw."""
+"""Turn grey images black and white, by a fixed threshold or at random."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ae_lightning.corruptions import LEVELS, Corruption, probability, random_int
 
 
 class Binarise(Corruption):
-    """Make x of 0 and 1 from grey values in [0, 1], as part of the data: x itself is binary."""
+    """Make the clean x, of zeros and ones, from grey values in [0, 1]."""
 
 
 @final
 class Threshold(Binarise):
-    """x = 1 where the grey value is at least `at`.
+    """x = 1 if the grey value is at least `at`, otherwise 0.
 
     Args:
         at: the grey value, in [0, 1].
 
     Raises:
-        UsageError: where `at` is outside [0, 1].
+        UsageError: if `at` is outside [0, 1].
 
     >>> import torch
     >>> Threshold()(torch.tensor([0.2, 0.8]))
@@ -40,7 +40,7 @@ class Threshold(Binarise):
 
 @final
 class Dynamic(Binarise):
-    """x ~ Bernoulli(grey value), redrawn whenever a training example is drawn.
+    """x ~ Bernoulli(grey value), drawn afresh each time a training example is.
 
     The draw of a validation or test example is fixed, a function of (split_seed, example).
 

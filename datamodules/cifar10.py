@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import torch
 
 from ae_lightning.core.errors import UsageError
 
-from .loading.batches import Arrays
-from .loading.downloaded import Downloaded, labels
-
-if TYPE_CHECKING:
-    from torchvision.datasets import VisionDataset
+from .loading.datasets import InMemory
+from .loading.downloaded import Downloaded, as_labels
 
 
 @final
 class CIFAR10(Downloaded):
-    """Photographs of ten kinds of things (Krizhevsky, 2009): 50,000 and 10,000 for testing.
+    """Photographs of ten classes (Krizhevsky, 2009): 50,000 for training, 10,000 for testing.
 
     Args:
         common: the arguments of `Downloaded` and `PairDataModule`: root, download, batch_size,
@@ -53,11 +50,6 @@ class CIFAR10(Downloaded):
                     "and the set is fetched again."
                 )
 
-    def dataset(self, train: bool = False, download: bool = False) -> VisionDataset:
-        from torchvision.datasets import CIFAR10 as Dataset
-
-        return Dataset(self.root, train=train, download=download)
-
-    def arrays(self, dataset: Any) -> Arrays:
+    def in_memory(self, dataset: Any) -> InMemory:
         x = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()
-        return Arrays(x, labels(dataset.targets))
+        return InMemory(x, as_labels(dataset.targets))

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: real images that need no download."""
+"""scikit-learn's handwritten digits: real images, without a download."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, Final, final
 import numpy as np
 import torch
 
-from .loading.batches import Arrays, Examples
+from .loading.datasets import Examples, InMemory
 from .pairs import PairDataModule
 
-TEST_SIZE: Final = 297  # scikit-learn's set has no test set of its own: its last images are it
+TEST_SIZE: Final = 297  # scikit-learn gives no test set: take the last images
 
 
 @final
 class Digits(PairDataModule):
-    """The 1,797 handwritten digits of 8 × 8 pixels that scikit-learn carries.
+    """The 1,797 handwritten digits of 8 × 8 pixels that come with scikit-learn.
 
-    The last 297 are the test set; a tenth of the others is for validation.
+    The last 297 are the test set; a tenth of the others is set aside for validation.
 
     Args:
         common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
@@ -39,8 +39,8 @@ class Digits(PairDataModule):
         from sklearn.datasets import load_digits
 
         images, labels = load_digits(return_X_y=True)
-        # The set counts 0 … 16 black pixels of each 4 × 4 square.
+        # Each value counts the black pixels of a 4 × 4 square, 0 to 16.
         x = torch.from_numpy(np.rint(images * (255 / 16)).astype(np.uint8)).view(-1, *self.shape)
-        digits = Arrays(x, torch.from_numpy(labels).long())
-        rows = torch.arange(len(x))
-        return {"train": digits.select(rows[:-TEST_SIZE]), "test": digits.select(rows[-TEST_SIZE:])}
+        y = torch.from_numpy(labels).long()
+        parts = {"train": slice(-TEST_SIZE), "test": slice(-TEST_SIZE, None)}
+        return {split: InMemory(x[rows], y[rows]) for split, rows in parts.items()}

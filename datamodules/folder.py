@@ -1,43 +1,41 @@
-"""Any folder of images, held in memory or read by workers."""
+"""Any folder of images, held in memory or read by worker processes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, final
 
 import torch
 
 from ae_lightning.core.errors import UsageError
 
-from .loading.batches import Examples
-from .loading.image_files import Files, files_in, read_image
-from .pairs import PairDataModule, at_least
-
-SPLITS: Final = ("train", "val", "test")
+from .loading.datasets import Examples
+from .loading.image_files import ImageFiles, files_in, read_image
+from .pairs import SPLITS, PairDataModule, at_least
 
 
 @final
 class ImageFolder(PairDataModule):
-    """The images in a folder, at any depth; the folders directly in it are the classes.
+    """The images in a folder, at any depth; its immediate subfolders are the classes.
 
-    A folder that holds the folders `train` and `test`, and perhaps `val`, is split already; any
-    other is split by `split_seed`. Hidden files are left out; every other file must be an image.
+    A folder that holds the folders `train` and `test`, and perhaps `val`, is already split; any
+    other is split by `split_seed`. Hidden files are skipped; every other file must be an image.
 
     Args:
         path: the folder.
-        resize: the side, in pixels, of the square that images are scaled to and cropped to at
-            their centre; if None, they keep their size, and must all have the same.
-        greyscale: whether to make one channel of the colours; else there are three.
-        in_memory: whether to read all images at the start; else workers read each batch.
-        num_workers: how many processes read; 0 for none beside the one that trains.
+        resize: the side, in pixels, of the square that images are scaled to and cropped from the
+            centre; if None, they keep their size, which must be the same for all.
+        greyscale: whether to turn the colours into one channel; otherwise there are three.
+        in_memory: whether to read all images at the start; otherwise workers read each batch.
+        num_workers: how many processes read; 0 for none besides the one that trains.
         common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
             split_seed.
 
     Raises:
-        UsageError: on loading, where the folder is missing or empty, a file is no 8-bit image, or
-            sizes are mixed and no resize is given.
+        UsageError: on loading, if the folder is missing or empty, a file is not an 8-bit image, or
+            sizes differ and resize is not given.
     """
 
     def __init__(
@@ -77,12 +75,12 @@ class ImageFolder(PairDataModule):
 
     @property
     def ready(self) -> bool:
-        """Whether the folder is split already."""
+        """Whether the folder is already split."""
         return "test" in self._roots
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """What the labels stand for."""
+        """The classes' names, by label."""
         return tuple(sorted(set().union(*self._kinds.values())))
 
     @cached_property
@@ -101,11 +99,11 @@ class ImageFolder(PairDataModule):
 
     @staticmethod
     def _kind(file: Path, root: Path) -> str:
-        """The folder in the root that a file lies below; "" where it lies in the root itself."""
+        """The subfolder of the root that a file lies in; "" if it lies in the root itself."""
         parts = file.relative_to(root).parts
         return parts[0] if len(parts) > 1 else ""
 
     def _examples(self, files: list[Path], labels: list[int]) -> Examples:
         how = (self.resize, self.greyscale, self.num_workers)
-        found = Files(files, torch.tensor(labels), self.shape, *how)
+        found = ImageFiles(files, torch.tensor(labels), self.shape, *how)
         return found.load() if self.in_memory else found

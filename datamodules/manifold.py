@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, final
+from typing import Any, final
 
 from ae_lightning.core.randomness import generator_of
 
-from .loading.batches import Arrays, Examples
+from .loading.datasets import Examples, InMemory
+from .loading.purposes import TOY
 from .pairs import PairDataModule, at_least
 from .toys.densities import MixtureOfGaussians, Toy
-
-SAMPLE: Final = 5  # keeps these draws apart from others for the same seed
 
 
 @final
 class Manifold(PairDataModule):
-    """Draws of a toy density: real vectors, unbounded, to be trained on with `Gaussian`.
+    """Draws from a toy density: real, unbounded vectors, to train on with `Gaussian`.
 
     `toy` has the density's `log_prob(x, sigma)`, `score(x, sigma)` and, on a curve or surface,
     `tangents(x)`. The draws are a function of split_seed.
 
     Args:
-        toy: `MixtureOfGaussians`, `Ring`, `Spiral`, `SwissRoll`, or one's own; the first, if None.
-        size: how many vectors there are, in all splits together.
+        toy: `MixtureOfGaussians` (if None), `Ring`, `Spiral`, `SwissRoll`, or your own `Toy`.
+        size: how many vectors all splits hold together.
         common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
             split_seed.
 
     Raises:
-        UsageError: where size is below 3.
+        UsageError: if size is below 3.
 
     >>> Manifold(size=1000).pairs("val", [0, 1]).x.shape
     torch.Size([2, 2])
@@ -49,5 +48,5 @@ class Manifold(PairDataModule):
         return None
 
     def read(self) -> Mapping[str, Examples]:
-        generator = generator_of(self.split_seed, 0, 0, 0, SAMPLE)
-        return {"train": Arrays(*self.toy.draw(self.size, generator))}
+        generator = generator_of(self.split_seed, 0, 0, 0, TOY)
+        return {"train": InMemory(*self.toy.draw(self.size, generator))}

@@ -3,43 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, final
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.corruptions import Clean
 
 from .binarise import Binarise
-from .loading.batches import Arrays
-from .loading.downloaded import Downloaded, check_idx, labels
+from .loading.datasets import InMemory
+from .loading.downloaded import Downloaded, as_labels, check_idx
 
-if TYPE_CHECKING:
-    from torchvision.datasets import VisionDataset
-
-SETS: Final = ("train", "t10k")
-SIDE: Final = 28
+FILE_SETS: Final = ("train", "t10k")
 
 
 class IDXImages(Downloaded):
-    """Images of 28 × 28 pixels in the four IDX files of MNIST and what took its place."""
+    """Images of 28 × 28 pixels in four IDX files, as of MNIST and its successors."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (1, SIDE, SIDE)
+        return (1, 28, 28)
 
     @property
     def files(self) -> list[Path]:
         folder = self.root / type(self).__name__ / "raw"
         kinds = ("images-idx3-ubyte", "labels-idx1-ubyte")
-        return [folder / f"{name}-{kind}" for name in SETS for kind in kinds]
+        return [folder / f"{name}-{kind}" for name in FILE_SETS for kind in kinds]
 
     def check(self) -> None:
         for images, marks in zip(self.files[::2], self.files[1::2], strict=True):
-            n, n_labels = check_idx(images, (SIDE, SIDE)), check_idx(marks, ())
+            n, n_labels = check_idx(images, (28, 28)), check_idx(marks, ())
             if n != n_labels:
                 raise UsageError(f"{images} has {n} images, and {marks} {n_labels} labels.")
 
-    def arrays(self, dataset: Any) -> Arrays:
-        return Arrays(dataset.data.unsqueeze(1), labels(dataset.targets))
+    def in_memory(self, dataset: Any) -> InMemory:
+        return InMemory(dataset.data.unsqueeze(1), as_labels(dataset.targets))
 
 
 @final
@@ -47,7 +43,8 @@ class MNIST(IDXImages):
     """Handwritten digits (LeCun et al., 1998): 60,000 for training, 10,000 for testing.
 
     Args:
-        binarise: makes the clean images black and white: `Threshold` or `Dynamic`; grey, if None.
+        binarise: makes the clean images black and white: `Threshold` or `Dynamic`; if None, they
+            stay grey.
         common: the arguments of `Downloaded` and `PairDataModule`: root, download, batch_size,
             corruption, val_size, seed, split_seed.
 
@@ -59,11 +56,6 @@ class MNIST(IDXImages):
         super().__init__(**common)
         self.preparation = Clean() if binarise is None else binarise
 
-    def dataset(self, train: bool = False, download: bool = False) -> VisionDataset:
-        from torchvision import datasets
-
-        return datasets.MNIST(self.root, train=train, download=download)
-
 
 @final
 class FashionMNIST(IDXImages):
@@ -73,8 +65,3 @@ class FashionMNIST(IDXImages):
         common: the arguments of `Downloaded` and `PairDataModule`: root, download, batch_size,
             corruption, val_size, seed, split_seed.
     """
-
-    def dataset(self, train: bool = False, download: bool = False) -> VisionDataset:
-        from torchvision import datasets
-
-        return datasets.FashionMNIST(self.root, train=train, download=download)

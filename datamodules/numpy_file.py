@@ -1,4 +1,4 @@
-"""One's own arrays, from a file."""
+"""Your own arrays, from a file."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from torch import Tensor
 
 from ae_lightning.core.errors import UsageError
 
-from .loading.batches import Arrays, Examples
-from .pairs import PairDataModule
+from .loading.datasets import Examples, InMemory
+from .pairs import SPLITS, PairDataModule
 
-SPLITS: Final = ("train", "val", "test")
 NAMED: Final = "x (and y), or x_train, x_test and perhaps x_val (and y_train, …)"
 
 
 @final
 class NumpyFile(PairDataModule):
-    """Arrays from a file: .npy, .npz, or tensors saved by torch.save as .pt.
+    """InMemory from a file: .npy, .npz, or tensors saved by torch.save as .pt.
 
-    A file of several arrays names them x and, for labels, y; or, where it is split already,
-    x_train, y_train, x_val, y_val, x_test and y_test. Bytes are images, of shape (N, H, W),
-    (N, C, H, W) or (N, H, W, C); floats are vectors (N, D), or images likewise.
+    A file of several arrays names them x and, for labels, y; or, if it is already split, x_train,
+    y_train, x_val, y_val, x_test and y_test. Bytes are images of shape (N, H, W), (N, C, H, W) or
+    (N, H, W, C); floats are vectors (N, D) or images of the same shapes.
 
     Args:
         path: the file.
-        unit_interval: whether floats lie in [0, 1], as the Bernoulli likelihood wants them; this
-            is checked. Bytes always do, once divided by 255.
+        unit_interval: whether floats lie in [0, 1], as the Bernoulli likelihood needs; this is
+            checked. Bytes always do, once divided by 255.
         common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
             split_seed.
 
     Raises:
-        UsageError: on loading, where the file is missing, unreadable, or holds something else.
+        UsageError: on loading, if the file is missing or unreadable, or holds something else.
     """
 
     def __init__(self, path: str, unit_interval: bool = False, **common: Any) -> None:
@@ -56,17 +55,15 @@ class NumpyFile(PairDataModule):
             else:
                 found = torch.load(self.path, map_location="cpu", weights_only=True)
             named = dict(found) if isinstance(found, Mapping) else {"x": found}
-            # A sparse array becomes one like the others.
+            # Sparse tensors become dense.
             return {str(k): torch.as_tensor(array).to_dense() for k, array in named.items()}
-        except (
-            Exception
-        ) as error:  # whatever NumPy and torch raise on a file that is none of theirs
+        except Exception as error:  # NumPy and torch raise many kinds on a file of another format
             raise UsageError(
                 f"{self.path} cannot be read: expected plain arrays in a .npy, .npz or .pt file."
             ) from error
 
     @cached_property
-    def _examples(self) -> dict[str, Arrays]:
+    def _examples(self) -> dict[str, InMemory]:
         arrays = self._arrays
         if {"x_train", "x_test"} <= arrays.keys():
             named = {split: f"_{split}" for split in SPLITS if f"x_{split}" in arrays}
@@ -76,7 +73,7 @@ class NumpyFile(PairDataModule):
             raise UsageError(f"{self.path} holds {', '.join(arrays)}: expected {NAMED}.")
         return {split: self._checked(f"x{end}", f"y{end}") for split, end in named.items()}
 
-    def _checked(self, x_name: str, y_name: str) -> Arrays:
+    def _checked(self, x_name: str, y_name: str) -> InMemory:
         x = self._arrays[x_name]
         where = f"{self.path}: {x_name}"
         if x.dtype != torch.uint8 and not x.dtype.is_floating_point:
@@ -85,7 +82,7 @@ class NumpyFile(PairDataModule):
         if x.ndim < 2 or x.numel() == 0:
             raise UsageError(
                 f"{where} has the shape {tuple(x.shape)}: expected (N, D), (N, H, W) or "
-                "(N, C, H, W), none of them 0."
+                "(N, C, H, W), each at least 1."
             )
         if x.dtype.is_floating_point:
             x = x.float()
@@ -103,7 +100,7 @@ class NumpyFile(PairDataModule):
             )
         if len(y) != len(x):
             raise UsageError(f"{where} has {len(x)} examples, and {y_name} {len(y)} labels.")
-        return Arrays(as_channels(x), y.long())
+        return InMemory(as_channels(x), y.long())
 
     @cached_property
     def shape(self) -> tuple[int, ...]:

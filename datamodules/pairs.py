@@ -1,4 +1,4 @@
-"""The base of all data: splits held in memory, whole batches by index, corrupted on the device."""
+"""The base of all data: three splits, whole batches by rows, corrupted on the device."""
 
 from __future__ import annotations
 
@@ -18,44 +18,33 @@ from ae_lightning.core.randomness import generator_of, seed_of
 from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import Clean, Corruption, corrupt_by_index
 
-from .loading.batches import (
-    Batch,
-    Batches,
-    Draw,
-    EvaluationDraws,
-    Examples,
-    Loader,
-    Position,
-    SharedDraws,
-    TrainingDraws,
-)
-from .loading.regrid import Grid, Regrid
+from .loading.batch_loader import BatchLoader
+from .loading.batch_samplers import EvaluationSampler, TrainingSampler
+from .loading.datasets import BatchDraw, Examples
+from .loading.purposes import CLEAN, CORRUPTION, SPLIT
+from .loading.regrid import BatchGrid, Regrid
 
-# Keep the draws for one key apart from each other, and from the model's.
-CORRUPTION: Final = 1
-CLEAN: Final = 2
-SPLIT: Final = 3
-
+SPLITS: Final = ("train", "val", "test")
 CPU: Final = torch.device("cpu")
 
 
 class PairDataModule(Recorded, LightningDataModule, ABC):
     """Images or vectors as pairs of corrupted and clean inputs, in three fixed splits.
 
-    A subclass names its shape and reads its splits; the rest is done here. Training batches
-    are corrupted afresh at every draw, by a function of (seed, epoch, batch, rank); those of
-    validation and test by a function of (split_seed, example), whatever the batch size.
+    A subclass gives its shape and reads its splits; the rest is done here. The corruption of a
+    training batch is fresh at every draw, a function of (seed, epoch, batch, rank); that of
+    validation and test is a function of (split_seed, example), whatever the batch size.
 
     Args:
         batch_size: examples per batch and process.
         corruption: makes x̃ of x; none, if None.
-        val_size: how many training examples are set aside for validation where the data has no
-            validation set of its own, and as many for testing; a tenth, at most 5,000, if None.
-        seed: what the training order and the training corruption are functions of.
-        split_seed: what the train/validation split and the evaluation corruption are functions of.
+        val_size: how many training examples to set aside for validation, and as many again for
+            testing, if the data has no such split of its own; a tenth, at most 5,000, if None.
+        seed: determines the training order and the training corruption.
+        split_seed: determines the splits and the evaluation corruption.
 
     Raises:
-        UsageError: where batch_size or val_size is below 1, or a seed is negative.
+        UsageError: if batch_size or val_size is below 1, or a seed is negative.
     """
 
     def __init__(
@@ -76,23 +65,23 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         self.seed, self.split_seed = seed, split_seed
         self.preparation: Corruption = Clean()  # makes the clean x of the stored values
         self.sets: dict[str, Examples] = {}
-        self.grid: Grid | None = None  # where it is not the one that training began on
-        self._open: WeakSet[Batches] = WeakSet()
+        self.grid: BatchGrid | None = None  # set if it was restored from a checkpoint
+        self._loaders: WeakSet[BatchLoader[Pair]] = WeakSet()
         self.save_hyperparameters(self.record, logger=False)
 
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
-        """An example's shape S, known from as little reading as it takes."""
+        """An example's shape S, found by reading as little as possible."""
 
     @property
     def value_range(self) -> tuple[float, float] | None:
-        """The smallest and largest value that an element can have; None where unbounded."""
+        """The smallest and largest value that an element can have; None if unbounded."""
         return (0.0, 1.0)
 
     @abstractmethod
     def read(self) -> Mapping[str, Examples]:
-        """Return "train" and, where the data comes with them, "test" and "val"."""
+        """Return "train" and, if the data comes with them, "test" and "val"."""
 
     # -------------------------------------------------------------------- splits
 
@@ -100,11 +89,11 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         """Load and split the data, once.
 
         Raises:
-            UsageError: where a split would be empty, and whatever `read` raises.
+            UsageError: if a split would be empty, and whatever `read` raises.
         """
         if self.sets:
             return
-        if self.trainer is None:  # a trainer has done so already, once per machine
+        if self.trainer is None:  # a trainer has already done so, once per machine
             self.prepare_data()
         sets = dict(self.read())
         for name, examples in sets.items():
@@ -119,58 +108,59 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         n = len(examples)
         size = min(-(-n // 10), 5000) if self.val_size is None else self.val_size
         if size >= n:
-            raise UsageError(f"val_size is {size}, and there are {n} training examples for it.")
+            raise UsageError(f"val_size is {size}: expected fewer than the {n} training examples.")
         order = torch.randperm(n, generator=generator_of(self.split_seed, 0, 0, 0, SPLIT))
         return examples.select(order[: n - size]), examples.select(order[n - size :])
 
-    def pairs(self, split: str, index: Sequence[int]) -> Pair:
+    def pairs(self, split: str, places: Sequence[int]) -> Pair:
         """Return fixed evaluation pairs of the named split, on the CPU, by place in that split.
 
         Raises:
-            UsageError: where there is no such split or place.
+            UsageError: if there is no such split or place.
         """
         self.setup()
         if split not in self.sets:
             raise UsageError(f"there is no split {split!r}: {nearest(split, list(self.sets))}")
-        examples, rows = self.sets[split], torch.as_tensor(list(index), dtype=torch.long)
+        examples, rows = self.sets[split], torch.as_tensor(list(places), dtype=torch.long)
         outside = rows[(rows < 0) | (rows >= len(examples))]
         if len(outside):
             raise UsageError(f"{split} has the places 0 to {len(examples) - 1}, not {outside[0]}.")
-        return self._pair(examples[Draw(None, rows)].to(CPU))
+        return self._pair(CPU, *examples.__getitems__(BatchDraw(rows)))
 
     # ------------------------------------------------------------------- loaders
 
-    def train_dataloader(self) -> Loader:
+    def train_dataloader(self) -> BatchLoader[Pair]:
         self._near("train")
-        return self._loader("train", self.training_draws())
+        return self._loader("train", self.training_sampler())
 
-    def training_draws(self) -> TrainingDraws:
-        """Which examples make the training batches."""
+    def training_sampler(self) -> TrainingSampler:
+        """Return what draws the training batches of this process."""
         self.setup()
-        examples, size = self.sets["train"], self.batch_size
-        return TrainingDraws(len(examples), size, self.seed, self._position, examples.order)
+        return TrainingSampler(self.sets["train"], self.batch_size, self.seed, self._position)
 
-    def val_dataloader(self) -> Loader:
+    def val_dataloader(self) -> BatchLoader[Pair]:
         return self._evaluation_loader("val")
 
-    def test_dataloader(self) -> Loader:
+    def test_dataloader(self) -> BatchLoader[Pair]:
         return self._evaluation_loader("test")
 
-    def predict_dataloader(self) -> Loader:
+    def predict_dataloader(self) -> BatchLoader[Pair]:
         return self._evaluation_loader("test")
 
-    def _evaluation_loader(self, split: str) -> Loader:
-        n = len(self._near(split))
-        return self._loader(split, EvaluationDraws(n, self.batch_size))
+    def _evaluation_loader(self, split: str) -> BatchLoader[Pair]:
+        return self._loader(split, EvaluationSampler(self._near(split), self.batch_size))
 
-    def _loader(self, split: str, draws: SharedDraws) -> Loader:
-        batches = self.sets[split].batches(draws)
-        self._open.add(batches)
-        return Loader(batches, draws, self._finish)
+    def _loader(
+        self, split: str, sampler: TrainingSampler | EvaluationSampler
+    ) -> BatchLoader[Pair]:
+        examples = self.sets[split]
+        loader = BatchLoader(examples, sampler, self._finish, examples.workers)
+        self._loaders.add(loader)
+        return loader
 
     def teardown(self, stage: str) -> None:
-        for batches in list(self._open):
-            batches.release()
+        for loader in list(self._loaders):
+            loader.release()
 
     def on_exception(self, exception: BaseException) -> None:
         self.teardown("fit")
@@ -184,57 +174,62 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         self.sets[split] = self.sets[split].near(self._device)
         return self.sets[split]
 
-    def _position(self) -> Position:
+    def _position(self) -> tuple[int, int, int]:
+        """Where training stands: see `TrainingSampler`."""
         if self.trainer is None or not self.trainer.training:
-            return Position(0, 0)
+            return 0, 0, 0
         overfit = self.trainer.overfit_batches  # type: ignore[attr-defined]
         epoch, grid = self.trainer.current_epoch, self.grid
         done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
         first = grid.first if grid is not None and grid.epoch == epoch else 0
-        return Position(0 if overfit else epoch, done, first)
+        return 0 if overfit else epoch, done, first
 
     # ---------------------------------------------------------------- checkpoints
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the order of examples was cut into, which other processes may cut anew."""
+        """Return how the epoch's order is cut into batches, so that a resumed run can recut it."""
         if "train" not in self.sets:
             return {}
         return (self.grid or self._present_grid())._asdict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on behind the examples that were seen, also on another number of processes."""
-        former, present = Grid(**state_dict), self._present_grid()
+        """Resume after the examples already seen, even on another number of processes."""
+        former, present = BatchGrid(**state_dict), self._present_grid()
         if former[:2] == present[:2]:
             self.grid = former
         elif self.trainer is not None:
             self.trainer.callbacks.append(Regrid(self, former))  # type: ignore[attr-defined]
 
-    def _present_grid(self) -> Grid:
-        return Grid(rank_and_world()[1], self.training_draws().global_batch)
+    def _present_grid(self) -> BatchGrid:
+        return BatchGrid(rank_and_world()[1], self.training_sampler().global_batch)
 
     # --------------------------------------------------------------------- pairs
 
-    def _finish(self, batch: Batch) -> Pair:
-        return self._pair(batch.to(self._device))
+    def _finish(self, x: Tensor, y: Tensor, draw: BatchDraw) -> Pair:
+        return self._pair(self._device, x, y, draw)
 
-    def _pair(self, batch: Batch) -> Pair:
-        """Make the clean x of what is stored, and x̃ of x, on the batch's device."""
-        x = batch.x / 255 if batch.x.dtype == torch.uint8 else batch.x
+    def _pair(self, device: torch.device, stored: Tensor, y: Tensor, draw: BatchDraw) -> Pair:
+        """Make the clean x of what is stored, and x̃ of x, on the device."""
+        background = device.type == "cuda"  # any other copy could be read before it is complete
+        x = stored.to(device, non_blocking=background)
+        y = y.to(device, non_blocking=background)
+        draw = draw.to(device)
+        x = x / 255 if x.dtype == torch.uint8 else x
         if self.trainer is not None:
             x = self.trainer.precision_plugin.convert_input(x)
-        x = self._drawn(self.preparation, x, batch, CLEAN)
-        x_tilde = self._drawn(self.corruption, x, batch, CORRUPTION)
-        return Pair(x_tilde, x, batch.y, batch.places)
+        x = self._drawn(self.preparation, x, draw, CLEAN)
+        x_tilde = self._drawn(self.corruption, x, draw, CORRUPTION)
+        return Pair(x_tilde, x, y, draw.rows if draw.counts else torch.full_like(draw.rows, -1))
 
-    def _drawn(self, process: Corruption, x: Tensor, batch: Batch, purpose: int) -> Tensor:
+    def _drawn(self, process: Corruption, x: Tensor, draw: BatchDraw, purpose: int) -> Tensor:
         if not process.random:
             return process(x)  # type: ignore[no-any-return]
-        if batch.key is None:
-            return corrupt_by_index(process, x, seed_of(self.split_seed, purpose), batch.places)
-        return process(x, generator_of(*batch.key, purpose, device=x.device))  # type: ignore[no-any-return]
+        if draw.key is None:
+            return corrupt_by_index(process, x, seed_of(self.split_seed, purpose), draw.rows)
+        return process(x, generator_of(*draw.key, purpose, device=x.device))  # type: ignore[no-any-return]
 
 
 def at_least(name: str, value: float, least: float) -> None:
-    """Refuse an argument below its least value."""
+    """Refuse an argument below its smallest value."""
     if not value >= least:
         raise UsageError(f"{name} is {value}: expected at least {least}.")

@@ -1,4 +1,4 @@
-"""Data that outgrow memory and disks, streamed from chunks that `ae-lightning optimize` wrote."""
+"""Data too large for memory or disk, streamed from chunks that `ae-lightning optimize` wrote."""
 
 from __future__ import annotations
 
@@ -9,82 +9,81 @@ from typing import Any, final
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from ae_lightning.core.errors import UsageError
 
-from .loading.batches import Arrays, Batch, Draw, Draws, Examples
-from .loading.image_files import Worked
-from .pairs import PairDataModule, at_least
+from .loading.datasets import BatchDraw, Examples, InMemory
+from .loading.order import Order
+from .pairs import SPLITS, PairDataModule, at_least
 from .streaming.chunks import Chunks
-from .streaming.manifest import INDEX, MANIFEST, SPLITS, Manifest, chunks_of
-from .streaming.remote import Cache, Remote, bytes_of, litdata
-from .streaming.windows import Windows
+from .streaming.litdata_names import of_litdata
+from .streaming.manifest import INDEX, MANIFEST, Manifest, chunks_of
+from .streaming.remote import ChunkCache, Remote, bytes_of
 
 
-class Streamed(Examples, Dataset[Batch]):
-    """Examples that are read from chunks as they are drawn.
+class Streamed(Examples):
+    """Examples read from chunks as they are drawn.
 
     Args:
-        chunks: where they are read.
+        chunks: the chunks to read from.
         n: how many there are.
-        window: how many chunks are drawn from at a time, in training.
+        window: how many chunks training draws from at a time.
         workers: how many processes read.
     """
 
     def __init__(self, chunks: Chunks, n: int, window: int, workers: int) -> None:
         self.chunks, self.n, self.window, self.workers = chunks, n, window, workers
-        self._at: Windows | None = None  # the order of the epoch that is being read
+        self._order: Order | None = None  # of the epoch being read
 
     def __len__(self) -> int:
         return self.n
 
-    def __getitem__(self, draw: Draw) -> Batch:
-        x, y = self.chunks.read(draw.rows.tolist())
+    def __getitem__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        x, y = self.chunks.read(rows.tolist())
+        return torch.from_numpy(x), torch.from_numpy(y)
+
+    def __getitems__(self, draw: BatchDraw) -> tuple[Tensor, Tensor, BatchDraw]:
+        batch = super().__getitems__(draw)
         if draw.key is not None and self.chunks.cache is not None:
-            self._look_ahead(*draw.key[:2], draw.rows)
-        return Batch(torch.from_numpy(x), torch.from_numpy(y), draw.rows, draw.key)
+            self._look_ahead(draw.key[0], draw.key[1], draw.rows)
+        return batch
 
     def _look_ahead(self, seed: int, epoch: int, rows: Tensor) -> None:
-        """Begin to fetch the next window, which may be the next epoch's first."""
-        if self._at is None or (self._at.seed, self._at.epoch) != (seed, epoch):
-            self._at = self.order(seed, epoch)
-        following = self._at.after(rows)
+        """Begin to fetch the next window, which may be the first of the next epoch."""
+        if self._order is None or (self._order.seed, self._order.epoch) != (seed, epoch):
+            self._order = self.order(seed, epoch)
+        following = self._order.after(rows)
         if following is None:
             following = self.order(seed, epoch + 1).windows[0]
         self.chunks.expect(following.tolist())
 
-    def select(self, rows: Tensor) -> Arrays:
-        batch = self[Draw(None, rows)]
-        return Arrays(batch.x, batch.y)
+    def select(self, rows: Tensor) -> InMemory:
+        return InMemory(*self[rows])
 
-    def order(self, seed: int, epoch: int) -> Windows:
-        return Windows(self.n, self.chunks.chunk, self.window, seed, epoch)
-
-    def batches(self, draws: Draws) -> Worked:
-        return Worked(self, draws, self.workers)
+    def order(self, seed: int, epoch: int) -> Order:
+        return Order(self.n, seed, epoch, self.chunks.chunk, self.window)
 
 
 @final
 class Stream(PairDataModule):
-    """Images streamed from a folder that `ae-lightning optimize` wrote, here or far away.
+    """Images streamed from a folder that `ae-lightning optimize` wrote, local or remote.
 
-    The pairs are those of `ImageFolder` from the same images. Training draws from `window` chunks
-    at a time, so that this many are read again and again, and no others. Chunks far away are
-    fetched a window ahead, and kept on this machine while there is room.
+    The pairs equal those of `ImageFolder` on the same images. Training draws from `window`
+    chunks at a time, and reads only those. Remote chunks are fetched one window ahead, and cached
+    on this machine as long as there is room.
 
     Args:
-        path: the folder, or its address in a storage, such as s3://bucket/folder.
-        window: how many chunks are drawn from at a time; more of them mix examples better.
-        num_workers: how many processes read; 0 for none beside the one that trains.
-        max_cache_size: how much of a folder far away is kept here, such as 50GB.
-        cache_dir: where it is kept; where litdata keeps its own, if None.
+        path: the folder, or its address in remote storage, such as s3://bucket/folder.
+        window: how many chunks training draws from at a time; more of them mix examples better.
+        num_workers: how many processes read; 0 for none besides the one that trains.
+        max_cache_size: how much of a remote folder to cache, such as 50GB.
+        cache_dir: where to cache it; in litdata's own default cache, if None.
         common: the arguments of `PairDataModule`: batch_size, corruption, seed, split_seed;
-            val_size is of no effect, since the folder is split already.
+            val_size has no effect, since the folder is already split.
 
     Raises:
-        UsageError: where an argument is out of range, litdata is not installed, or, on loading,
-            the folder is missing, damaged or was not written so.
+        UsageError: if an argument is out of range or litdata is not installed, or, on loading, if
+            the folder is missing, damaged, or was not written by optimize.
     """
 
     def __init__(
@@ -102,7 +101,7 @@ class Stream(PairDataModule):
         self.path, self.window, self.num_workers = str(path), window, num_workers
         self.limit = bytes_of(max_cache_size)
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
-        litdata()
+        of_litdata("StreamingDataset")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -114,7 +113,7 @@ class Stream(PairDataModule):
 
     @cached_property
     def manifest(self) -> Manifest:
-        """What stream.json says."""
+        """The contents of stream.json."""
         return Manifest.of(self._text(MANIFEST), f"{self.path}/{MANIFEST}")
 
     def read(self) -> Mapping[str, Examples]:
@@ -124,15 +123,15 @@ class Stream(PairDataModule):
 
     @cached_property
     def _remote(self) -> Remote | None:
-        far = "://" in self.path or self.path.startswith("local:")
-        return Remote(self.path) if far else None
+        remote = "://" in self.path or self.path.startswith("local:")
+        return Remote(self.path) if remote else None
 
     @cached_property
     def _folder(self) -> Path:
-        """The folder, or where it is kept, apart from all that was ever written otherwise."""
+        """The local folder, or where this version of a remote one is cached."""
         if self._remote is None:
             return Path(self.path).expanduser()
-        root = self.cache_dir or litdata().utilities.dataset_utilities.get_default_cache_dir()
+        root = self.cache_dir or of_litdata("get_default_cache_dir")()
         return Path(root, f"ae-lightning-{self.manifest.digest[:16]}")
 
     def _text(self, name: str) -> str:
@@ -147,9 +146,9 @@ class Stream(PairDataModule):
         try:
             return (folder / name).read_text()
         except FileNotFoundError:
-            hint = "write one by ae-lightning optimize FOLDER OUT"
+            hint = "write one with ae-lightning optimize FOLDER OUT"
             raise UsageError(
-                f"{folder} is no streamed folder, for it holds no {name}: "
+                f"{folder} is not a streamed folder, since it has no {name}: "
                 f"{hint if name == MANIFEST else 'copy it again'}."
             ) from None
         except (OSError, UnicodeDecodeError) as error:
@@ -161,7 +160,7 @@ class Stream(PairDataModule):
         cache, folder = None, self._folder / split
         if self._remote is not None:
             self._demand_room(files)
-            cache = Cache(self._remote, self._folder, self.limit)
+            cache = ChunkCache(self._remote, self._folder, self.limit)
             self._remote.demand({index: folder / INDEX})
         chunks = Chunks(folder, files, known.chunk, known.shape, cache)
         if cache is None:
@@ -169,7 +168,7 @@ class Stream(PairDataModule):
         return Streamed(chunks, known.counts[split], self.window, self.num_workers)
 
     def _demand_room(self, files: Mapping[str, int]) -> None:
-        """Refuse a cache that would drop chunks in use: at a window's end, two are drawn from."""
+        """Refuse a cache that cannot hold two windows, since both are in use at a window's end."""
         need = min(2 * self.window * max(files.values()), sum(files.values()))
         if self.limit < need:
             raise UsageError(

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 import ae_lightning
-from ae_lightning.datamodules import CIFAR10, MNIST, FashionMNIST
-from ae_lightning.datamodules.loading.batches import Arrays
+from ae_lightning.datamodules import CIFAR10, MNIST, FashionMNIST, InMemory
 
 ROOT = Path(ae_lightning.__file__).parents[1]
 
@@ -27,9 +26,9 @@ def small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random images in place of those that would be downloaded."""
     for kind in (MNIST, FashionMNIST, CIFAR10):
 
-        def read(data: MNIST | FashionMNIST | CIFAR10) -> dict[str, Arrays]:
+        def read(data: MNIST | FashionMNIST | CIFAR10) -> dict[str, InMemory]:
             x = torch.randint(0, 256, (16, *data.shape), dtype=torch.uint8)
-            return {name: Arrays(x, torch.arange(16)) for name in ("train", "val", "test")}
+            return {name: InMemory(x, torch.arange(16)) for name in ("train", "val", "test")}
 
         monkeypatch.setattr(kind, "prepare_data", lambda self: None)
         monkeypatch.setattr(kind, "read", read)

@@ -16,83 +16,43 @@ from ae_lightning.nn import MLP
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.priors import GaussianMixture, LaplacePrior, StandardNormal, VampPrior
 from ae_lightning.systems import VariationalAutoEncoder
+from ae_lightning.theory.linear_models import (
+    LinearVAE,
+    exact_linear_vae,
+    marginal,
+    orthogonal_columns,
+)
 
 # --------------------------------------------------------------- probabilistic PCA
 
 
-class ProbabilisticPCA:
-    """x = W z + b + σ ε with z ~ N(0, I): an autoencoder whose log p(x) and p(z|x) are known."""
-
-    def __init__(self, D: int = 7, K: int = 3, sigma: float = 0.6) -> None:
-        self.model = AutoEncoder(
-            shape=(D,),
-            latent=K,
-            encoder=MLP([]),
-            posterior=DiagonalGaussian(),
-            decoder=MLP([]),
-            likelihood=Gaussian(sigma),
-            value_range=None,
-        )
-        self.model.double().eval()
-        self.W = torch.linalg.qr(torch.randn(D, K).double())[0] * torch.tensor([2.0, 1.0, 0.5])
-        self.b = torch.randn(D).double()
-        # W has orthogonal columns, so that the posterior is a diagonal Gaussian: N(A(x − b), S).
-        self.S = 1 / (1 + self.W.square().sum(0) / sigma**2)  # (K,)
-        self.A = self.S[:, None] * self.W.T / sigma**2
-        I = torch.eye(D, dtype=torch.float64)
-        self.marginal = td.MultivariateNormal(self.b, self.W @ self.W.T + sigma**2 * I)
-        decoder, encoder = self.model.decoder.layers[0], self.model.encoder.layers[0]
-        with torch.no_grad():
-            decoder.weight.copy_(self.W)
-            decoder.bias.copy_(self.b)
-            encoder.weight.copy_(torch.cat([self.A, torch.zeros_like(self.A)]))
-            encoder.bias.copy_(torch.cat([-self.A @ self.b, self.S.log() / 2]))
-
-    def exact_posterior(self, x):
-        return td.Independent(td.Normal((x - self.b) @ self.A.T, self.S.sqrt()), 1)
-
-    def spoil_encoder(self):
-        """Make q another than the true posterior."""
-        with torch.no_grad():
-            for parameter in self.model.encoder.parameters():
-                parameter += 0.1 * torch.randn_like(parameter)
-
-
-def test_the_elbo_is_below_log_p_by_the_divergence_from_the_true_posterior():
-    pca = ProbabilisticPCA()
-    pca.spoil_encoder()
-    x = pca.marginal.sample((20,))
-    q, model = pca.model.encode(x), pca.model
-    # log p(x|z) is quadratic in z: the mean over these 2K points is the expectation, exactly.
-    e = torch.eye(3, dtype=torch.float64) * math.sqrt(3)
-    points = q.mean + q.stddev * torch.cat([e, -e])[:, None]  # (2K, B, K)
-    distortion = -model.decode(points).log_prob(x).mean(0)
-    elbo = -(distortion + td.kl_divergence(q, model.prior()))
-    gap = elbo - pca.marginal.log_prob(x)
-    assert (gap + td.kl_divergence(q, pca.exact_posterior(x))).abs().max() < 1e-10
-    assert gap.max() < -1e-3
+def probabilistic_pca() -> LinearVAE:
+    W = orthogonal_columns(7, [4.0, 1.0, 0.25])
+    return exact_linear_vae(W, 0.6, torch.randn(7).double())
 
 
 @pytest.mark.parametrize(("samples", "rows"), [(1, 100), (7, 100), (50, 20), (60, 20)])
 def test_with_the_true_posterior_any_samples_are_log_p_without_variance(samples, rows):
-    pca = ProbabilisticPCA()
-    x = pca.marginal.sample((20,))
+    model = probabilistic_pca()
+    p = marginal(model)
+    x = p.sample((20,))
     for seed in range(3):
-        estimate = log_likelihood(pca.model, x, samples, seed=seed, rows=rows)
-        assert (estimate - pca.marginal.log_prob(x)).abs().max() < 1e-10
+        estimate = log_likelihood(model, x, samples, seed=seed, rows=rows)
+        assert (estimate - p.log_prob(x)).abs().max() < 1e-10
 
 
 def test_importance_weighted_bounds_rise_with_their_samples_and_stay_below_log_p():
-    pca = ProbabilisticPCA()
-    pca.spoil_encoder()
-    repeats = 20_000
-    x = pca.marginal.sample((1,)).expand(repeats, -1)
-    log_p = pca.marginal.log_prob(x[0])
+    model, repeats = probabilistic_pca(), 20_000
+    for parameter in model.encoder.parameters():  # so that q is not the true posterior
+        parameter += 0.1 * torch.randn_like(parameter)
+    p = marginal(model)
+    x = p.sample((1,)).expand(repeats, -1)
+    log_p = p.log_prob(x[0])
     bounds = [(1, 1), (5, 1), (25, 1), (125, 4)]
     means, errors = [], []
     for samples, fewer in bounds:
         n = repeats // fewer
-        estimate = log_likelihood(pca.model, x[:n], samples=samples, seed=samples)
+        estimate = log_likelihood(model, x[:n], samples=samples, seed=samples)
         means.append(estimate.mean().item())
         errors.append((estimate.std() / n**0.5).item())
     for (low, high), (e_low, e_high) in zip(pairwise(means), pairwise(errors), strict=True):

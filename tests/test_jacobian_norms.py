@@ -11,7 +11,7 @@ from ae_lightning.geometry import (
     squared_jacobian,
     squared_reconstruction_jacobian,
 )
-from ae_lightning.nn import MLP, Sigmoid, TiedMLP, TopK, UnitNorm, UnitVariance
+from ae_lightning.nn import MLP, Sigmoid, TopK, UnitNorm, UnitVariance
 from ae_lightning.nn.mlp import RowNorms
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from helpers.closeness import close
@@ -73,15 +73,6 @@ def test_squared_reconstruction_jacobian_is_autograds(latent) -> None:
     fast = squared_reconstruction_jacobian(model, x)
     assert close(fast, slow)
     close_gradients(model, fast.sum(), slow.sum())
-
-
-def test_one_sigmoid_layer_has_a_closed_form() -> None:
-    """Σ_k (h_k (1 − h_k))² ‖W_k‖²."""
-    model, x = model_of(MLP([]), Dirac(Sigmoid()), TiedMLP()), points()
-    h, W = model.code(x), model.encoder.layers[0].weight
-    expected = ((h * (1 - h)).square() * W.square().sum(1)).sum(1)
-    assert close(squared_jacobian(model, x), expected)
-    assert close(row_by_row(model.code, x).square().flatten(1).sum(1), expected)
 
 
 def test_row_norms_has_the_right_gradient() -> None:

@@ -49,9 +49,6 @@ MODELS = {
 models = pytest.mark.parametrize("kind", MODELS)
 
 
-# --------------------------------------------------------------------------------
-
-
 def model_of(kind: str) -> AutoEncoder:
     torch.manual_seed(1)
     model = MODELS[kind]().double().eval()

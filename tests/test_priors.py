@@ -12,7 +12,6 @@ from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import rebuild
 from ae_lightning.distributions import kl
-from ae_lightning.likelihoods import Gaussian
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.priors import GaussianMixture, LaplacePrior, StandardNormal, VampPrior
 from ae_lightning.regularizers.divergences import Rate
@@ -32,34 +31,6 @@ def model_with(prior, latent=2, posterior=None) -> AutoEncoder:
     rate = {"rate": Rate()} if posterior is None else None
     parts = {"posterior": posterior or DiagonalGaussian(), "prior": prior, "regularizers": rate}
     return model_of(shape=(5,), latent=latent, **parts)
-
-
-# ------------------------------------------------------------------ Laplace
-
-
-def test_minus_log_laplace_is_an_l1_penalty():
-    prior = LaplacePrior(scale=1 / 3)  # λ = 3
-    prior.build(4, (5,), encode=None)
-    h = torch.randn(100, 4, dtype=torch.float64)
-    expected = 3 * h.abs().sum(1) - 4 * math.log(3 / 2)
-    assert (-prior.double()().log_prob(h) - expected).abs().max() < 1e-10
-
-
-def test_the_best_code_under_laplace_and_a_gaussian_is_the_soft_threshold():
-    lam, sigma = 1.5, 0.7
-    prior, likelihood = LaplacePrior(1 / lam), Gaussian(sigma)
-    prior.build(1, (1,), encode=None)
-    likelihood.build((1,))
-    x = torch.linspace(-3, 3, 41, dtype=torch.float64)[:, None]
-    h = (x.sign() * (x.abs() - lam * sigma**2).clamp(min=0)).requires_grad_()
-    p = prior.double()()
-    (fit,) = torch.autograd.grad(-likelihood(h).log_prob(x).sum(), h)
-    (cost,) = torch.autograd.grad(-p.log_prob(h).sum(), h)
-    kept = h != 0
-    assert kept.any()
-    assert (~kept).any()
-    assert (fit + cost)[kept].abs().max() < 1e-10
-    assert (fit[~kept].abs() <= lam).all()  # a subgradient of λ|h| at 0 balances the fit
 
 
 # ------------------------------------------------------------------ what holds for every one

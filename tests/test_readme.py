@@ -31,8 +31,7 @@ from ae_lightning import Regularizer, Schedule
 from ae_lightning.callbacks import PictureCallback, picture
 from ae_lightning.callbacks.drawing.theme import new_figure
 from ae_lightning.corruptions import Corruption
-from ae_lightning.datamodules import PairDataModule
-from ae_lightning.datamodules.loading.batches import Arrays
+from ae_lightning.datamodules import InMemory, PairDataModule
 from ae_lightning.likelihoods import Likelihood
 from ae_lightning.nn import Network
 from ae_lightning.priors import Prior
@@ -80,7 +79,7 @@ class Ramp(PairDataModule):
 
     def read(self):
         x = torch.arange(1600).view(100, 1, 4, 4) / 1600
-        return {"train": Arrays(x, torch.zeros(100, dtype=torch.long))}
+        return {"train": InMemory(x, torch.zeros(100, dtype=torch.long))}
 
 
 class Bars(PictureCallback):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.datamodules import ImageFolder
-from ae_lightning.datamodules.streaming.manifest import SPLITS
-from ae_lightning.datamodules.streaming.writing import write
+from ae_lightning.datamodules.pairs import SPLITS
+from ae_lightning.datamodules.streaming.writing import write_stream
 
 
 def optimize(
@@ -48,7 +48,7 @@ def optimize(
         val_size=val_size,
         split_seed=split_seed,
     )
-    manifest = write(data, out.expanduser(), chunk_mb)
+    manifest = write_stream(data, out.expanduser(), chunk_mb)
     counts = [f"{manifest.counts[split]:,} {split}" for split in SPLITS]
     size = sum(file.stat().st_size for file in out.expanduser().rglob("*.bin"))
     number = sum(-(-n // manifest.chunk) for n in manifest.counts.values())

@@ -1,4 +1,4 @@
-"""Each claim of the notes on autoencoders, as an experiment that can fail."""
+"""The claims of the notes on autoencoders, each as an experiment that can fail."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ae_lightning.core.errors import UsageError, nearest
 if TYPE_CHECKING:
     from ae_lightning.theory.proof import Claim
 
-# In the order of the notes: the name on the command line, its file in claims/, and its class.
+# In the order of the notes: the name on the command line, the file in claims/, and the class.
 CLAIMS: Final = {
     "pca": ("linear_is_pca", "LinearIsPCA"),
     "images": ("pca_of_images", "PCAOfImages"),
@@ -30,7 +30,7 @@ CLAIMS: Final = {
     "likelihood": ("likelihood_is_loss", "LikelihoodIsLoss"),
     "bound": ("variational_bound", "VariationalBound"),
     "ppca": ("linear_vae_is_ppca", "LinearVAEIsPPCA"),
-    "collapse": ("posterior_collapse", "Collapse"),
+    "collapse": ("posterior_collapse", "PosteriorCollapse"),
     "gradients": ("reparameterised_gradients", "ReparameterisedGradients"),
     "chains": ("sampling_chains", "SamplingChains"),
 }
@@ -40,9 +40,9 @@ def claim(name: str) -> Claim:
     """Return the claim of that name.
 
     Raises:
-        UsageError: where there is none.
+        UsageError: if there is none.
     """
     if name not in CLAIMS:
         raise UsageError(f"there is no claim {name!r}: {nearest(name, list(CLAIMS))}")
     module, kind = CLAIMS[name]
-    return getattr(import_module(f"{__name__}.claims.{module}"), kind)()  # type: ignore[no-any-return]
+    return getattr(import_module(f"{__name__}.claims.{module}"), kind)(name)  # type: ignore[no-any-return]

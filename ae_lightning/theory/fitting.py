@@ -1,4 +1,4 @@
-"""How the experiments train: through Lightning's Trainer, on the CPU, without a word or a file."""
+"""The networks of experiments, and their training by a Trainer that prints and writes nothing."""
 
 from __future__ import annotations
 
@@ -15,20 +15,25 @@ from torch.optim import Adam
 
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.datamodules import PairDataModule
+from ae_lightning.nn import MLP
 from ae_lightning.schedules import Cosine
 
-Model = TypeVar("Model", bound=AutoEncoder)
+Fitted = TypeVar("Fitted", bound=AutoEncoder)
 
 
-def adam(lr: float, **others: Any) -> dict[str, Any]:
-    """The arguments of a model that is trained by Adam, its rate falling to 0 along a cosine."""
-    optimizer = partial(Adam, lr=lr, fused=True, **others)
-    return {"optimizer": optimizer, "lr_schedule": Cosine(1.0, 0.0)}
+def mlps(*widths: int, activation: str = "SiLU") -> dict[str, Any]:
+    """Return a model's arguments for an encoder and a decoder with these hidden widths."""
+    return {name: MLP(widths, activation) for name in ("encoder", "decoder")}
+
+
+def adam(lr: float) -> dict[str, Any]:
+    """Return a model's arguments for training by Adam, its rate falling to 0 along a cosine."""
+    return {"optimizer": partial(Adam, lr=lr, fused=True), "lr_schedule": Cosine(1.0, 0.0)}
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what the trainer says of the machine and its own defaults."""
+    """Silence warnings, and what the trainer says about the machine and its own defaults."""
     log = logging.getLogger("lightning.pytorch")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -41,15 +46,15 @@ def quiet() -> Iterator[None]:
 
 
 def fit(
-    model: Model,
+    model: Fitted,
     data: PairDataModule,
     steps: int,
     double: bool = False,
     callbacks: Sequence[Callback] = (),
-) -> Model:
-    """Train a model for a number of steps, and return it frozen, in evaluation mode.
+) -> Fitted:
+    """Train a model for a number of steps, and return it frozen and in evaluation mode.
 
-    The data's seed is the model's too, as on the command line; torch's random state stays.
+    As on the command line, the data's seed is the model's too; torch's random state is unchanged.
 
     Args:
         double: train in float64.

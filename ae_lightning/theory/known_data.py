@@ -1,22 +1,19 @@
-"""Gaussian data of known covariance, as any user would add data of their own."""
+"""Data whose truth is known: Gaussians of known covariance, and images of known tangents."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ae_lightning.core.randomness import generator_of
-from ae_lightning.datamodules import MNIST, PairDataModule
-from ae_lightning.datamodules.loading.batches import Arrays, Examples
+from ae_lightning.datamodules import MNIST, Examples, InMemory, PairDataModule
 from ae_lightning.theory.proof import Skip
 
-SIDE, RADIUS, MARGIN = 16, 2.0, 4.0  # of images with a blob, in pixels
+SIDE, RADIUS, MARGIN = 16, 2.0, 4.0  # pixels: of images with a blob
 
 
 @final
@@ -25,8 +22,8 @@ class GaussianData(PairDataModule):  # type: ignore[misc]
 
     Args:
         variances: v, the eigenvalues of the covariance.
-        offset: the size of every element of μ.
-        n: how many training examples.
+        offset: the absolute value of every element of μ.
+        n: the number of training examples.
         common: the arguments of `PairDataModule`: batch_size, corruption, seed, split_seed.
     """
 
@@ -55,9 +52,9 @@ class GaussianData(PairDataModule):  # type: ignore[misc]
         spread = torch.tensor(self.variances, dtype=torch.float64).sqrt()
         signs = randn(D).sign()
 
-        def examples(n: int) -> Arrays:
+        def examples(n: int) -> InMemory:
             x = randn(n, D) * spread @ Q.T + self.offset * signs
-            return Arrays(x.to(torch.get_default_dtype()), torch.zeros(n, dtype=torch.long))
+            return InMemory(x.to(torch.get_default_dtype()), torch.zeros(n, dtype=torch.long))
 
         return {"train": examples(self.n), "val": examples(1000), "test": examples(1000)}
 
@@ -67,43 +64,12 @@ class GaussianData(PairDataModule):  # type: ignore[misc]
         return self.pairs("train", range(self.n)).x.double()  # type: ignore[no-any-return]
 
 
-def moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean (D,) of examples (n, D), and their covariance's eigenvalues (D,) in falling order
-    and eigenvectors (D, D), in columns."""
-    mean = x.mean(0)
-    values, vectors = torch.linalg.eigh((x - mean).T @ (x - mean) / len(x))
-    return mean, values.flip(0), vectors.flip(1)
-
-
-def principal_angle(A: Tensor, B: Tensor) -> float:
-    """The largest principal angle between what the columns of A and B (D, K) span, in degrees."""
-    Q, P = (torch.linalg.qr(M).Q for M in (A, B))
-    # The sine, since a small angle's cosine says little of it.
-    sine = torch.linalg.matrix_norm(Q - P @ (P.mT @ Q), 2)
-    return math.degrees(math.asin(min(1.0, float(sine))))
-
-
-def gaussian_nodes(n: int, D: int) -> tuple[Tensor, Tensor]:
-    """Points ε (n^D, D) and weights with which Σ w f(ε) is E f(ε), ε ~ N(0, I)."""
-    points, weights = (torch.from_numpy(a) for a in np.polynomial.hermite_e.hermegauss(n))
-    grid = torch.cartesian_prod(*[points] * D).view(-1, D)
-    w = torch.cartesian_prod(*[weights / weights.sum()] * D).view(-1, D).prod(1)
-    return grid, w
-
-
-def median_angle(found: Tensor, true: Tensor) -> float:
-    """The median over points of the largest angle between tangent spaces (B, k, *S), in degrees."""
-    Q, P = (torch.linalg.qr(T.flatten(2).double().mT).Q for T in (found, true))  # (B, D, k)
-    sines = torch.linalg.matrix_norm(Q - P @ (P.mT @ Q), 2)
-    return float(sines.clamp(max=1).asin().rad2deg().median())
-
-
 @final
 class Blobs(PairDataModule):  # type: ignore[misc]
     """A round blob anywhere on an image of 16 × 16 pixels: a manifold of two dimensions.
 
     Args:
-        n: how many training images.
+        n: the number of training images.
         common: the arguments of `PairDataModule`: batch_size, corruption, seed, split_seed.
     """
 
@@ -116,19 +82,19 @@ class Blobs(PairDataModule):  # type: ignore[misc]
         return (1, SIDE, SIDE)
 
     def image(self, centre: Tensor) -> Tensor:
-        """The images (B, 1, 16, 16) of blobs at these centres (B, 2), in pixels."""
+        """Return the images (B, 1, 16, 16) of blobs at these centres (B, 2), in pixels."""
         places = torch.arange(SIDE).to(centre)
         across, down = (-((places - c[:, None]) ** 2) / (2 * RADIUS**2) for c in centre.unbind(1))
         return (across[:, None] + down[:, :, None]).exp()[:, None]
 
     def centres(self, split: str) -> Tensor:
-        """Where a split's blobs lie (N, 2), in pixels."""
+        """Return the centres of a split's blobs (N, 2), in pixels."""
         n, part = {"train": (self.n, 0), "val": (1000, 1), "test": (1000, 2)}[split]
         u = torch.rand(n, 2, generator=generator_of(self.split_seed, part))
         return MARGIN + u * (SIDE - 1 - 2 * MARGIN)
 
     def tangents(self, split: str) -> Tensor:
-        """The images' true derivatives by the centre: (N, 2, 1, 16, 16)."""
+        """Return the derivatives of a split's images by their centres: (N, 2, 1, 16, 16)."""
         centres = self.centres(split)
         directions = torch.eye(2).to(centres)
         each = [
@@ -137,18 +103,18 @@ class Blobs(PairDataModule):  # type: ignore[misc]
         return torch.stack(each, dim=1)
 
     def read(self) -> Mapping[str, Examples]:
-        def examples(split: str) -> Arrays:
+        def examples(split: str) -> InMemory:
             x = self.image(self.centres(split))
-            return Arrays(x, torch.zeros(len(x), dtype=torch.long))
+            return InMemory(x, torch.zeros(len(x), dtype=torch.long))
 
         return {split: examples(split) for split in ("train", "val", "test")}
 
 
 def mnist(**options: Any) -> MNIST:
-    """MNIST, where AE_DATA names a folder that holds it.
+    """Return MNIST from the folder that the environment variable AE_DATA names.
 
     Raises:
-        Skip: where it does not.
+        Skip: if it names none.
     """
     if "AE_DATA" not in os.environ:
         raise Skip("AE_DATA names no folder of real images.")

@@ -1,4 +1,4 @@
-"""What every claim is: a statement, an experiment that can fail, and wrong versions that must."""
+"""A claim: a statement, an experiment that can fail, and wrong versions of it that must."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 
@@ -19,18 +19,18 @@ DPI = 160
 
 
 class Skip(Exception):
-    """The experiment cannot be carried out here, for the reason given."""
+    """Raised by an experiment that cannot be carried out here, with the reason."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A measured figure held against its bound, beside the figures of wrong versions.
+    """A measured figure and its bounds, beside the figures of wrong versions.
 
     Args:
         what: what was measured, with its unit.
         value: the figure.
         at_most, at_least: its bounds.
-        wrong: the figures of plausible wrong versions, each of which must miss the bound.
+        wrong: the figures of plausible wrong versions, each of which must miss the bounds.
 
     >>> Check("angle, degrees", 0.02, at_most=0.1, wrong={"absolute error": 9.4}).proved
     True
@@ -43,12 +43,12 @@ class Check:
     wrong: Mapping[str, float] = field(default_factory=dict)
 
     def allows(self, value: float) -> bool:
-        """Whether a figure lies within the bounds; NaN never does."""
+        """Return whether a figure lies within the bounds; NaN never does."""
         return self.at_least <= value <= self.at_most
 
     @property
     def bound(self) -> str:
-        """The bounds in words.
+        """The bounds as text.
 
         >>> Check("share", 0.5, at_most=1.0).bound
         '≤ 1'
@@ -68,49 +68,60 @@ class Check:
 
     @property
     def proved(self) -> bool:
-        """Whether it holds, and every wrong version fails."""
+        """Whether the figure holds and every wrong version's fails."""
         return self.holds and not any(self.allows(figure) for figure in self.wrong.values())
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment found, and pictures of it."""
+    """The result of an experiment: figures held against bounds, and pictures."""
 
     checks: Sequence[Check]
     panels: Sequence[Figure]
 
 
 class Claim(ABC):
-    """One claim of the notes, stated right."""
+    """One claim of the notes, stated correctly.
+
+    Args:
+        name: its name on the command line.
+    """
 
     title: ClassVar[str]
     statement: ClassVar[str]  # one sentence
     formula: ClassVar[str]  # in matplotlib's math text
     source: ClassVar[str]  # authors, year, title
-    correction: ClassVar[str] = ""  # where the notes are loose or wrong
-    wrong_version: ClassVar[str]  # the counter-case in a sentence
+    correction: ClassVar[str] = ""  # of the notes, if they are loose or wrong here
+    wrong_version: ClassVar[str]  # the counter-cases
     caption: ClassVar[str]  # how to read the pictures
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
 
     @abstractmethod
     def run(self, seed: int) -> Outcome:
-        """Carry out the experiment and its counter-case; torch's random state is seeded.
+        """Carry out the experiment and its counter-cases; torch's random state is seeded already.
 
         Raises:
-            Skip: where it needs what is not there, such as real images.
+            Skip: if something that it needs is missing, such as real images.
         """
-
-    @property
-    def name(self) -> str:
-        """The name on the command line, which is that of the file."""
-        return type(self).__module__.rpartition(".")[2]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A rendered panel."""
+    """A panel as PNG, and in words."""
 
     png: bytes
-    alt: str  # what it shows, in words
+    alt: str
+
+    @classmethod
+    def of(cls, figure: Figure) -> Self:
+        """Render a panel; in words, it is the titles of its axes."""
+        from ae_lightning.callbacks.drawing.theme import png
+
+        figure.set_dpi(DPI)
+        titles = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes]
+        return cls(png(figure), "; ".join(title for title in titles if title))
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,7 @@ class Proof:
 
     @property
     def proved(self) -> bool:
-        """Whether every check is proved, and some wrong version could have passed one."""
+        """Whether every check is proved, and at least one of them has a wrong version."""
         return all(c.proved for c in self.checks) and any(c.wrong for c in self.checks)
 
 
@@ -134,21 +145,12 @@ def prove(claim: Claim, seed: int = 0) -> Proof:
     start = time.perf_counter()
     outcome, skipped = Outcome([], []), ""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # torch's own, on the first of its forward derivatives
+        # torch's own warning, at the first forward derivative
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         torch.manual_seed(seed)
         try:
             outcome = claim.run(seed)
         except Skip as reason:
             skipped = str(reason)
-    pictures = [render(figure) for figure in outcome.panels]
+    pictures = [Picture.of(figure) for figure in outcome.panels]
     return Proof(claim, outcome.checks, pictures, skipped, time.perf_counter() - start)
-
-
-def render(figure: Figure) -> Picture:
-    """Render a panel as PNG; in words, it is the titles of its axes."""
-    from ae_lightning.callbacks.drawing.theme import png
-
-    figure.set_dpi(DPI)
-    titles = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes]
-    return Picture(png(figure), "; ".join(title for title in titles if title))

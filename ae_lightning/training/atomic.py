@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from ae_lightning.core.files import sync_folder
+
 END: Final = b"PK\x05\x06"  # begins a zip file's last record: 22 bytes, and the comment
 RECORD: Final = 22
 ALGORITHM: Final = b"sha256:"
@@ -78,16 +80,6 @@ def write_text(file: Path, text: str) -> None:
     """Write a whole text file, or leave the former one."""
     with replacing(file) as opened:
         opened.write(text.encode())
-
-
-def sync_folder(folder: Path) -> None:
-    """Fsync a folder, so that renames in it survive a power loss; POSIX systems only."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def seal(file: BinaryIO) -> None:

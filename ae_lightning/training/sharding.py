@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import torch
@@ -92,10 +92,17 @@ def whole_model(model: Module) -> Module | None:
     return copy.train(model.training)  # type: ignore[no-any-return]
 
 
-def take_over(model: LightningModule, copy: LightningModule | None) -> None:
-    """Load rank zero's whole copy into a sharded model. All processes must call this together."""
-    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
-    set_model_state_dict(model, copy.state_dict() if copy else {}, options=options)
+def change_whole(model: Module, change: Callable[[Module], object]) -> None:
+    """Change a model, also a sharded one: rank zero's whole copy, whose state all ranks then load.
+
+    All processes must call this together.
+    """
+    copy = whole_model(model)
+    if copy is not None:
+        change(copy)
+    if copy is not model:
+        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+        set_model_state_dict(model, copy.state_dict() if copy else {}, options=options)
 
 
 def local(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Sets that are downloaded once, through torchvision's datasets, to a folder."""
+"""Data sets that torchvision downloads once, to a folder."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from torch import Tensor
 from ae_lightning.core.errors import UsageError
 
 from ..pairs import PairDataModule
-from .batches import Arrays, Examples
+from .datasets import Examples, InMemory
 
 if TYPE_CHECKING:
     from torchvision.datasets import VisionDataset
 
-TIMEOUT: Final = 30.0  # seconds of silence after which a download is given up
+TIMEOUT: Final = 30.0  # seconds of silence before giving up a download
 
 
 class Downloaded(PairDataModule):
-    """A set that torchvision knows, in a folder of `root`; its test set stays the test set.
+    """The data set of torchvision's that has this class's name, with its own test set.
 
     Args:
-        root: the folder that holds the set's own folder; if None, what the environment's AE_DATA
-            names, else "data".
-        download: whether to fetch what is not there.
+        root: the folder that holds the data set's own folder; if None, the environment variable
+            AE_DATA, or "data" without it.
+        download: whether to fetch missing files.
         common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
             split_seed.
 
     Raises:
-        UsageError: on loading, where the files are missing and cannot be had, or are damaged.
+        UsageError: on loading, if files are damaged, or missing and cannot be downloaded.
     """
 
     def __init__(self, root: str | None = None, download: bool = True, **common: Any) -> None:
@@ -47,25 +47,28 @@ class Downloaded(PairDataModule):
     @property
     @abstractmethod
     def files(self) -> list[Path]:
-        """The files that the set is read from, all in one folder."""
+        """The files that the data set is read from, all in one folder."""
 
-    @abstractmethod
     def dataset(self, train: bool = False, download: bool = False) -> VisionDataset:
-        """Open torchvision's dataset."""
+        """Open torchvision's data set of this class's name."""
+        from torchvision import datasets
+
+        kind = getattr(datasets, type(self).__name__)
+        return kind(self.root, train=train, download=download)  # type: ignore[no-any-return]
 
     @abstractmethod
     def check(self) -> None:
-        """Raise a UsageError that names the first damaged file, if there is one."""
+        """Raise a UsageError that names the first damaged file, if any."""
 
     @abstractmethod
-    def arrays(self, dataset: Any) -> Arrays:
-        """Return what a dataset holds as images (N, C, H, W) and labels."""
+    def in_memory(self, dataset: Any) -> InMemory:
+        """Return the images (N, C, H, W) and labels of torchvision's dataset."""
 
     def prepare_data(self) -> None:
-        """Download what is missing, where that is allowed.
+        """Download missing files, if `download` allows it.
 
         Raises:
-            UsageError: where that cannot be.
+            UsageError: if files are missing and cannot be downloaded.
         """
         name, folder = type(self).__name__, self.files[0].parent
         if all(file.is_file() for file in self.files):
@@ -86,14 +89,14 @@ class Downloaded(PairDataModule):
     def read(self) -> Mapping[str, Examples]:
         self.check()
         return {
-            "train": self.arrays(self.dataset(train=True)),
-            "test": self.arrays(self.dataset(train=False)),
+            "train": self.in_memory(self.dataset(train=True)),
+            "test": self.in_memory(self.dataset(train=False)),
         }
 
 
 @contextmanager
 def answers_within(seconds: float) -> Iterator[None]:
-    """Give up connections that stay silent for so long; by default they would hang."""
+    """Give up on connections that stay silent for this long; by default they would hang."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -103,12 +106,12 @@ def answers_within(seconds: float) -> Iterator[None]:
 
 
 def check_idx(path: Path, item: tuple[int, ...]) -> int:
-    """Check that an IDX file holds bytes of shape (N, *item) and is whole, and return N.
+    """Check that a complete IDX file holds bytes of shape (N, *item), and return N.
 
-    The header is 0, 0, 8 (bytes), the number of axes, and each axis' length in 4 bytes.
+    The header is 0, 0, 8 (for bytes), the number of axes, and each axis's length in 4 bytes.
 
     Raises:
-        UsageError: with its path, where it is not.
+        UsageError: if it does not.
     """
     with path.open("rb") as file:
         head = file.read(8 + 4 * len(item))
@@ -125,6 +128,6 @@ def check_idx(path: Path, item: tuple[int, ...]) -> int:
     return axes[0]
 
 
-def labels(y: Any) -> Tensor:
+def as_labels(y: Any) -> Tensor:
     """Return labels as integers (N,)."""
     return torch.as_tensor(y, dtype=torch.long)

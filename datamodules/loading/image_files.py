@@ -1,4 +1,4 @@
-"""Image files: listed, read to bytes, and fetched in batches by workers."""
+"""Image files: listed, decoded to bytes, and read in batches by workers."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Final
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
 
 from ae_lightning.core.distributed import rank_and_world
 from ae_lightning.core.errors import UsageError
 
-from .batches import Arrays, Batch, Draw, Draws, Examples, Fetched
+from .batch_loader import BatchLoader
+from .datasets import BatchDraw, Examples, InMemory
 
-SLOW: Final = 2000  # images, from which on reading them shows its progress
-READ_AT_ONCE: Final = 32  # few, since what workers hand over lies in scarce shared memory
-DEEP: Final = ("I", "F")  # modes of more than 8 bits, which PIL would clip without a word
+SLOW: Final = 2000  # images; reading this many or more shows progress, and takes workers
+READ_AT_ONCE: Final = 32  # few, since workers hand images over in shared memory, which is scarce
+DEEP: Final = ("I", "F")  # modes of more than 8 bits, which PIL would silently clip
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Return all files below a folder but hidden ones, sorted."""
+    """Return all files below a folder except hidden ones, sorted."""
     found = []
     for path, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -33,15 +33,15 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def read_image(path: Path, resize: int | None = None, greyscale: bool = False) -> Tensor:
-    """Read an image as bytes (C, H, W), upright, of one channel or of three.
+    """Read an image as bytes (C, H, W), upright, with one channel or three.
 
     Args:
         path: the file.
-        resize: the side of the square that it is scaled to and cropped to at its centre.
-        greyscale: whether to make one channel of the colours.
+        resize: the side of the square to scale to and crop from the centre.
+        greyscale: whether to turn the colours into one channel.
 
     Raises:
-        UsageError: where the file is not a whole image of 8 bits per channel.
+        UsageError: if the file is not a whole image of 8 bits per channel.
     """
     from PIL import Image, ImageOps
 
@@ -64,20 +64,20 @@ def read_image(path: Path, resize: int | None = None, greyscale: bool = False) -
 
 
 def memory() -> float:
-    """This machine's memory, in bytes, where it can be asked for; else infinity."""
+    """This machine's memory in bytes, or infinity if the system does not tell."""
     if not hasattr(os, "sysconf"):
         return math.inf
     return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
-class Files(Examples, Dataset[Batch]):
-    """Examples that are read from image files as they are drawn.
+class ImageFiles(Examples):
+    """Examples read from image files as they are drawn.
 
     Args:
         paths: the files.
         y: their labels (N,).
-        shape: what shape each must have.
-        resize, greyscale: as of `read_image`.
+        shape: the shape that each image must have.
+        resize, greyscale: as for `read_image`.
         workers: how many processes read.
     """
 
@@ -96,11 +96,11 @@ class Files(Examples, Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, draw: Draw) -> Batch:
-        x = torch.empty(len(draw.rows), *self.shape, dtype=torch.uint8)
-        for b, row in enumerate(draw.rows.tolist()):
+    def __getitem__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        x = torch.empty(len(rows), *self.shape, dtype=torch.uint8)
+        for b, row in enumerate(rows.tolist()):
             x[b] = self._read(self.paths[row])
-        return Batch(x, self.y[draw.rows], draw.rows, draw.key)
+        return x, self.y[rows]
 
     def _read(self, path: Path) -> Tensor:
         image = read_image(path, self.resize, self.greyscale)
@@ -112,20 +112,17 @@ class Files(Examples, Dataset[Batch]):
             )
         return image
 
-    def select(self, rows: Tensor) -> Files:
+    def select(self, rows: Tensor) -> ImageFiles:
         paths = [self.paths[row] for row in rows.tolist()]
         rest = (self.shape, self.resize, self.greyscale, self.workers)
-        return Files(paths, self.y[rows], *rest)
+        return ImageFiles(paths, self.y[rows], *rest)
 
-    def load(self) -> Arrays:
+    def load(self) -> InMemory:
         """Read all images into memory.
 
         Raises:
-            UsageError: where they need more memory than the machine has.
+            UsageError: if they need more memory than the machine has.
         """
-        from rich import get_console
-        from rich.progress import track
-
         n = len(self)
         size = n * math.prod(self.shape)
         if size > memory():
@@ -133,51 +130,25 @@ class Files(Examples, Dataset[Batch]):
                 f"{n} images of shape {self.shape} need {size / 2**30:.0f} GiB, more than this "
                 "machine has: set in_memory to false."
             )
-        few = n < SLOW
-        starts = range(0, n, READ_AT_ONCE)
-        draws = [Draw(None, torch.arange(a, min(a + READ_AT_ONCE, n))) for a in starts]
-        batches = Fetched(self, draws) if few else self.batches(draws)
-        quiet = few or rank_and_world()[0] > 0 or not get_console().is_terminal
         x = torch.empty(n, *self.shape, dtype=torch.uint8)
-        for batch in track(batches, "Reading images", len(draws), transient=True, disable=quiet):
-            x[batch.places] = batch.x
-        batches.release()
-        return Arrays(x, self.y)
-
-    def batches(self, draws: Draws) -> Worked:
-        return Worked(self, draws, self.workers)
+        few = n < SLOW
+        quiet, workers = few or rank_and_world()[0] > 0, 0 if few else self.workers
+        for images, _, draw in read_all(self, torch.arange(n), "Reading images", workers, quiet):
+            x[draw.rows] = images
+        return InMemory(x, self.y)
 
 
-class Worked:
-    """Batches that worker processes read ahead; the workers live until `release`."""
+def read_all(
+    examples: Examples, order: Tensor, title: str, workers: int, quiet: bool = False
+) -> Iterator[tuple[Tensor, Tensor, BatchDraw]]:
+    """Fetch examples in the given order, a few at a time, with progress shown in a terminal."""
+    from rich import get_console
+    from rich.progress import track
 
-    def __init__(self, examples: Dataset[Batch], draws: Draws, workers: int) -> None:
-        self.examples, self.draws, self.workers = examples, draws, workers
-        self.loader: DataLoader[Batch] | None = None
-
-    def __iter__(self) -> Iterator[Batch]:
-        if self.loader is None:
-            # Each item of `draws` is a whole batch, so the loader is told not to batch. It is
-            # hidden from the trainer, which would exchange its sampler for one that shuffles.
-            self.loader = DataLoader(
-                self.examples,
-                batch_size=None,
-                sampler=self.draws,
-                num_workers=self.workers,
-                persistent_workers=self.workers > 0,
-                pin_memory=torch.cuda.is_available(),
-                generator=Generator(),
-            )
-        try:
-            yield from self.loader
-        except UsageError as error:
-            self.release()
-            # A worker's error arrives with its traceback in front of its one sentence.
-            raise UsageError(str(error).strip().rpartition("UsageError: ")[2]) from error
-
-    def release(self) -> None:
-        """End the workers. Garbage collection may close their queues before it tells them."""
-        end = getattr(getattr(self.loader, "_iterator", None), "_shutdown_workers", None)
-        if end is not None:
-            end()
-        self.loader = None
+    draws = [BatchDraw(rows) for rows in order.split(READ_AT_ONCE)]
+    loader = BatchLoader(examples, draws, lambda x, y, draw: (x, y, draw), workers)
+    quiet = quiet or not get_console().is_terminal
+    try:
+        yield from track(loader, title, len(loader), transient=True, disable=quiet)
+    finally:
+        loader.release()

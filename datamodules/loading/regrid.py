@@ -1,4 +1,4 @@
-"""Going on where training stopped, when the global batch is of another size by now."""
+"""Resume where training stopped even if the global batch now has another size."""
 
 from __future__ import annotations
 
@@ -10,56 +10,62 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from ae_lightning.core.distributed import rank_and_world
 
-from .batches import TrainingDraws
+from .batch_samplers import TrainingSampler
 
 
-class Grid(NamedTuple):
-    """How an epoch's order is cut into global batches."""
+class BatchGrid(NamedTuple):
+    """How an epoch's order is cut into global batches.
+
+    Args:
+        processes: how many processes share a global batch.
+        batch: how many examples a global batch holds.
+        epoch: the epoch that `first` belongs to; every other epoch begins at row 0.
+        first: the row of that epoch's order where batch 0 begins.
+    """
 
     processes: int
-    batch: int  # examples in a global batch
-    epoch: int = 0  # the epoch that `first` is of: any other begins at row 0
-    first: int = 0  # see `Position`
+    batch: int
+    epoch: int = 0
+    first: int = 0
+
+    def __str__(self) -> str:
+        """Return its processes and examples a step, in words.
+
+        >>> str(BatchGrid(1, 16))
+        '1 process with 16 examples a step'
+        """
+        processes = "process" if self.processes == 1 else "processes"
+        return f"{self.processes} {processes} with {self.batch} examples a step"
 
 
 class Regrid(Callback):
-    """Count an epoch's batches anew, so that training goes on at the next example it has not seen.
+    """Recount an epoch's batches, so that training resumes at the first example not yet seen.
 
     Args:
         data: the datamodule, whose `grid` is replaced.
         former: the grid that training stopped on.
     """
 
-    def __init__(self, data: Any, former: Grid) -> None:
+    def __init__(self, data: Any, former: BatchGrid) -> None:
         self.data, self.former = data, former
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        draws: TrainingDraws = self.data.training_draws()
-        size, former = draws.global_batch, self.former
+        sampler: TrainingSampler = self.data.training_sampler()
+        size, former = sampler.global_batch, self.former
         epoch, progress = trainer.current_epoch, trainer.fit_loop.epoch_loop.batch_progress
         batches, first = int(trainer.num_training_batches), 0
         done = batches
         if not progress.is_last_batch:
             seen = former.batch * progress.current.ready
             seen += former.first if former.epoch == epoch else 0
-            whole = draws.n if batches == len(draws) else batches * size
+            whole = len(sampler.examples) if batches == len(sampler) else batches * size
             done = batches - max(0, whole - seen) // size
             first = seen - done * size
         change = done - progress.current.ready
         for count in ("ready", "started", "processed", "completed"):
             setattr(progress.current, count, getattr(progress.current, count) + change)
-        self.data.grid = Grid(rank_and_world()[1], size, epoch, first)
+        self.data.grid = BatchGrid(rank_and_world()[1], size, epoch, first)
         rank_zero_info(
-            f"{count_of(self.data.grid)} from here on, after {count_of(former)}: every example is "
-            "still seen once an epoch, but the numbers are not those of an undisturbed run."
+            f"{self.data.grid} from here on, after {former}: every example is still seen once an "
+            "epoch, but the figures are not those of an uninterrupted run."
         )
-
-
-def count_of(grid: Grid) -> str:
-    """A grid's processes and examples a step, in words.
-
-    >>> count_of(Grid(1, 16))
-    '1 process with 16 examples a step'
-    """
-    processes = "process" if grid.processes == 1 else "processes"
-    return f"{grid.processes} {processes} with {grid.batch} examples a step"

@@ -1,4 +1,4 @@
-"""Chunks of examples as litdata writes them, read at any example's place."""
+"""Chunks of examples, as litdata writes them, read at any row."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from numpy.typing import NDArray
 
 from ae_lightning.core.errors import UsageError
 
-from .remote import Cache, litdata, reason
+from .litdata_names import of_litdata
+from .remote import ChunkCache, reason
 
-ATTEMPTS: Final = 5  # since another process may drop a chunk between its fetching and its opening
+ATTEMPTS: Final = 5  # another process may drop a chunk after it is fetched and before it is opened
 
 
 class Chunks:
-    """A split's chunks, read at any example's place.
+    """A split's chunks, read at any row.
 
     Args:
-        folder: where they lie, and litdata's index of them.
-        files: how many bytes each has, by its name, in order.
+        folder: the folder that holds them, and litdata's index of them.
+        files: each one's size in bytes, by name, in order.
         chunk: how many examples each holds; the last may hold fewer.
         shape: an example's shape S.
-        cache: what fetches them, where they lie far away.
+        cache: fetches them, if they are in remote storage.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Chunks:
         files: Mapping[str, int],
         chunk: int,
         shape: tuple[int, ...],
-        cache: Cache | None = None,
+        cache: ChunkCache | None = None,
     ) -> None:
         self.folder, self.files, self.chunk, self.shape = folder, files, chunk, shape
         self.names, self.cache = list(files), cache
@@ -44,10 +45,10 @@ class Chunks:
         return self.__dict__ | {"_opened": (0, None)}
 
     def check(self) -> None:
-        """See whether all are here and whole.
+        """Check that all are here and complete.
 
         Raises:
-            UsageError: where one is not.
+            UsageError: if one is not.
         """
         for name, size in self.files.items():
             file = self.folder / name
@@ -68,7 +69,7 @@ class Chunks:
         return x, y
 
     def expect(self, chunks: Sequence[int]) -> None:
-        """Begin to fetch chunks that will be wanted, where they lie far away."""
+        """Begin to fetch chunks that will be wanted, if they are in remote storage."""
         if self.cache is not None:
             self.cache.fetch_ahead(self.folder.name, (self.names[c] for c in chunks))
 
@@ -76,7 +77,7 @@ class Chunks:
         c, wrong = row // self.chunk, ""
         for _ in range(ATTEMPTS if self.cache else 1):
             try:
-                item = self._dataset[self._index(row, c)]
+                item = self._dataset[of_litdata("ChunkedIndex")(row, c)]
                 if item["x"].shape != self.shape:
                     raise ValueError(f"an example in it is of shape {item['x'].shape}")
                 return item
@@ -89,13 +90,6 @@ class Chunks:
     @property
     def _dataset(self) -> Any:
         if self._opened[0] != os.getpid():  # a forked worker opens its own
-            streaming = litdata().StreamingDataset(str(self.folder), batch_decode=0)
+            streaming = of_litdata("StreamingDataset")(str(self.folder), batch_decode=0)
             self._opened = (os.getpid(), streaming)
         return self._opened[1]
-
-    @staticmethod
-    def _index(row: int, c: int) -> Any:
-        # The chunk is given, since litdata would look for it from the first one on.
-        from litdata.streaming.sampler import ChunkedIndex
-
-        return ChunkedIndex(row, c)

@@ -1,4 +1,4 @@
-"""What is known of streamed data before any chunk is read: stream.json, beside a folder a split."""
+"""What stream.json says of streamed data, before any chunk is read."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from ae_lightning.core.errors import UsageError
 
-MANIFEST: Final = "stream.json"  # written last: a folder without it is not whole
+from ..pairs import SPLITS
+
+MANIFEST: Final = "stream.json"  # written last: a folder without it is incomplete
 INDEX: Final = "index.json"  # litdata's own, in every split's folder
-SPLITS: Final = ("train", "val", "test")
 VERSION: Final = 1
 
 
@@ -21,11 +22,11 @@ class Manifest:
 
     Args:
         shape: an example's shape S.
-        value_range: the smallest and largest value of an element, once it is divided by 255.
+        value_range: the smallest and largest value of an element, once divided by 255.
         classes: the labels' names, in order.
         counts: how many examples each split has.
-        chunk: how many examples each chunk holds, but for a split's last, which may hold fewer.
-        digest: the SHA-256 of all that is stored, in its order.
+        chunk: how many examples each chunk holds; a split's last may hold fewer.
+        digest: the SHA-256 of all stored examples, in order.
     """
 
     shape: tuple[int, ...]
@@ -48,7 +49,7 @@ class Manifest:
         True
 
         Raises:
-            UsageError: where the text is of another version, or of no manifest.
+            UsageError: if the text is of another version, or not a manifest.
         """
         try:
             tree: Any = json.loads(text)
@@ -59,21 +60,23 @@ class Manifest:
         except (ValueError, TypeError, KeyError, AttributeError):
             whole, version = False, VERSION
         if version != VERSION:
-            raise UsageError(f"{file} is of version {version}, and this reads version {VERSION}.")
+            raise UsageError(f"{file} is of version {version}: expected version {VERSION}.")
         if not whole:
-            raise UsageError(f"{file} is damaged: write the folder anew by ae-lightning optimize.")
+            raise UsageError(
+                f"{file} is damaged: write the folder again with ae-lightning optimize."
+            )
         return manifest
 
 
 def chunks_of(text: str, file: str, manifest: Manifest, split: str) -> dict[str, int]:
-    """The files of a split's chunks, in order, and how many bytes each has.
+    """Return the names of a split's chunks, in order, and each one's size in bytes.
 
     Args:
-        text: litdata's index of them.
-        file: where it was read.
+        text: litdata's index of the chunks.
+        file: the file it was read from.
 
     Raises:
-        UsageError: where they do not hold what the manifest says.
+        UsageError: if they do not hold what the manifest says.
     """
     try:
         chunks = json.loads(text)["chunks"]
@@ -84,6 +87,6 @@ def chunks_of(text: str, file: str, manifest: Manifest, split: str) -> dict[str,
     n, chunk = manifest.counts[split], manifest.chunk
     if sizes != [min(chunk, n - start) for start in range(0, n, chunk)]:
         raise UsageError(
-            f"{file} tells of {sum(sizes)} examples, and {MANIFEST} of {n}: copy the folder again."
+            f"{file} lists {sum(sizes)} examples, and {MANIFEST} {n}: copy the folder again."
         )
     return found

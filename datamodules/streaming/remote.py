@@ -1,4 +1,4 @@
-"""A folder in a storage far away, and what of it is kept here."""
+"""A folder in remote storage, and the part of it that is cached on this machine."""
 
 from __future__ import annotations
 
@@ -14,83 +14,75 @@ from typing import Any, Final
 
 from ae_lightning.core.errors import UsageError
 
-UNITS: Final = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-WAIT: Final = 0.05  # seconds until it is looked again whether another process has fetched a chunk
-PATIENCE: Final = 300  # seconds
+from .litdata_names import of_litdata
 
-
-def litdata() -> Any:
-    """litdata, which only streamed data need.
-
-    Raises:
-        UsageError: where it is not installed.
-    """
-    try:
-        import litdata
-        import litdata.streaming.downloader
-        import litdata.utilities.dataset_utilities
-    except ImportError:
-        raise UsageError("streaming needs litdata: pip install 'ae-lightning[stream]'.") from None
-    return litdata
+BYTE_UNITS: Final = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+WAIT: Final = 0.05  # seconds between two looks whether another process has fetched a chunk
+FETCH_PATIENCE: Final = 300  # seconds without a file, after which fetching is given up
 
 
 def bytes_of(size: str) -> int:
-    """How many bytes a size is.
+    """Convert a size to bytes.
 
     >>> bytes_of("1.5GB")
     1500000000
 
     Raises:
-        UsageError: where it is none.
+        UsageError: if it is not a size.
     """
     found = re.fullmatch(r"(\d+(?:\.\d*)?) *([KMGT]B)", size.strip().upper())
     if found is None:
         raise UsageError(f"max_cache_size is {size}: expected a size such as 50GB or 500MB.")
-    return int(float(found[1]) * UNITS[found[2]])
+    return int(float(found[1]) * BYTE_UNITS[found[2]])
 
 
 def reason(error: Exception) -> str:
-    """What an error says, in one line without its full stop."""
+    """Return an error's message in one line, without a full stop."""
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 class Remote:
-    """A folder far away, kept in a folder here as far as there is room.
+    """A folder in remote storage, whose files are fetched one by one.
 
     Args:
         url: the folder, in any storage that litdata reads from, such as s3://bucket/folder.
+
+    Raises:
+        UsageError: if litdata cannot read from there.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        downloader = litdata().streaming.downloader
+        downloader_of, unknown = of_litdata("get_downloader"), of_litdata("LocalDownloader")
         try:
-            self._downloader = downloader.get_downloader(self.url, "", [], {})
-        except Exception as error:  # such as a storage's own package, where it is not installed
+            self._downloader = downloader_of(self.url, "", [], {})
+        except Exception as error:  # for example, if the storage's own package is not installed
             raise UsageError(f"{url} cannot be read: {reason(error)}.") from error
-        if type(self._downloader) is downloader.LocalDownloader:
-            known = ", ".join(downloader._DOWNLOADERS)
-            raise UsageError(f"{url} is in no storage that litdata reads from: expected {known}.")
+        if type(self._downloader) is unknown:
+            raise UsageError(
+                f"{url} is in no storage that litdata reads from: expected an address such as "
+                "s3://bucket/folder, gs://, azure://, hf:// or r2://."
+            )
 
     def fetch(self, name: str, file: Path) -> None:
-        """Fetch a file, unless it is there or another process is fetching it.
+        """Fetch a file, unless it is here or another process is fetching it.
 
         Raises:
-            UsageError: where it cannot be fetched.
+            UsageError: if it cannot be fetched.
         """
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._downloader.download_file(f"{self.url}/{name}", str(file))
-        except Exception as error:  # each storage has its own
+        except Exception as error:  # each storage raises its own
             raise UsageError(f"{self.url}/{name} cannot be fetched: {reason(error)}.") from error
 
     def demand(
         self, files: Mapping[str, Path], before_each: Callable[[], None] = lambda: None
     ) -> None:
-        """Fetch files, by their names far away, or wait until another process has.
+        """Fetch files, given by their remote names, or wait until another process has.
 
         Raises:
-            UsageError: where one cannot be fetched, or none comes for long.
+            UsageError: if one cannot be fetched, or none arrives for too long.
         """
         last = time.monotonic()
         while missing := [name for name, file in files.items() if not file.exists()]:
@@ -99,26 +91,29 @@ class Remote:
                 self.fetch(name, files[name])
             if any(files[name].exists() for name in missing):
                 last = time.monotonic()
-            elif time.monotonic() > last + PATIENCE:  # litdata passes over some errors
-                raise UsageError(f"{self.url}/{missing[0]} has not come within {PATIENCE} s.")
+            elif time.monotonic() > last + FETCH_PATIENCE:  # litdata silently skips some errors
+                raise UsageError(
+                    f"{self.url}/{missing[0]} has not arrived within {FETCH_PATIENCE} s."
+                )
             else:
                 time.sleep(WAIT)
 
     def text(self, name: str) -> str:
-        """Read a small file anew."""
+        """Read a small file, never from the cache."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, name)
             self.demand({name: file})
             return file.read_text()
 
 
-class Cache:
-    """What is kept here of a remote folder: the chunks that were last used.
+class ChunkCache:
+    """The most recently used chunks of a remote folder, cached on this machine.
 
     Args:
-        remote: the folder far away.
-        folder: the folder here, which processes of one machine share.
-        limit: how many bytes of chunks it may hold; each process that reads may fetch two more.
+        remote: the remote folder.
+        folder: the local folder, which the processes of a machine share.
+        limit: how many bytes of chunks it may hold; each process that reads may fetch two more
+            chunks.
     """
 
     def __init__(self, remote: Remote, folder: Path, limit: int) -> None:
@@ -130,7 +125,7 @@ class Cache:
         return self.__dict__ | {"ahead": None}
 
     def demand(self, split: str, names: Iterable[str]) -> None:
-        """Fetch those chunks of a split that are missing, each by one process alone."""
+        """Fetch those chunks of a split that are missing, each by a single process."""
         files = self._files(split, names)
         for file in files.values():
             with suppress(FileNotFoundError):
@@ -138,7 +133,7 @@ class Cache:
         self.remote.demand(files, lambda: self.make_room(keep=files.values()))
 
     def fetch_ahead(self, split: str, names: Iterable[str]) -> None:
-        """Fetch chunks that will be wanted in the background, after those asked for before."""
+        """Fetch chunks that will be wanted, in the background, after those requested earlier."""
         names = list(names)
         if names != self._expected and not (self.ahead and self.ahead.is_alive()):
             files, self._expected = self._files(split, names), names
@@ -146,7 +141,7 @@ class Cache:
             self.ahead.start()
 
     def _fetch_each(self, files: Mapping[str, Path]) -> None:
-        with suppress(UsageError):  # who wants the chunk will meet it too
+        with suppress(UsageError):  # whoever wants the chunk will meet it too
             for name, file in files.items():
                 if not file.exists():
                     self.make_room(keep=files.values())
@@ -156,7 +151,7 @@ class Cache:
         return {f"{split}/{name}": self.folder / split / name for name in names}
 
     def make_room(self, keep: Iterable[Path]) -> None:
-        """Drop what was used longest ago, down to the limit."""
+        """Drop the least recently used chunks, down to the limit."""
         found, kept = [], set(keep)
         for file in self.folder.glob("*/chunk-*.bin"):
             with suppress(FileNotFoundError):
@@ -167,5 +162,5 @@ class Cache:
             if held <= self.limit:
                 return
             if file not in kept:
-                file.unlink(missing_ok=True)  # who has it open goes on reading
+                file.unlink(missing_ok=True)  # a process that has it open can go on reading
                 held -= size

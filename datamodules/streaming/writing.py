@@ -1,4 +1,4 @@
-"""Images written as chunks to stream from, whole or not at all."""
+"""Write images as chunks to stream from, completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ import torch
 from torch import Tensor
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import sync_folder
 from ae_lightning.core.randomness import generator_of
-from ae_lightning.training.atomic import sync_folder
 
 from ..folder import ImageFolder
-from ..loading.batches import Draw
-from ..loading.image_files import READ_AT_ONCE
-from ..pairs import SPLIT
-from .manifest import MANIFEST, SPLITS, Manifest
-from .remote import litdata
+from ..loading.image_files import read_all
+from ..loading.purposes import SPLIT
+from ..pairs import SPLITS
+from .litdata_names import of_litdata
+from .manifest import MANIFEST, Manifest
 
 MB: Final = 10**6
-MOST: Final = 2000 * MB  # litdata counts a chunk's bytes in 32 bits
-EXTRA: Final = 100  # at most so many bytes does an example take beside its pixels
+LARGEST: Final = 2000 * MB  # litdata counts a chunk's bytes in 32 bits
+EXTRA: Final = 100  # bytes that an example takes at most, besides its pixels
 
 
-def write(data: ImageFolder, out: Path, chunk_mb: float) -> Manifest:
+def write_stream(data: ImageFolder, out: Path, chunk_mb: float) -> Manifest:
     """Write the splits of a folder of images as chunks, in OUT/train, OUT/val and OUT/test.
 
-    Validation and test keep their order. Training examples that the folder holds by class are
-    mixed, by split_seed, so that each chunk is a sample of all.
+    Validation and test keep their order. Training examples are shuffled, by split_seed, so that
+    each chunk is a sample of all classes.
 
     Args:
-        data: the folder; images are stored as it gives them, as bytes, and so of the same pairs.
-        out: where to write: no folder yet, or an empty one.
+        data: the folder; images are stored as the bytes that it yields, and so give the same pairs.
+        out: where to write: a folder that does not exist yet, or is empty.
         chunk_mb: how many megabytes a chunk may take.
 
     Raises:
-        UsageError: where `out` cannot be written, or an image not be read.
+        UsageError: if `out` cannot be written, or an image cannot be read.
     """
-    litdata()
-    if not 0 < chunk_mb * MB <= MOST:
-        raise UsageError(f"chunk_mb is {chunk_mb}: expected above 0 and at most {MOST // MB}.")
+    of_litdata("Cache")
+    if not 0 < chunk_mb * MB <= LARGEST:
+        raise UsageError(f"chunk_mb is {chunk_mb}: expected above 0 and at most {LARGEST // MB}.")
     chunk = max(1, int(chunk_mb * MB) // (math.prod(data.shape) + EXTRA))
     refuse_inside(out, data.path)
     data.setup()
@@ -65,58 +65,49 @@ def write(data: ImageFolder, out: Path, chunk_mb: float) -> Manifest:
 
 def write_split(data: ImageFolder, split: str, folder: Path, chunk: int, digest: Any) -> None:
     """Write one split's chunks and litdata's index of them."""
-    from litdata.streaming import Cache
-    from rich import get_console
-    from rich.progress import track
-
+    cache, place = of_litdata("Cache")(str(folder), chunk_size=chunk), 0
     examples, order = data.sets[split], order_of(data, split)
-    draws = [Draw(None, rows) for rows in order.split(READ_AT_ONCE)]
-    batches = examples.batches(draws)
-    cache = Cache(str(folder), chunk_size=chunk)
-    place = 0
-    try:
-        quiet, title = not get_console().is_terminal, f"Writing {split}"
-        for batch in track(batches, title, len(draws), transient=True, disable=quiet):
-            digest.update(batch.x.numpy().tobytes() + batch.y.numpy().tobytes())
-            for x, y in zip(batch.x.numpy(), batch.y.tolist(), strict=True):
-                cache[place] = {"x": x, "y": y}
-                place += 1
-    finally:
-        batches.release()
+    for images, labels, _ in read_all(examples, order, f"Writing {split}", examples.workers):
+        digest.update(images.numpy().tobytes() + labels.numpy().tobytes())
+        for x, y in zip(images.numpy(), labels.tolist(), strict=True):
+            cache[place] = {"x": x, "y": y}
+            place += 1
     cache.done()
     cache.merge()
 
 
 def order_of(data: ImageFolder, split: str) -> Tensor:
-    """The order that a split is stored in."""
+    """Return the order that a split is stored in."""
     n = len(data.sets[split])
-    if split != "train" or not data.ready:  # which was split at random, and so is mixed
+    if split != "train" or not data.ready:  # which was split at random, and so is shuffled
         return torch.arange(n)
     return torch.randperm(n, generator=generator_of(data.split_seed, 0, 0, 0, SPLIT))
 
 
 def refuse_inside(out: Path, folder: Path) -> None:
-    """Refuse to write where the next reader would look for images."""
+    """Refuse to write into the folder of images, whose next reader would read the chunks too."""
     if folder.resolve() in (out.resolve(), *out.resolve().parents):
-        raise UsageError(f"{out} lies in {folder}, whose files must be images: name another.")
+        raise UsageError(
+            f"{out} lies in {folder}, whose files must be images: name another folder."
+        )
 
 
 @contextmanager
 def beside(out: Path) -> Iterator[Path]:
-    """Write a folder beside its place, to the disk, and only then put it there.
+    """Write a folder next to its final place, flush it to the disk, then move it there.
 
     Raises:
-        UsageError: where there is something, or it cannot be written.
+        UsageError: if something is there already, or it cannot be written.
     """
     partial = out.with_name(f"{out.name}.partial")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is there already: name a folder that is not, or is empty.")
+        raise UsageError(f"{out} already exists: name a new folder, or an empty one.")
     try:
         partial.mkdir(parents=True)
     except FileExistsError:
         raise UsageError(
-            f"{partial} is what an interrupted optimize left, or what another writes: remove it "
-            "if none does."
+            f"{partial} was left by an interrupted optimize, or is being written by another: "
+            "remove it if none is running."
         ) from None
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror}.") from None

@@ -1,6 +1,6 @@
 """Toy densities whose smoothed log-density, score and tangents are known.
 
-Each is a mixture of many equal Gaussians: of a few means with a width of their own, or of points
+Each is a mixture of equal Gaussians: with a few means and a width of its own, or centred on points
 laid densely along a curve or surface. Smoothed by Gaussian noise of standard deviation σ,
 
     p_σ(x) = 1/M Σ_m N(x; μ_m, v I),   ∇ log p_σ(x) = Σ_m r_m(x) (μ_m − x)/v,   v = s² + σ²,
@@ -21,15 +21,15 @@ from torch import Generator, Tensor
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import Recorded
 
-AT_ONCE: Final = 2**18  # distances in memory at once: few enough for the cache
+DISTANCES_AT_ONCE: Final = 2**18  # few enough for the processor's cache
 
 
 class Toy(Recorded, ABC):
-    """A density on vectors (D,), of which samples, log-density and score are known."""
+    """A density on vectors (D,) with known samples, log-density and score."""
 
     means: Tensor  # the components' means μ_m (M, D), in float64
     width: float  # s: the standard deviation of each
-    spacing: float  # how far neighbouring means are apart that stand for a continuum; else 0
+    spacing: float  # between neighbouring means that stand for a continuum; otherwise 0
 
     @abstractmethod
     def draw(self, n: int, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
@@ -48,7 +48,7 @@ class Toy(Recorded, ABC):
         """Return log p_σ(x), in nats: (B, D) -> (B,).
 
         Raises:
-            UsageError: where sigma is too small for p_σ to be a density, or to be summed up.
+            UsageError: if sigma is too small for p_σ to be a density, or for the sum to be exact.
         """
         v = self._variance(sigma)
         constant = math.log(len(self.means)) + self.dimension / 2 * math.log(2 * math.pi * v)
@@ -59,7 +59,7 @@ class Toy(Recorded, ABC):
         """Return ∇ log p_σ(x): (B, D) -> (B, D).
 
         Raises:
-            UsageError: as `log_prob` does.
+            UsageError: as for `log_prob`.
         """
         v = self._variance(sigma)
         means = self.means.to(x.device)
@@ -72,7 +72,7 @@ class Toy(Recorded, ABC):
             least = math.sqrt(max(self.spacing**2 - self.width**2, 0))
             raise UsageError(
                 f"sigma is {sigma}: {type(self).__name__} is a density only when smoothed, and "
-                f"summed up exactly for sigma of at least {least:.2g}."
+                f"exact only for sigma of at least {least:.2g}."
             )
         return v
 
@@ -80,7 +80,7 @@ class Toy(Recorded, ABC):
         """−‖x − μ_m‖²/2v + ‖x‖²/2v for a few x at a time, in float64: (b, M)."""
         means = self.means.to(x.device)
         offset = means.square().sum(1) / 2
-        few = max(1, AT_ONCE // len(means))
+        few = max(1, DISTANCES_AT_ONCE // len(means))
         for b in range(0, len(x), few):
             yield (x[b : b + few].double() @ means.T - offset) / v
 
@@ -94,7 +94,7 @@ class MixtureOfGaussians(Toy):
         width: the standard deviation of each.
 
     Raises:
-        UsageError: where the centres are not of one size, or width is not positive.
+        UsageError: if the centres differ in length, or width is not positive.
 
     >>> toy = MixtureOfGaussians(centres=[[0.0, 0.0]], width=1.0)
     >>> toy.score(torch.tensor([[3.0, 0.0]]))

@@ -16,17 +16,17 @@ from ae_lightning.core.randomness import generator_of
 
 from .densities import Toy
 
-KINDS: Final = 10  # examples are labelled by this many pieces of the first parameter
+PIECES: Final = 10  # of the first parameter's range, which label the examples
 
 
 class Parametrised(Toy):
     """A curve or surface x = point(t), with t uniform in a box, and noise of width s around it.
 
-    The label tells in which tenth of its range the first parameter lies.
+    The label is the tenth of its range that the first parameter lies in.
     """
 
     def __init__(self, box: Sequence[tuple[float, float, int]], noise: float) -> None:
-        """Lay points at even steps in the box: each parameter's range, and its number of steps."""
+        """Lay points at even steps in the box: each parameter's low, high and number of steps."""
         if not noise >= 0:
             raise UsageError(f"noise is {noise}: expected at least 0.")
         self.low, self.high, _ = torch.tensor(box, dtype=torch.float64).T
@@ -49,7 +49,7 @@ class Parametrised(Toy):
         x = self.point(self._scaled(u)).float()
         if self.width:
             x = x + self.width * torch.randn(x.shape, generator=generator)
-        return x, (u[:, 0] * KINDS).long()
+        return x, (u[:, 0] * PIECES).long()
 
     def parameters(self, x: Tensor) -> Tensor:
         """Return the parameters (B, k) of the points nearest to x (B, D)."""
@@ -86,11 +86,11 @@ class Ring(Parametrised):
 
     Args:
         radius: the circle's radius.
-        dimension: D; where it is 2, the plane is the whole.
+        dimension: D; if 2, the plane is the whole space.
         noise: the standard deviation of the data around the circle.
 
     Raises:
-        UsageError: where radius is not positive, dimension below 2, or noise negative.
+        UsageError: if radius is not positive, dimension is below 2, or noise is negative.
 
     >>> Ring(dimension=10).sample(2).norm(dim=1).round(decimals=4)
     tensor([1., 1.])
@@ -115,11 +115,11 @@ class Ring(Parametrised):
 
 @final
 class Spiral(Parametrised):
-    """An Archimedean spiral in the plane, whose arms lie `gap` apart.
+    """An Archimedean spiral in the plane, with arms `gap` apart.
 
     Args:
-        gap: the distance of neighbouring arms.
-        turns: how often it winds, from radius gap/2 on.
+        gap: the distance between neighbouring arms.
+        turns: how often it winds, starting from radius gap/2.
         noise: the standard deviation of the data around it.
 
     >>> Spiral().tangents(torch.tensor([[0.0, 1.0]])).shape

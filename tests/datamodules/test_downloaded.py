@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST and CIFAR-10: read where they lie, downloaded where not, errors named."""
+"""MNIST, Fashion-MNIST and CIFAR-10: read from disk, downloaded if missing, errors named."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_real_fashion_mnist(ae_data):
 
 @pytest.fixture
 def small_cifar(served, monkeypatch) -> tuple[Path, np.ndarray]:
-    """Serve an archive in CIFAR-10's format, and let its checksums be expected; its test images."""
+    """Serve an archive in CIFAR-10's format, expect its checksums, and return its test images."""
     folder, address = served
     inside = folder / "cifar-10-batches-py"
     inside.mkdir()

@@ -17,7 +17,7 @@ RNG = np.random.default_rng(0)
 
 
 def write_images(root: Path, counts: dict[str, int], side: int = 8, mode: str = "RGB") -> str:
-    """Write so many random PNGs into each folder of `root`, and return its name."""
+    """Write this many random PNGs into each folder of `root`, and return its name."""
     for folder, n in counts.items():
         (root / folder).mkdir(parents=True, exist_ok=True)
         for i in range(n):
@@ -175,7 +175,8 @@ def test_an_empty_folder(tmp_path):
 def test_too_few_images_to_split(tmp_path):
     folder = write_images(tmp_path, {"": 2})
     assert (
-        failure(ImageFolder(folder)) == "val_size is 1, and there are 1 training examples for it."
+        failure(ImageFolder(folder))
+        == "val_size is 1: expected fewer than the 1 training examples."
     )
 
 
@@ -305,11 +306,11 @@ def test_floats_may_be_said_to_lie_in_the_unit_interval(tmp_path):
         ({"x": np.zeros((5, 2), complex)}, "x holds complex128: expected uint8 images, or floats."),
         (
             {"x": np.zeros(5)},
-            "x has the shape (5,): expected (N, D), (N, H, W) or (N, C, H, W), none of them 0.",
+            "x has the shape (5,): expected (N, D), (N, H, W) or (N, C, H, W), each at least 1.",
         ),
         (
             {"x": np.zeros((0, 5))},
-            "x has the shape (0, 5): expected (N, D), (N, H, W) or (N, C, H, W), none of them 0.",
+            "x has the shape (0, 5): expected (N, D), (N, H, W) or (N, C, H, W), each at least 1.",
         ),
         ({"x": np.full((5, 2), np.nan)}, "x holds values that are not finite."),
         ({"x": np.array([[0, 1.5]])}, "x holds values from 0 to 1.5, not in [0, 1]."),

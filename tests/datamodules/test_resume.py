@@ -20,7 +20,7 @@ EPOCHS, BATCHES = 3, 5
 
 
 class Recorder(L.LightningModule):
-    """Note every training batch, and learn something, so that there are steps to count."""
+    """Record every training batch, and learn something, so that there are steps to count."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Killed(Exception):
 
 
 class KilledAfter(Callback):
-    """Save a checkpoint in a hook once `batches` are seen, and die at what comes next."""
+    """Save a checkpoint in a hook once `batches` are seen, and die at the next batch."""
 
     def __init__(self, hook: str, batches: int, path: Path) -> None:
         self.batches, self.path, self.saved = batches, path, False
@@ -146,7 +146,7 @@ def test_training_without_a_trainer_starts_at_the_beginning():
 
 
 def examples(seen: Seen) -> dict[int, list[int]]:
-    """The examples of each epoch, in the order that they were seen in."""
+    """The examples of each epoch, in the order they were seen."""
     found: dict[int, list[int]] = {}
     for epoch, places, _ in seen:
         found[epoch] = found.get(epoch, []) + places

@@ -1,4 +1,4 @@
-"""Streamed data are the folder's pairs, shared out without overlap, resumed to the bit."""
+"""Streamed data equal the folder's pairs, are shared without overlap, and resume to the bit."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import ImageFolder, Stream
-from ae_lightning.datamodules.loading import batches
+from ae_lightning.datamodules.loading import batch_samplers
+from ae_lightning.datamodules.loading.datasets import BatchDraw
+from ae_lightning.datamodules.loading.order import Order
 from ae_lightning.datamodules.streaming import remote, writing
-from ae_lightning.datamodules.streaming.windows import Windows
 from tests.datamodules.test_files import write_images
 from tests.datamodules.test_pairs import everything
 from tests.datamodules.test_resume import BATCHES, KilledAfter, examples, fit
@@ -47,7 +48,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def out(images: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, optimized: 48 examples for training in 16 chunks, and twice 6 in 2."""
+    """The same, optimized: 48 training examples in 16 chunks, and 6 in 2 for each other split."""
     return optimized(images, tmp_path_factory.mktemp("streamed") / "out")
 
 
@@ -108,14 +109,14 @@ def test_one_window_of_all_chunks_gives_the_folders_training_batches(images, out
 # ---------------------------------------------------------------------------------- order
 
 
-def chunks_in(order: Windows, places: slice) -> set[int]:
+def chunks_in(order: Order, places: slice) -> set[int]:
     return set((order[places] // order.chunk).tolist())
 
 
 @pytest.mark.parametrize("n", [1, 12, 100, 103])
 @pytest.mark.parametrize(("chunk", "window"), [(1, 1), (4, 3), (10, 2), (200, 2)])
 def test_every_example_comes_once_and_no_window_touches_a_chunk_of_another(n, chunk, window):
-    order = Windows(n, chunk, window, seed=0, epoch=3)
+    order = Order(n, 0, 3, chunk, window)
     whole = order[0:n]
     assert sorted(whole.tolist()) == list(range(n))
     begins = [0, *order.ends]
@@ -124,12 +125,12 @@ def test_every_example_comes_once_and_no_window_touches_a_chunk_of_another(n, ch
     assert sum(map(len, seen)) == -(-n // chunk)
     # However it is read, a slice is that of the whole: so a resumed run may begin anywhere.
     for start, stop in [(0, 5), (7, 40), (n - 3, n + 5), (n, n + 5)]:
-        afresh = Windows(n, chunk, window, seed=0, epoch=3)
+        afresh = Order(n, 0, 3, chunk, window)
         assert torch.equal(afresh[max(0, start) : stop], whole[max(0, start) : stop])
 
 
 def test_a_batch_touches_two_windows_at_most_and_few_rows_are_held():
-    order = Windows(1000, 10, 8, seed=1, epoch=0)
+    order = Order(1000, 1, 0, chunk=10, window=8)
     for start in range(0, 1000, 16):
         assert len(chunks_in(order, slice(start, start + 16))) <= 16
         assert sum(map(len, order._held.values())) <= 2 * 80
@@ -137,7 +138,7 @@ def test_a_batch_touches_two_windows_at_most_and_few_rows_are_held():
 
 def test_the_order_is_a_function_of_seed_and_epoch_that_mixes():
     def order(seed: int, epoch: int) -> list[int]:
-        return Windows(1000, 10, 8, seed, epoch)[0:1000].tolist()
+        return Order(1000, seed, epoch, chunk=10, window=8)[0:1000].tolist()
 
     assert order(0, 0) == order(0, 0)
     for other in (order(0, 1), order(1, 0)):
@@ -154,7 +155,7 @@ def test_the_order_is_a_function_of_seed_and_epoch_that_mixes():
 @pytest.fixture
 def on_rank(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     def be(rank: int, world: int) -> None:
-        monkeypatch.setattr(batches, "rank_and_world", lambda: (rank, world))
+        monkeypatch.setattr(batch_samplers, "rank_and_world", lambda: (rank, world))
 
     return be
 
@@ -216,7 +217,7 @@ def held(cache: Path) -> int:
 
 
 def from_afar(out: Path, cache: Path, **options: object) -> Stream:
-    """litdata fetches what `local:` names as it fetches from a storage far away."""
+    """litdata fetches a `local:` folder as it does one in remote storage."""
     return Stream(f"local:{out}", cache_dir=str(cache), **options)
 
 
@@ -279,16 +280,19 @@ def test_examples_can_be_sent_to_workers_that_are_not_forked(out, tmp_path):
     data = from_afar(out, tmp_path, num_workers=0)
     next(iter(data.train_dataloader()))
     examples = data.sets["train"]
-    draw = batches.Draw((0, 0, 0, 0), torch.arange(5))
-    assert torch.equal(pickle.loads(pickle.dumps(examples))[draw].x, examples[draw].x)
+    draw = BatchDraw(torch.arange(5), (0, 0, 0, 0))
+    sent = pickle.loads(pickle.dumps(examples))
+    assert torch.equal(sent.__getitems__(draw)[0], examples.__getitems__(draw)[0])
 
 
 def test_a_storage_that_sends_nothing_is_not_waited_for_without_end(out, tmp_path, monkeypatch):
     from litdata.streaming.downloader import LocalDownloaderWithCache
 
     monkeypatch.setattr(LocalDownloaderWithCache, "download_file", lambda *_: None)
-    monkeypatch.setattr(remote, "PATIENCE", 0)
-    with pytest.raises(UsageError, match=r"^local:.*/out/stream\.json has not come within 0 s\.$"):
+    monkeypatch.setattr(remote, "FETCH_PATIENCE", 0)
+    with pytest.raises(
+        UsageError, match=r"^local:.*/out/stream\.json has not arrived within 0 s\.$"
+    ):
         from_afar(out, tmp_path).setup()
 
 
@@ -345,9 +349,9 @@ def test_what_a_kill_leaves_is_no_data_and_is_named(images, tmp_path, monkeypatc
         optimized(images, tmp_path / "out")
     monkeypatch.undo()
     partial = tmp_path / "out.partial"
-    with pytest.raises(UsageError, match=r"out\.partial is what an interrupted optimize left"):
+    with pytest.raises(UsageError, match=r"out\.partial was left by an interrupted optimize"):
         optimized(images, tmp_path / "out")
-    with pytest.raises(UsageError, match=r"out\.partial is no streamed folder"):
+    with pytest.raises(UsageError, match=r"out\.partial is not a streamed folder"):
         Stream(str(partial)).setup()
 
 
@@ -355,7 +359,7 @@ def test_an_empty_folder_is_written_to_and_any_other_is_refused(images, tmp_path
     (tmp_path / "out").mkdir()
     optimized(images, tmp_path / "out")
     before = files_in(tmp_path)
-    with pytest.raises(UsageError, match=r"/out is there already: name a folder that is not"):
+    with pytest.raises(UsageError, match=r"/out already exists: name a new folder"):
         optimized(images, tmp_path / "out")
     assert files_in(tmp_path) == before
 
@@ -364,7 +368,7 @@ def test_an_empty_folder_is_written_to_and_any_other_is_refused(images, tmp_path
 
 
 def damaged(out: Path, path: Path, change: Callable[[Path], object], workers: int) -> str:
-    """The one sentence that a damaged copy gets."""
+    """The one sentence that a damaged copy yields."""
     shutil.copytree(out, path)
     change(path)
     with pytest.raises(UsageError) as failure:
@@ -373,7 +377,7 @@ def damaged(out: Path, path: Path, change: Callable[[Path], object], workers: in
 
 
 def zeroed(path: Path) -> None:
-    """Lose what the chunks hold, but not their sizes."""
+    """Overwrite the chunks, keeping their sizes."""
     for file in (path / "train").glob("chunk-*.bin"):
         file.write_bytes(bytes(file.stat().st_size))
 
@@ -391,15 +395,15 @@ def edited(name: str, old: str, new: str) -> Callable[[Path], object]:
     ("change", "sentence"),
     [
         (shutil.rmtree, "there is no folder OUT: give data.path, a folder that ae-lightning optim"),
-        (lambda p: (p / "stream.json").unlink(), "OUT is no streamed folder, for it holds no stre"),
-        (lambda p: shutil.rmtree(p / "val"), "OUT is no streamed folder, for it holds no val/ind"),
+        (lambda p: (p / "stream.json").unlink(), "OUT is not a streamed folder, since it has no s"),
+        (lambda p: shutil.rmtree(p / "val"), "OUT is not a streamed folder, since it has no va"),
         (lambda p: (p / "train/chunk-0-1.bin").unlink(), "OUT/train/chunk-0-1.bin is missing: "),
         (lambda p: os.truncate(p / "test/chunk-0-0.bin", 9), "OUT/test/chunk-0-0.bin is damaged: "),
         (edited("stream.json", '"version": 1', '"version": 2'), "OUT/stream.json is of version 2"),
-        (edited("stream.json", "{", "["), "OUT/stream.json is damaged: write the folder anew"),
+        (edited("stream.json", "{", "["), "OUT/stream.json is damaged: write the folder again"),
         (edited("stream.json", '"val": 6', '"val": 0'), "OUT/stream.json is damaged: write the"),
         (edited("stream.json", '"shape"', '"form"'), "OUT/stream.json is damaged: write the fo"),
-        (edited("stream.json", '"val": 6', '"val": 7'), "OUT/val/index.json tells of 6 examples"),
+        (edited("stream.json", '"val": 6', '"val": 7'), "OUT/val/index.json lists 6 examples, a"),
         (edited("train/index.json", "{", "["), "OUT/train/index.json is damaged: copy its folder"),
         (zeroed, "OUT/train/chunk-0-"),
     ],

@@ -19,7 +19,7 @@ from ae_lightning.datamodules import (
     SwissRoll,
     Toy,
 )
-from ae_lightning.datamodules.sprites import render
+from ae_lightning.datamodules.sprites import draw_shapes
 
 TOYS = [
     MixtureOfGaussians(),
@@ -136,7 +136,7 @@ def test_too_little_smoothing_is_refused(toy):
         toy.score(toy.sample(3))
     least = toy.spacing
     assert toy.log_prob(toy.sample(3), 1.01 * least).isfinite().all()
-    with pytest.raises(UsageError, match="summed up exactly for sigma of at least"):
+    with pytest.raises(UsageError, match="exact only for sigma of at least"):
         toy.log_prob(toy.sample(3), 0.9 * least)
 
 
@@ -174,7 +174,7 @@ def test_sprites_are_what_their_factors_say():
     index = [3, 1, 4]
     factors = data.factors("val", index)
     pair = data.pairs("val", index)
-    drawn = render(factors[:, :4], factors[:, 4].long())
+    drawn = draw_shapes(factors[:, :4], factors[:, 4].long())
     assert (pair.x - drawn).abs().max() <= 0.5 / 255 + 1e-5
     assert torch.equal(pair.y, factors[:, 4].long())
 
@@ -197,7 +197,7 @@ def test_the_tangents_of_sprites_are_their_derivatives():
     for k in range(4):
         h = torch.zeros(4).double()
         h[k] = 1e-6
-        difference = (render(factors + h, shape) - render(factors - h, shape)) / 2e-6
+        difference = (draw_shapes(factors + h, shape) - draw_shapes(factors - h, shape)) / 2e-6
         off = (T[:, k].double() - difference).abs()
         # A square and a triangle have corners, on whose diagonals a pixel may lie by chance.
         assert off.flatten().quantile(0.999) < 1e-4 * difference.abs().max()
@@ -207,7 +207,7 @@ def test_a_sprite_moves_right_and_down_with_x_and_y():
     side = torch.linspace(-1 + 1 / 32, 1 - 1 / 32, 32).double()
     for shape in range(3):
         factors = torch.tensor([[0.0, 0.0, 0.4, 0.0], [0.2, 0.3, 0.4, 0.0]]).double()
-        x = render(factors, torch.tensor([shape, shape]))[:, 0]
+        x = draw_shapes(factors, torch.tensor([shape, shape]))[:, 0]
         mass = x.sum((1, 2))
         right = (x.sum(1) @ side) / mass
         down = (x.sum(2) @ side) / mass
@@ -218,5 +218,5 @@ def test_a_sprite_moves_right_and_down_with_x_and_y():
 def test_a_sprite_turns_with_its_rotation():
     quarter = torch.tensor([[0.0, 0.0, 0.5, 0.0], [0.0, 0.0, 0.5, math.pi / 2]]).double()
     for shape in range(3):
-        x = render(quarter, torch.tensor([shape, shape]))[:, 0]
+        x = draw_shapes(quarter, torch.tensor([shape, shape]))[:, 0]
         assert torch.allclose(x[1], x[0].rot90(-1), atol=1e-10)

@@ -15,8 +15,8 @@ from ae_lightning import autoencoder
 from ae_lightning.core.distributed import rank_and_world
 from ae_lightning.core.randomness import seed_of
 from ae_lightning.corruptions import Compose, Corruption, GaussianNoise, Masking, corrupt_by_index
-from ae_lightning.datamodules import PairDataModule
-from ae_lightning.datamodules.loading.batches import Arrays, Batch
+from ae_lightning.datamodules import InMemory, PairDataModule
+from ae_lightning.datamodules.loading.datasets import BatchDraw
 from helpers.cases import SHAPE
 
 TRAIN, VAL = 57, 13  # no multiples of the batches, of 2 or of 3
@@ -29,20 +29,20 @@ class Blobs(PairDataModule):
 
     shape = SHAPE
 
-    def read(self) -> dict[str, Arrays]:
+    def read(self) -> dict[str, InMemory]:
         draw = torch.rand(TRAIN + VAL, *SHAPE, generator=torch.Generator().manual_seed(1))
         x = (draw * 255).byte()
         y = torch.arange(len(x))
-        return {name: Arrays(x[s], y[s]) for name, s in SPLITS.items()}
+        return {name: InMemory(x[s], y[s]) for name, s in SPLITS.items()}
 
 
 class OfOneProcess(Blobs):
     """The same, with corruption that is a function of (epoch, batch, example) on any rank."""
 
-    def _drawn(self, process: Corruption, x: Tensor, batch: Batch, purpose: int) -> Tensor:
-        if batch.key is None or not process.random:
-            return super()._drawn(process, x, batch, purpose)
-        return corrupt_by_index(process, x, seed_of(*batch.key[:3], purpose), batch.places)
+    def _drawn(self, process: Corruption, x: Tensor, draw: BatchDraw, purpose: int) -> Tensor:
+        if draw.key is None or not process.random:
+            return super()._drawn(process, x, draw, purpose)
+        return corrupt_by_index(process, x, seed_of(*draw.key[:3], purpose), draw.rows)
 
 
 def corruption() -> Corruption:

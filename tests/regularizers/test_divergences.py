@@ -34,17 +34,6 @@ def gaussian_pass(mu: Tensor, sigma: Tensor, R=1, features=None) -> ForwardPass:
     return ForwardPass(x, x, features, q, q.rsample((R,)), q)
 
 
-def test_rate_is_torchs_divergence() -> None:
-    """KL(N(μ, σ²) ‖ N(0, I)) = Σ_k (μ_k² + σ_k² − 1 − 2 log σ_k) / 2."""
-    model = penalised({}, DiagonalGaussian())
-    out = model.propagate(batch_of())
-    p = td.Independent(td.Normal(torch.zeros(K).double(), 1.0), 1)
-    assert close(penalty_of(Rate(), model, out), td.kl_divergence(out.q, p))
-    mu, sigma = out.q.mean, out.q.stddev
-    by_hand = (mu.square() + sigma.square() - 1 - 2 * sigma.log()).sum(1) / 2
-    assert close(penalty_of(Rate(), model, out), by_hand)
-
-
 def test_rate_without_a_closed_form_is_monte_carlo() -> None:
     model = penalised({"rate": Rate()}, DiagonalGaussian(), prior=priors.GaussianMixture())
     out = model.propagate(batch_of())

@@ -6,13 +6,11 @@ import pytest
 import torch
 from torch import distributions as td
 
-from ae_lightning.core.types import ForwardPass
 from ae_lightning.nn import Sigmoid
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.regularizers import L1, L2, SparsityKL, StudentT
 from helpers.closeness import close
 from helpers.models import LATENT as K
-from helpers.models import SHAPE
 from helpers.penalties import batch_of, penalised, penalty_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::ae_lightning.regularizers.DegenerateObjective")
@@ -36,20 +34,6 @@ def test_priors_as_penalties_are_their_densities_but_for_constants(posterior) ->
             penalty_of(regularizer, model, out), (constant - prior.log_prob(z)).sum(-1).mean(0)
         )
     assert close(penalty_of(StudentT(), model, out), z.square().log1p().sum(-1).mean(0))
-
-
-def test_map_under_a_laplace_prior_is_the_soft_threshold() -> None:
-    """argmin (x − z)²/(2σ²) + λ|z| = sign(x) max(|x| − λσ², 0)."""
-    x, sigma, lam = torch.linspace(-3, 3, 13).double(), 0.8, 1.5
-    model = penalised()
-    grid = torch.linspace(-4, 4, 80001).double()
-    q = td.Independent(td.Normal(torch.zeros(len(grid), 1).double(), 1.0), 1)
-    empty = torch.zeros(len(grid), *SHAPE).double()
-    out = ForwardPass(empty, empty, grid[:, None], q, grid[None, :, None], q)
-    penalty = penalty_of(L1(scale=1 / lam), model, out)  # (grid,)
-    energy = (x[:, None] - grid).square() / (2 * sigma**2) + penalty
-    threshold = x.sign() * (x.abs() - lam * sigma**2).clamp(min=0)
-    assert (grid[energy.argmin(1)] - threshold).abs().max() < 1e-4
 
 
 def test_sparsity_is_the_divergence_of_batch_mean_activations() -> None:

@@ -103,11 +103,10 @@ def test_the_command_prints_the_table_and_writes_the_page(tmp_path: Path, capsys
 
 
 def test_a_claim_that_fails_is_named_with_exit_code_1(monkeypatch, capsys) -> None:
-    stated = Stated()
+    stated = Stated(QUICK)
     stated.checks = (Check("a figure", 2.0, at_most=1, wrong={"w": 3.0}),)
     proof = prove(stated)
     monkeypatch.setattr("ae_lightning.cli.theory.prove_all", lambda names, seed: [proof])
-    monkeypatch.setattr(Stated, "name", QUICK)
     assert main(["theory", QUICK]) == 1
     assert f"not proved: {QUICK}" in capsys.readouterr().out
 

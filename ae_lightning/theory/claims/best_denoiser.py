@@ -1,4 +1,4 @@
-"""The best denoiser is a posterior mean; on Gaussian data it is linear, and known."""
+"""The best denoiser is the posterior mean; on Gaussian data it is linear and known."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from ae_lightning.core.randomness import generator_of
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import MixtureOfGaussians
 from ae_lightning.metrics import squared_error
-from ae_lightning.nn import MLP
 from ae_lightning.systems import DenoisingAutoEncoder
-from ae_lightning.theory.fitting import adam, fit
+from ae_lightning.theory.fitting import adam, fit, mlps
 from ae_lightning.theory.known_data import GaussianData
-from ae_lightning.theory.panels import legend, panel
+from ae_lightning.theory.panels import legend, panel, set_ticks
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
 SIGMA = 0.7
@@ -23,9 +22,10 @@ D = len(VARIANCES)
 
 
 def posterior_covariance(toy: MixtureOfGaussians, x_tilde: Tensor, sigma: float) -> Tensor:
-    """Cov[x | x̃] of a mixture of Gaussians of width s: (B, D, D).
+    """Return Cov[x | x̃] of a mixture of Gaussians of width s: (B, D, D).
 
-    Given the component, x is Gaussian with the variance s²σ²/v and a mean between μ and x̃.
+    Given the component, x is Gaussian with variance s²σ²/v and a mean between μ and x̃, where
+    v = s² + σ².
     """
     s2, v = toy.width**2, toy.width**2 + sigma**2
     means = toy.means.to(x_tilde)
@@ -42,7 +42,7 @@ class BestDenoiser(Claim):
     statement = (
         "The reconstruction of least squared error is the posterior mean; its Jacobian is the "
         "posterior covariance over the noise's variance, a symmetric matrix; on Gaussian data it "
-        "shrinks every principal direction by its share of signal."
+        "scales each principal direction by the signal's share of its variance."
     )
     formula = (
         r"$r^*(\tilde x) = E[x|\tilde x] = \mu + \Sigma\,(\Sigma + \sigma^2 I)^{-1}"
@@ -50,16 +50,16 @@ class BestDenoiser(Claim):
     )
     source = "Robbins, 1956, An Empirical Bayes Approach; Efron, 2011, Tweedie's Formula"
     correction = (
-        "Denoising does not project on the data's subspace: every direction is shrunk, the less "
-        "the more it varies."
+        "Denoising does not project onto the data's subspace: it shrinks every direction, least "
+        "those along which the data varies most."
     )
     wrong_version = (
         "The posterior covariance undivided; an untrained network, whose Jacobian is not "
-        "symmetric; σ for σ²; giving back the noisy input."
+        "symmetric; σ for σ²; returning the noisy input."
     )
     caption = (
-        "How much of each principal direction a trained denoising autoencoder keeps, on the "
-        "formula; and its Jacobian's entries against the formula's."
+        "The factor by which a trained denoising autoencoder scales each principal direction "
+        "(dots), on the formula (line); and the entries of its Jacobian against the formula's."
     )
 
     def run(self, seed: int) -> Outcome:
@@ -67,21 +67,14 @@ class BestDenoiser(Claim):
         noisy = toy.sample(200, generator_of(seed)).double() + SIGMA * torch.randn(200, 2).double()
 
         def best(x: Tensor) -> Tensor:
-            """x̃ + σ² ∇ log p_σ(x̃), the posterior mean."""
+            """Return x̃ + σ² ∇ log p_σ(x̃), the posterior mean."""
             return x + SIGMA**2 * toy.score(x, SIGMA)  # type: ignore[no-any-return]
 
         J, covariance = geometry.jacobian(best, noisy), posterior_covariance(toy, noisy, SIGMA)
 
         options = {"n": 16384, "batch_size": 1024, "seed": seed}
         data = GaussianData(VARIANCES, offset=1.0, corruption=GaussianNoise(SIGMA), **options)
-        model = DenoisingAutoEncoder(
-            shape=data.shape,
-            latent=D,
-            encoder=MLP(widths=()),
-            decoder=MLP(widths=()),
-            value_range=None,
-            **adam(0.03),
-        )
+        model = DenoisingAutoEncoder(data.shape, D, value_range=None, **mlps(), **adam(0.03))
         untrained = geometry.jacobian(model.reconstruct, data.x[:1].float())[0].detach()
         fit(model, data, 1500)
         model.double()
@@ -89,14 +82,14 @@ class BestDenoiser(Claim):
         mean, Sigma = x.mean(0), torch.cov(x.T, correction=0)
 
         def shrinkage(noise: float) -> Tensor:
-            """Σ (Σ + noise I)⁻¹."""
+            """Return Σ (Σ + noise I)⁻¹."""
             return torch.linalg.solve(Sigma + noise * torch.eye(D).double(), Sigma, left=False)  # type: ignore[no-any-return]
 
         x_tilde = x + SIGMA * torch.randn_like(x)
         learned = model.reconstruct(x_tilde) - mean
 
         def distance(A: Tensor) -> float:
-            """Of the learned reconstruction from that by A, as a share."""
+            """Return that of the learned reconstruction from x̃ ↦ μ + A(x̃ − μ), as a share."""
             expected = (x_tilde - mean) @ A.T
             return float((learned - expected).norm() / expected.norm())
 
@@ -107,11 +100,11 @@ class BestDenoiser(Claim):
         trace = float((SIGMA**2 * A).trace())  # of the posterior covariance
 
         J_learned = geometry.jacobian(model.reconstruct, x[:1])[0]
-        # Of an affine map, what noise adds to the squared error is σ²‖J‖² exactly.
+        # To the squared error of an affine map, noise adds exactly σ²‖J‖².
         error = squared_error(model.reconstruct(x), x).mean() + SIGMA**2 * J_learned.square().sum()
         checks = [
             Check(
-                "Jacobian of the best denoiser against Cov[x|x̃]/σ², mixture",
+                "Jacobian of a mixture's best denoiser against Cov[x|x̃]/σ²",
                 float((J - covariance / SIGMA**2).abs().max()),
                 at_most=1e-10,
                 wrong={"undivided": float((J - covariance).abs().max())},
@@ -129,20 +122,19 @@ class BestDenoiser(Claim):
                 wrong={"σ for σ²": distance(shrinkage(SIGMA))},
             ),
             Check(
-                "its squared error over the posterior covariance's trace, excess as a share",
+                "its squared error's excess over the posterior covariance's trace, as a share",
                 abs(float(error) / trace - 1),
                 at_most=0.01,
-                wrong={"the input given back": D * SIGMA**2 / trace - 1},
+                wrong={"the input returned": D * SIGMA**2 / trace - 1},
             ),
         ]
         values, V = torch.linalg.eigh(Sigma)
-        kept, axes = panel("what is kept of a direction", "its variance", "gain")
+        kept, axes = panel("what is kept of a direction", "its variance", "factor")
         line = torch.logspace(-1.3, 0.8, 100)
         axes.semilogx(line, line / (line + SIGMA**2), label="formula")
         axes.semilogx(line, line / (line + SIGMA), "--", label="σ for σ² (wrong)")
         axes.semilogx(values, (V.T @ J_learned @ V).diagonal(), "ko", label="learned")
-        axes.set_xticks([0.1, 0.3, 1, 3], ["0.1", "0.3", "1", "3"])
-        axes.set_xticks([], minor=True)
+        set_ticks(axes.xaxis, [0.1, 0.3, 1, 3])
         legend(axes)
         entries, axes = panel("Jacobian, entry by entry", "Σ(Σ + σ²I)⁻¹", "learned")
         axes.plot(A.flatten(), J_learned.flatten(), ".")

@@ -1,4 +1,4 @@
-"""Contraction at the data is local: elsewhere the same map pulls points apart."""
+"""Contraction is local to the data: elsewhere the same map pulls points apart."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from torch import Tensor
 from ae_lightning import geometry
 from ae_lightning.datamodules import Manifold, MixtureOfGaussians
 from ae_lightning.likelihoods import Gaussian
-from ae_lightning.nn import MLP
 from ae_lightning.regularizers.contractive import ReconstructionContractive
 from ae_lightning.systems import UndercompleteAutoEncoder
-from ae_lightning.theory.fitting import adam, fit
+from ae_lightning.theory.fitting import adam, fit, mlps
 from ae_lightning.theory.panels import legend, panel
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
@@ -21,8 +20,9 @@ PAIR = 0.6  # the pair of points ±0.6, between the data at ±1
 class ContractionIsLocal(Claim):
     title = "Contraction is local"
     statement = (
-        "A contractive autoencoder's derivative is nearly zero at the data, and yet it moves a "
-        "pair of points between them apart: the penalty says nothing of where there is no data."
+        "The derivative of a contractive autoencoder's reconstruction is nearly zero at the data, "
+        "yet the reconstruction moves two points between examples apart: the penalty says nothing "
+        "about places without data."
     )
     formula = (
         r"$r'(x_i) \approx 0 \ \ \mathrm{at\ the\ data},\qquad"
@@ -31,11 +31,11 @@ class ContractionIsLocal(Claim):
     source = "Rifai et al., 2011, Contractive Auto-Encoders"
     correction = (
         "The notes say that a contractive autoencoder maps neighbours closer together. It does so "
-        "near the training data; between two examples it must expand, to tell them apart."
+        "only near the training data; between two examples it must expand, to tell them apart."
     )
     wrong_version = (
-        "Reading the derivative at the data as a rate for all pairs; and, for the derivative, the "
-        "same network without the penalty."
+        "Taking the derivative at the data as a ratio that holds for every pair; the derivative of "
+        "the same network without the penalty."
     )
     caption = (
         "The reconstruction as a function of the input: flat at the two data points (dots), and "
@@ -48,13 +48,12 @@ class ContractionIsLocal(Claim):
 
         def trained(weight: float) -> UndercompleteAutoEncoder:
             model = UndercompleteAutoEncoder(
-                shape=(1,),
-                latent=1,
-                encoder=MLP(widths=(32,), activation="Tanh"),
-                decoder=MLP(widths=(32,), activation="Tanh"),
+                (1,),
+                1,
                 likelihood=Gaussian(),
                 regularizers={"contractive": ReconstructionContractive(weight)},
                 value_range=None,
+                **mlps(32, activation="Tanh"),
                 **adam(0.01),
             )
             return fit(model, data, 1000)
@@ -79,7 +78,7 @@ class ContractionIsLocal(Claim):
                 f"|r(a) − r(b)| / |a − b| for a, b = ±{PAIR}",
                 stretch(contractive, pair),
                 at_least=1.2,
-                wrong={"r' at the data, for a rate": slope(contractive)},
+                wrong={"r' at the data, as a ratio": slope(contractive)},
             ),
         ]
         figure, axes = panel("flat at the data, steep between", "x", "r(x)")

@@ -1,10 +1,9 @@
-"""Contractive and denoising autoencoders find the tangents of the data's manifold."""
+"""Contractive and denoising autoencoders find the tangents of the data manifold."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from ae_lightning import geometry
@@ -13,17 +12,14 @@ from ae_lightning.callbacks.drawing.theme import COLOURS, label_axes
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import Manifold, Ring
 from ae_lightning.likelihoods import Gaussian
-from ae_lightning.nn import MLP, UnitVariance
+from ae_lightning.nn import UnitVariance
 from ae_lightning.posteriors import Dirac
 from ae_lightning.regularizers.contractive import Contractive
 from ae_lightning.systems import DenoisingAutoEncoder, UndercompleteAutoEncoder
-from ae_lightning.theory.fitting import adam, fit, quiet
-from ae_lightning.theory.known_data import median_angle
+from ae_lightning.theory.fitting import adam, fit, mlps, quiet
+from ae_lightning.theory.numerics import median_angle
 from ae_lightning.theory.panels import legend, panel
 from ae_lightning.theory.proof import Check, Claim, Outcome
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 D = 10
 LATENT = 2
@@ -32,39 +28,31 @@ SIGMA = 0.1
 
 
 def contractive(normalised: bool) -> AutoEncoder:
-    """A contractive autoencoder, its code held at unit variance or free."""
-    with quiet():  # which would else warn of the free code
+    """Return a contractive autoencoder whose code has unit variance, or is free to scale."""
+    with quiet():  # a free code warns
         return AutoEncoder(
             shape=(D,),
             latent=LATENT,
-            encoder=MLP(widths=(128, 128)),
             posterior=Dirac(UnitVariance() if normalised else None),
-            decoder=MLP(widths=(128, 128)),
-            likelihood=Gaussian(0.5**0.5),  # whose energy is ‖x − r(x)‖²
+            likelihood=Gaussian(0.5**0.5),  # −log p is ‖x − r(x)‖² plus a constant
             regularizers={"contractive": Contractive(WEIGHT)},
             value_range=None,
+            **mlps(128, 128),
             **adam(0.01),
         )
 
 
 def unpenalised(kind: type[DenoisingAutoEncoder | UndercompleteAutoEncoder]) -> AutoEncoder:
-    """An autoencoder without bottleneck or penalty, for noisy pairs or for clean ones."""
-    return kind(
-        shape=(D,),
-        latent=D,
-        encoder=MLP(widths=(128, 128)),
-        decoder=MLP(widths=(128, 128)),
-        likelihood=Gaussian(SIGMA),
-        value_range=None,
-        **adam(0.01),
-    )
+    """Return an autoencoder without bottleneck or penalty, for noisy pairs or for clean ones."""
+    options = {**mlps(128, 128), **adam(0.01)}
+    return kind((D,), D, likelihood=Gaussian(SIGMA), value_range=None, **options)
 
 
 class ContractiveFindsTangents(Claim):
     title = "Contraction finds the tangents"
     statement = (
-        "A code that must tell the data apart and resist every other change is sensitive along "
-        "the data's manifold alone: the leading right singular vectors of its Jacobian are the "
+        "A code that must tell examples apart and resist every other change is sensitive only "
+        "along the data manifold: the leading right singular vectors of its Jacobian are the "
         "tangents; so are those of a denoiser's reconstruction."
     )
     formula = (
@@ -76,12 +64,15 @@ class ContractiveFindsTangents(Claim):
     )
     correction = (
         "With an untied decoder the contractive penalty alone is degenerate: f/c with g(c·) keeps "
-        "the reconstruction and divides the penalty by c². The code's variance is held at one."
+        "the reconstruction and divides the penalty by c². Here the code is held at unit variance."
     )
-    wrong_version = "A contractive code of free scale; a reconstruction trained without noise."
+    wrong_version = (
+        "A contractive code that is free to scale; a reconstruction trained without noise."
+    )
     caption = (
-        "On a circle in ten dimensions, seen in its own plane: learned tangents (short lines) "
-        "over the circle, and the angles between learned and true ones."
+        "On a circle in ten dimensions, seen in its own plane: learned tangents (short lines) over "
+        "the circle, and the share of points at which the learned tangent lies within an angle of "
+        "the true one."
     )
 
     def run(self, seed: int) -> Outcome:
@@ -105,25 +96,23 @@ class ContractiveFindsTangents(Claim):
         angles = {name: median_angle(T, true) for name, T in found.items()}
         checks = [
             Check(
-                "contractive code: median angle to the tangent, degrees",
-                angles["contractive"],
-                at_most=5.0,
-                wrong={"free scale": angles["free scale"]},
-            ),
-            Check(
-                "denoiser's reconstruction: median angle to the tangent, degrees",
-                angles["denoising"],
-                at_most=3.0,
-                wrong={"without noise": angles["without noise"]},
-            ),
+                f"{what}: median angle to the tangent, degrees",
+                angles[right],
+                at_most=bound,
+                wrong={wrong: angles[wrong]},
+            )
+            for what, right, wrong, bound in (
+                ("contractive code", "contractive", "free scale", 5.0),
+                ("denoiser's reconstruction", "denoising", "without noise", 3.0),
+            )
         ]
         shown = {name: found[name] for name in ("contractive", "free scale", "denoising")}
         panels = [lines(name, x[:40], T[:40, 0], toy.plane) for name, T in shown.items()]
-        return Outcome(checks, [*panels, histogram(found, true)])
+        return Outcome(checks, [*panels, distribution(found, true)])
 
 
 def lines(title: str, x: Tensor, tangents: Tensor, plane: Tensor) -> Figure:
-    """Tangents (B, D) as short lines at x (B, D), in the circle's plane (2, D)."""
+    """Draw tangents (B, D) as short lines at x (B, D), in the circle's plane (2, D)."""
     figure, axes = panel(title)
     P = plane.float()
     ring = torch.linspace(0, 2 * torch.pi, 200)
@@ -132,13 +121,13 @@ def lines(title: str, x: Tensor, tangents: Tensor, plane: Tensor) -> Figure:
     ends = torch.stack([at - along, at + along], dim=1)  # (B, 2, 2)
     for end in ends:
         axes.plot(*end.T, color=COLOURS[1])
-    axes.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35))
     label_axes(axes, ("x₁", "x₂"))
+    axes.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35), adjustable="box")
     return figure
 
 
-def histogram(found: dict[str, Tensor], true: Tensor) -> Figure:
-    """Angles between learned and true tangents."""
+def distribution(found: dict[str, Tensor], true: Tensor) -> Figure:
+    """Draw the distribution of the angles between learned and true tangents."""
     figure, axes = panel("angles to the tangent", "degrees", "share of points")
     for name, T in found.items():
         cosine = (T * true).flatten(1).sum(1).abs().clamp(max=1)

@@ -1,25 +1,25 @@
-"""The contractive penalty of one sigmoid layer has a formula, and any other an unbiased probe."""
+"""The contractive penalty: a formula for one sigmoid layer, an unbiased estimate for any code."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.types import Pair
 from ae_lightning.geometry import jacobian
+from ae_lightning.model import Model
 from ae_lightning.regularizers.contractive import Contractive
 from ae_lightning.systems import ContractiveAutoEncoder
+from ae_lightning.theory.linear_models import affine
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.probabilistic_pca import affine
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
 D, K = 12, 20
 PROBES = 200_000
 
 
-def penalty(model: AutoEncoder, x: Tensor, projections: int | None = None) -> Tensor:
-    """The contractive penalty of each example: (B,)."""
+def penalty(model: Model, x: Tensor, projections: int | None = None) -> Tensor:
+    """Return the contractive penalty of each example: (B,)."""
     places = torch.arange(len(x))
     out = model.propagate(Pair(x, x, places, places))
     return Contractive(projections=projections)(model, out)
@@ -28,9 +28,9 @@ def penalty(model: AutoEncoder, x: Tensor, projections: int | None = None) -> Te
 class ContractivePenalty(Claim):
     title = "The contractive penalty"
     statement = (
-        "Through one sigmoid layer the squared Frobenius norm of the code's Jacobian is a sum over "
-        "the units of (h(1 − h))² times the squared length of the weights; through any network, "
-        "one random projection estimates it without bias."
+        "Through one sigmoid layer, the squared Frobenius norm of the code's Jacobian is the sum "
+        "over units of (h(1 − h))² times the squared norm of the unit's weights; through any "
+        "network, one random projection estimates it without bias."
     )
     formula = (
         r"$\|J\|_F^2 = \sum_i \|\nabla h_i\|^2 = \sum_i \left(h_i (1 - h_i)\right)^2 \|W_i\|^2,"
@@ -41,16 +41,16 @@ class ContractivePenalty(Claim):
         "of the Trace of the Influence Matrix"
     )
     correction = (
-        "The notes' Σ(∂z_i/∂x)² is to be read as Σ_i ‖∇h_i‖²: the squares of all partial "
+        "The notes' Σ(∂z_i/∂x)² must be read as Σ_i ‖∇h_i‖²: the sum of the squares of all partial "
         "derivatives, not the square of their sum over the pixels."
     )
     wrong_version = (
         "Σ h(1 − h)‖W‖², without the square; the square of each unit's summed derivatives; a "
-        "projection on a unit vector."
+        "projection onto a unit vector."
     )
     caption = (
-        "The formula against the exact Jacobian, one dot an example; and single random "
-        "projections over the exact norm: right on average, though each alone is noisy."
+        "The formula against the exact Jacobian, one dot per example; and single random "
+        "projections, as a multiple of the exact norm: right on average, though each is noisy."
     )
 
     def run(self, seed: int) -> Outcome:

@@ -2,49 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from ae_lightning import geometry
-from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.callbacks.drawing.theme import COLOURS
 from ae_lightning.datamodules import Manifold, PairDataModule, SwissRoll
 from ae_lightning.likelihoods import Gaussian
-from ae_lightning.nn import MLP
+from ae_lightning.model import Model
 from ae_lightning.systems import LinearAutoEncoder, UndercompleteAutoEncoder
-from ae_lightning.theory.fitting import adam, fit
-from ae_lightning.theory.known_data import Blobs, median_angle
+from ae_lightning.theory.fitting import adam, fit, mlps
+from ae_lightning.theory.known_data import Blobs
+from ae_lightning.theory.numerics import median_angle
 from ae_lightning.theory.panels import panel, strips
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
-
-def bottleneck(data: PairDataModule, width: int, lr: float, steps: int) -> AutoEncoder:
-    """Train a nonlinear autoencoder with two code elements."""
-    model = UndercompleteAutoEncoder(
-        shape=data.shape,
-        latent=2,
-        encoder=MLP(widths=(width, width)),
-        decoder=MLP(widths=(width, width)),
-        likelihood=Gaussian(),
-        value_range=data.value_range,
-        **adam(lr),
-    )
+def fit_mlp(data: PairDataModule, width: int, lr: float, steps: int) -> UndercompleteAutoEncoder:
+    """Train a nonlinear autoencoder with a code of two elements."""
+    options = {"likelihood": Gaussian(), "value_range": data.value_range, **adam(lr)}
+    model = UndercompleteAutoEncoder(data.shape, 2, **mlps(width, width), **options)
     return fit(model, data, steps)
 
 
-def linear(data: PairDataModule) -> AutoEncoder:
-    """Train a linear autoencoder with two code elements."""
+def fit_linear(data: PairDataModule) -> LinearAutoEncoder:
+    """Train a linear autoencoder with a code of two elements."""
     model = LinearAutoEncoder(data.shape, 2, value_range=data.value_range, **adam(0.03))
     return fit(model, data, 300)
 
 
-def decoder_tangents(model: AutoEncoder, x: Tensor) -> Tensor:
-    """What the decoder's Jacobian spans at the reconstructions of x: (B, 2, *S)."""
+def learned_tangents(model: Model, x: Tensor) -> Tensor:
+    """Return a basis of what the decoder's Jacobian spans at the code of x: (B, 2, *S)."""
     return geometry.decoder_tangents(lambda z: model.decode(z).mean, model.code(x), 2)[0]
 
 
@@ -53,7 +42,8 @@ class DecodersFindTangents(Claim):
     statement = (
         "A nonlinear autoencoder whose code has as many elements as the data has degrees of "
         "freedom learns the surface on which the data lies: the left singular vectors of its "
-        "decoder's Jacobian span the tangent space, on a rolled-up sheet and on moving images."
+        "decoder's Jacobian span the tangent space, for a rolled-up sheet and for images of a "
+        "moving blob."
     )
     formula = (
         r"$J_g(z) = U S V^\top, \qquad \mathrm{span}(u_1, \ldots, u_K) \approx T_{g(z)}\mathcal{M}$"
@@ -66,54 +56,50 @@ class DecodersFindTangents(Claim):
         "of J_g."
     )
     wrong_version = (
-        "The encoder's right singular vectors, without a penalty; a linear autoencoder, whose "
-        "tangent space is the same everywhere."
+        "The right singular vectors of the encoder's Jacobian, without a penalty; a linear "
+        "autoencoder, whose tangent space is the same everywhere."
     )
     caption = (
-        "The swiss roll from its side, with the learned tangent at points of it; and, for a blob "
-        "on an image, the true derivatives by its position beside the decoder's tangents."
+        "The swiss roll from its side, with learned tangents; and images of a blob, their "
+        "derivatives by its position, and the part of these that the decoder's tangents span."
     )
 
     def run(self, seed: int) -> Outcome:
         options = {"batch_size": 256, "seed": seed, "split_seed": seed}
         toy = SwissRoll()
         roll, blobs = Manifold(toy, size=20_000, **options), Blobs(**options)
-        x = roll.pairs("test", range(300)).x
-        rolled = bottleneck(roll, 128, 3e-3, 4000)
-        learned, true = decoder_tangents(rolled, x), toy.tangents(x)
-
-        places = range(300)
-        images, shifts = blobs.pairs("test", places).x, blobs.tangents("test")[:300]
-        moving = bottleneck(blobs, 256, 2e-3, 2000)
-        blob_tangents = decoder_tangents(moving, images)
+        x, images = (data.pairs("test", range(300)).x for data in (roll, blobs))
+        planes, shifts = toy.tangents(x), blobs.tangents("test")[:300]
+        rolled = fit_mlp(roll, 128, 3e-3, 4000)
+        moving = fit_mlp(blobs, 256, 2e-3, 2000)
+        on_roll, on_blobs = learned_tangents(rolled, x), learned_tangents(moving, images)
+        encoded = geometry.tangents(rolled.code, x, 2)[0]
         checks = [
             Check(
-                "swiss roll: median angle of the tangent planes, degrees",
-                median_angle(learned, true),
+                "swiss roll: median angle between the tangent planes, degrees",
+                median_angle(on_roll, planes),
                 at_most=10.0,
                 wrong={
-                    "encoder's Jacobian": median_angle(
-                        geometry.tangents(rolled.code, x, 2)[0], true
-                    ),
-                    "linear": median_angle(decoder_tangents(linear(roll), x), true),
+                    "encoder's Jacobian": median_angle(encoded, planes),
+                    "linear": median_angle(learned_tangents(fit_linear(roll), x), planes),
                 },
             ),
             Check(
-                "moving blob: median angle of the tangent planes, degrees",
-                median_angle(blob_tangents, shifts),
+                "moving blob: median angle between the tangent planes, degrees",
+                median_angle(on_blobs, shifts),
                 at_most=10.0,
-                wrong={"linear": median_angle(decoder_tangents(linear(blobs), images), shifts)},
+                wrong={"linear": median_angle(learned_tangents(fit_linear(blobs), images), shifts)},
             ),
         ]
-        return Outcome(checks, [side_view(x, learned), translations(images, shifts, blob_tangents)])
+        return Outcome(checks, [side_view(x, on_roll), translations(images, shifts, on_blobs)])
 
 
 def side_view(x: Tensor, tangents: Tensor) -> Figure:
-    """The roll along its axis, and the tangent planes' lines across it."""
+    """Draw the roll seen along its axis, and each tangent plane as a line."""
     figure, axes = panel("swiss roll, from its side", "x₁", "x₃")
     axes.scatter(x[:, 0], x[:, 2], s=4, color="lightgray", linewidths=0)
     for at, plane in zip(x[:80], tangents[:80], strict=True):
-        # The direction in the plane that the view's axis, x₂, has no part in.
+        # The direction in the plane that has no component along the line of sight, x₂.
         along = torch.stack([-plane[1, 1], plane[0, 1]]) @ plane
         along = 0.12 * along / along.norm()
         ends = torch.stack([at - along, at + along])
@@ -123,7 +109,7 @@ def side_view(x: Tensor, tangents: Tensor) -> Figure:
 
 
 def translations(images: Tensor, true: Tensor, learned: Tensor) -> Figure:
-    """Blobs, their true derivatives, and those as far as the decoder's tangents give them."""
+    """Draw blobs, their derivatives, and the projections of these on the decoder's tangents."""
     share = torch.einsum("bk...,bl...->bkl", true, learned)
     within = torch.einsum("bkl,bl...->bk...", share, learned)
     some = slice(0, 5)

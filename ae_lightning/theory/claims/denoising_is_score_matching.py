@@ -8,27 +8,27 @@ import torch
 from torch import Tensor
 
 from ae_lightning import geometry
-from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.types import Pair
 from ae_lightning.datamodules import MixtureOfGaussians
+from ae_lightning.model import Model
 from ae_lightning.theory.claims.denoising_learns_the_score import denoiser
-from ae_lightning.theory.known_data import gaussian_nodes
+from ae_lightning.theory.numerics import gaussian_nodes
 from ae_lightning.theory.panels import legend, panel
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
 SIGMA = 0.5
-NODES = 10  # a dimension, of four
+NODES = 10  # per dimension, of four
 NETWORKS = 8
 
 
-def losses(models: list[AutoEncoder], nodes: int = NODES) -> dict[str, Tensor]:
-    """Every model's loss by denoising, and by matching the score of p_σ and of p.
+def losses(models: list[Model]) -> dict[str, Tensor]:
+    """Return every model's loss by denoising, and by matching the score of p_σ and that of p.
 
-    The means over x and x̃ are sums over Gaussian nodes, since a sample's own noise would hide a
-    small difference of large losses.
+    The means over x and x̃ are sums over Gaussian nodes, because sampling noise would hide a small
+    difference between large losses.
     """
     toy = MixtureOfGaussians()
-    points, weights = gaussian_nodes(nodes, 4)
+    points, weights = gaussian_nodes(NODES, 4)
     K = len(toy.means)
     x = (toy.means[:, None] + toy.width * points[:, :2]).flatten(0, 1)
     x_tilde = x + SIGMA * points[:, 2:].repeat(K, 1)
@@ -41,7 +41,7 @@ def losses(models: list[AutoEncoder], nodes: int = NODES) -> dict[str, Tensor]:
 
     found: dict[str, list[Tensor]] = {"denoising": [], "smoothed": [], "unsmoothed": []}
     for model in models:
-        # −log p(x|x̃) is ½σ²‖s − (x − x̃)/σ²‖², and a constant.
+        # −log p(x|x̃) is ½σ²‖s − (x − x̃)/σ²‖² plus a constant.
         D = weights @ model.distortion(model.propagate(Pair(x_tilde, x, places, places)))
         s = geometry.score(model, x_tilde, SIGMA)
         found["denoising"].append((D - math.log(2 * math.pi * SIGMA**2)) / SIGMA**2)
@@ -53,8 +53,8 @@ def losses(models: list[AutoEncoder], nodes: int = NODES) -> dict[str, Tensor]:
 class DenoisingIsScoreMatching(Claim):
     title = "Denoising is score matching"
     statement = (
-        "The denoising loss and the squared distance from the smoothed density's score differ by a "
-        "constant that no network changes, so that minimising one minimises the other."
+        "The denoising loss and the mean squared distance from the smoothed density's score differ "
+        "by a constant that is the same for every network, so minimising one minimises the other."
     )
     formula = (
         r"$\frac{1}{2} E\,\left\|s_\theta(\tilde x) - \frac{x - \tilde x}{\sigma^2}\right\|^2 ="
@@ -62,17 +62,17 @@ class DenoisingIsScoreMatching(Claim):
     )
     source = "Vincent, 2011, A Connection Between Score Matching and Denoising Autoencoders"
     correction = (
-        "It is the smoothed density's score that is matched; against that of the data's own "
-        "density the difference depends on the network."
+        "The score that is matched is the smoothed density's; for that of the data's own density "
+        "the difference depends on the network."
     )
     wrong_version = "The score of the data's own density, unsmoothed."
     caption = (
-        "The difference of the two losses over untrained networks of growing weights, a dot each: "
-        "constant against the smoothed score, and not against the unsmoothed one."
+        "The difference between the two losses, one dot per untrained network, with ever larger "
+        "weights: constant for the smoothed score, but not for the unsmoothed one."
     )
 
     def run(self, seed: int) -> Outcome:
-        models: list[AutoEncoder] = []
+        models: list[Model] = []
         for size in torch.linspace(0.5, 2.5, NETWORKS).tolist():
             model = denoiser(SIGMA)
             with torch.no_grad():
@@ -93,11 +93,7 @@ class DenoisingIsScoreMatching(Claim):
                 at_most=0.02,
                 wrong={"unsmoothed score": spread(denoising - found["unsmoothed"])},
             ),
-            Check(
-                "spread of the loss itself over networks",
-                spread(denoising),
-                at_least=0.5,
-            ),
+            Check("spread of the loss itself over networks", spread(denoising), at_least=0.5),
         ]
         figure, axes = panel("denoising − score matching", "denoising loss", "difference − mean")
         for name, values in found.items():

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from ae_lightning import geometry
-from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.callbacks.drawing.theme import COLOURS, house_style, label_axes, plane
+from ae_lightning.callbacks.drawing.theme import COLOURS, label_axes, plane
 from ae_lightning.callbacks.drawing.vector_field import (
     Field,
     field,
@@ -20,28 +18,26 @@ from ae_lightning.callbacks.drawing.vector_field import (
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import Manifold, MixtureOfGaussians, Ring, Toy
 from ae_lightning.likelihoods import Gaussian
+from ae_lightning.model import Model
 from ae_lightning.nn import MLP, Identity, Residual
 from ae_lightning.systems import DenoisingAutoEncoder
 from ae_lightning.theory.fitting import adam, fit
-from ae_lightning.theory.panels import panel
+from ae_lightning.theory.panels import colorbar, panel
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-# Bounds of the relative error, by toy and σ.
+# Bounds on the relative error, by toy and σ.
 BOUNDS: list[tuple[str, Toy, dict[float, float]]] = [
     ("mixture", MixtureOfGaussians(), {0.5: 0.08, 0.25: 0.15, 0.1: 0.2, 0.05: 0.25}),
     ("ring", Ring(), {0.2: 0.1, 0.1: 0.1}),
 ]
 COSINE = 0.98
-PLAIN = ("mixture", 0.1)  # where a plain network is trained too
+PLAIN = ("mixture", 0.1)  # on which a plain network is trained too
 SHOWN = ("mixture", 0.25)
 CELLS = 21
 
 
 def denoiser(sigma: float, plain: bool = False) -> DenoisingAutoEncoder:
-    """r(x̃) = x̃ + σ² s(x̃), with s a network; or a plain network r."""
+    """Return r(x̃) = x̃ + σ² s(x̃), with s a network; or a plain network r."""
     s = MLP(widths=(128, 128))
     return DenoisingAutoEncoder(
         shape=(2,),
@@ -55,14 +51,14 @@ def denoiser(sigma: float, plain: bool = False) -> DenoisingAutoEncoder:
 
 
 class Estimate:
-    """A score estimated by denoising at σ, beside the true one, at corrupted test points."""
+    """The score that denoising at σ learns, beside the exact one, at corrupted test points."""
 
     def __init__(self, toy: Toy, sigma: float, seed: int, plain: bool = False) -> None:
         noise = GaussianNoise(sigma)
         options = {"batch_size": 512, "seed": seed, "split_seed": seed}
         self.toy, self.sigma = toy, sigma
         self.data = Manifold(toy, size=200_000, corruption=noise, **options)
-        self.model: AutoEncoder = fit(denoiser(sigma, plain), self.data, 2000)
+        self.model: Model = fit(denoiser(sigma, plain), self.data, 2000)
         self.x = self.data.pairs("test", range(5000)).x_tilde
         self.learned, self.true = self.estimate(self.x), self.exact(self.x)
 
@@ -73,11 +69,12 @@ class Estimate:
         return self.toy.score(x.double(), self.sigma).float()  # type: ignore[no-any-return]
 
     def error(self, scale: float = 1.0) -> float:
-        """The root mean square error over that of the truth, of the estimate times `scale`."""
+        """Return the RMS error of the estimate times `scale`, over the RMS of the exact score."""
         return float((scale * self.learned - self.true).norm() / self.true.norm())
 
     def cosine(self, scale: float = 1.0) -> float:
-        """The cosine between estimate, times `scale`, and truth, as one long vector each."""
+        """Return the cosine between the estimate times `scale` and the exact score, over all points
+        as one vector."""
         product = (scale * self.learned * self.true).sum()
         return float(product / (scale * self.learned).norm() / self.true.norm())
 
@@ -97,13 +94,16 @@ class DenoisingLearnsTheScore(Claim):
         "Bengio, 2014, What Regularized Auto-Encoders Learn"
     )
     correction = (
-        "The notes take g(f(x)) − x for the score. It is to be divided by σ², and is the score of "
-        "the smoothed density p_σ; a mass function of a discrete x has none. A network that learns "
-        "r itself spends its effort on the identity: one that learns the change is far closer."
+        "The notes take g(f(x)) − x for the score. It must be divided by σ², and is the score of "
+        "the smoothed density p_σ; the mass function of a discrete x has none. A network that "
+        "learns r itself spends its capacity on the identity; one that learns the change comes far "
+        "closer."
     )
-    wrong_version = "Dividing by σ; the opposite sign; a plain network r, without a skip."
+    wrong_version = (
+        "Dividing by σ; the opposite sign; a plain network r, without a skip connection."
+    )
     caption = (
-        "Arrows of the score over contours of the log-density, learned beside exact, and the "
+        "The learned and the exact score as arrows over contours of the log-density, and the "
         "length of their difference; cells that noise does not reach from the data are left blank."
     )
 
@@ -136,7 +136,7 @@ class DenoisingLearnsTheScore(Claim):
 
 
 def pictures(fitted: Estimate) -> list[Figure]:
-    """The learned and the exact field over the log-density's contours, and their difference."""
+    """Draw the learned and the exact field over the log-density, and their difference."""
     x = fitted.data.pairs("test", range(2000)).x
     onto = plane(x)
     grid = field(x, reach(fitted.sigma, 2), onto, x, CELLS)
@@ -155,11 +155,9 @@ def pictures(fitted: Estimate) -> list[Figure]:
 
 
 def difference(grid: Field, fitted: Estimate) -> Figure:
-    """The length of what the learned score misses, as a map."""
+    """Draw the length of what the learned score misses, as a map."""
     figure, axes = panel("|learned − exact|")
     missed = grid.evaluate(lambda p: (fitted.estimate(p) - fitted.exact(p)).norm(dim=1))
-    image = show_cells(axes, grid, missed, "magma_r")
-    with house_style():
-        figure.colorbar(image, ax=axes, shrink=0.8)
+    colorbar(axes, show_cells(axes, grid, missed, "magma_r"))
     label_axes(axes, ("x₁", "x₂"))
     return figure

@@ -1,4 +1,4 @@
-"""The denoising objective is an expectation within an expectation, drawn afresh."""
+"""The denoising objective is an expectation within an expectation, with fresh corruptions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from ae_lightning.callbacks.drawing.theme import COLOURS
 from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import Masking
 from ae_lightning.likelihoods import Gaussian
-from ae_lightning.nn import MLP
 from ae_lightning.systems import DenoisingAutoEncoder
-from ae_lightning.theory.fitting import adam, fit
+from ae_lightning.theory.fitting import adam, fit, mlps
 from ae_lightning.theory.known_data import GaussianData
+from ae_lightning.theory.linear_models import affine
 from ae_lightning.theory.panels import panel
-from ae_lightning.theory.probabilistic_pca import affine
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
 Example = tuple[tuple[float, float], list[tuple[float, float]]]  # x, and its corruptions x̃ − x
@@ -29,7 +28,7 @@ WORKED: list[Example] = [
     ((0.0, 0.0), [(0.1, 0.3), (-0.6, 0.2)]),
     ((2.0, 0.0), [(0.3, -0.4), (0.0, 0.5)]),
 ]
-# Here they are 0.2, 0.5 and 0.1, 0.4, 0.4: nested (0.35 + 0.3)/2, flattened 1.6/5.
+# Here they are 0.2, 0.5 and 0.1, 0.4, 0.4: (0.35 + 0.3)/2 if nested, 1.6/5 if flattened.
 UNEQUAL: list[Example] = [
     ((0.0, 0.0), [(0.2, 0.4), (-0.5, 0.5)]),
     ((2.0, 0.0), [(0.1, 0.3), (-0.6, -0.2), (0.2, -0.6)]),
@@ -37,15 +36,10 @@ UNEQUAL: list[Example] = [
 
 
 def identity() -> DenoisingAutoEncoder:
-    """A denoising autoencoder with r(x̃) = x̃, whose loss is the squared error and log π."""
-    model = DenoisingAutoEncoder(
-        shape=(2,),
-        latent=2,
-        encoder=MLP(widths=()),
-        decoder=MLP(widths=()),
-        likelihood=Gaussian(math.sqrt(0.5)),
-        value_range=None,
-    ).double()
+    """Return a denoising autoencoder with r(x̃) = x̃, whose loss is the squared error + log π."""
+    likelihood = Gaussian(math.sqrt(0.5))
+    model = DenoisingAutoEncoder((2,), 2, likelihood=likelihood, value_range=None, **mlps())
+    model.double()
     for network in (model.encoder, model.decoder):
         affine(network).weight.data = torch.eye(2).double()
         affine(network).bias.data.zero_()
@@ -53,7 +47,7 @@ def identity() -> DenoisingAutoEncoder:
 
 
 def loss(draws: Sequence[tuple[tuple[float, float], tuple[float, float]]]) -> float:
-    """The objective's squared error on a batch of pairs (x, x̃ − x)."""
+    """Return the objective's squared error on a batch of pairs (x, x̃ − x)."""
     x, noise = (torch.tensor(t, dtype=torch.float64) for t in zip(*draws, strict=True))
     model, places = identity(), torch.arange(len(x))
     out = model.propagate(Pair(x + noise, x, places, places))
@@ -61,19 +55,19 @@ def loss(draws: Sequence[tuple[tuple[float, float], tuple[float, float]]]) -> fl
 
 
 def nested(examples: list[Example]) -> float:
-    """The mean over batches with one draw of every example: each combination once."""
+    """Return the mean over batches of one draw of every example, each combination once."""
     one_of_each = [[(x, c) for c in corruptions] for x, corruptions in examples]
     losses = [loss(draws) for draws in itertools.product(*one_of_each)]
     return sum(losses) / len(losses)
 
 
 def flattened(examples: list[Example]) -> float:
-    """The mean over one batch of every stored corruption."""
+    """Return the mean over one batch that holds every stored corruption."""
     return loss([(x, c) for x, corruptions in examples for c in corruptions])
 
 
 class Seen(Callback):
-    """Keep the corrupted inputs of every epoch, in the order of the examples."""
+    """Keep each epoch's corrupted inputs, in the order of the examples."""
 
     def __init__(self) -> None:
         self.epochs: list[Tensor] = []
@@ -87,8 +81,8 @@ class Seen(Callback):
 class DenoisingObjective(Claim):
     title = "The denoising objective"
     statement = (
-        "The denoising loss averages over the corruptions of each example, and then over the "
-        "examples; corruptions are drawn afresh at every step, and kept only for validation."
+        "The denoising loss averages over the corruptions of each example and then over the "
+        "examples; corruptions are drawn afresh at every step, and fixed only for validation."
     )
     formula = (
         r"$J = E_{x \sim p(x)}\; E_{\tilde x \sim C(\tilde x | x)}\;"
@@ -96,16 +90,16 @@ class DenoisingObjective(Claim):
     )
     source = "Vincent et al., 2008, Extracting and Composing Robust Features"
     correction = (
-        "The notes store corrupted copies. A stored list weighs an example by how many copies it "
-        "has, and shows the network the same noise in every epoch, which it can learn by heart: "
-        "draw anew at every step in training, and fix the draw for validation only."
+        "The notes store corrupted copies. A stored list weights an example by its number of "
+        "copies, and shows the network the same noise in every epoch, which it can memorise: draw "
+        "anew at every training step, and fix the draw for validation only."
     )
     wrong_version = (
-        "A mean over pixels instead of their sum; the mean over a stored list of unequal numbers "
-        "of copies; copies stored once for all epochs."
+        "A mean over pixels instead of a sum; the mean over a stored list with unequal numbers of "
+        "copies; copies stored once for all epochs."
     )
     caption = (
-        "The worked example, and one with unequal numbers of corruptions: two clean points, "
+        "The notes' worked example, and one with unequal numbers of corruptions: two clean points, "
         "arrows to their corruptions, and the squared error of the identity at each."
     )
 
@@ -114,29 +108,30 @@ class DenoisingObjective(Claim):
         model = DenoisingAutoEncoder(shape=data.shape, latent=8, value_range=None, **adam(1e-3))
         seen = Seen()
         fit(model, data, 2, callbacks=[seen])
-        first, second = ((epoch == 0) for epoch in seen.epochs)
+        drawn = [epoch == 0 for epoch in seen.epochs]
         fixed = [data.pairs("val", range(64)).x_tilde == 0 for _ in range(2)]
+
+        def same(first: Tensor, second: Tensor) -> float:
+            return float((first == second).all(1).double().mean())
 
         checks = [
             Check(
-                "worked example, distance from 0.25",
+                "the worked example's distance from 0.25",
                 abs(nested(WORKED) - 0.25),
                 at_most=1e-12,
                 wrong={"mean over pixels": abs(nested(WORKED) / 2 - 0.25)},
             ),
             Check(
-                "2 and 3 corruptions, distance from 0.325",
+                "distance from 0.325 with 2 and 3 corruptions",
                 abs(nested(UNEQUAL) - 0.325),
                 at_most=1e-12,
                 wrong={f"stored list, {flattened(UNEQUAL):.3f}": abs(flattened(UNEQUAL) - 0.325)},
             ),
             Check(
-                "share of examples masked alike in two epochs",
-                float((first == second).all(1).double().mean()),
+                "share of examples with the same mask in two epochs",
+                same(*drawn),
                 at_most=0.1,
-                wrong={
-                    "stored, as validation is": float(fixed[0].eq(fixed[1]).all(1).double().mean())
-                },
+                wrong={"stored, as for validation": same(*fixed)},
             ),
         ]
         panels = []

@@ -1,4 +1,4 @@
-"""Every reconstruction loss is a negative log-likelihood, and brings its constant along."""
+"""Every reconstruction loss is a negative log-likelihood up to a constant."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ LOGITS = torch.linspace(-8, 8, 65, dtype=torch.float64)
 
 
 def energy(likelihood: Likelihood, features: Tensor, x: Tensor) -> Tensor:
-    """−log p(x|z) with these features, in nats: (B,)."""
+    """Return −log p(x|z) with these features, in nats: (B,)."""
     likelihood.build(x.shape[1:])
     return -likelihood.double()(features).log_prob(x)  # type: ignore[no-any-return]
 
 
 def integral(likelihood: Likelihood) -> Tensor:
-    """∫₀¹ p(x|z) dx at every one of LOGITS, by the midpoint rule."""
+    """Return ∫₀¹ p(x|z) dx at each of LOGITS, by the midpoint rule."""
     n = 2000
     x = (torch.arange(n, dtype=torch.float64) + 0.5) / n
     pairs = torch.cartesian_prod(LOGITS, x)
@@ -40,18 +40,12 @@ def integral(likelihood: Likelihood) -> Tensor:
     return p.view(len(LOGITS), n).mean(1)
 
 
-def furthest(p: Tensor, from_one: bool = True) -> float:
-    """The largest distance of integrals from 1, or the smallest."""
-    distance = (p - 1).abs()
-    return float(distance.max() if from_one else distance.min())
-
-
 class LikelihoodIsLoss(Claim):
     title = "Likelihood and loss"
     statement = (
         "Squared error, absolute error and cross-entropy are the negative log-likelihoods of a "
-        "Gaussian, a Laplace and a Bernoulli or categorical distribution, up to constants, which "
-        "stop being constant as soon as a scale is learned."
+        "Gaussian, a Laplace, and a Bernoulli or categorical distribution, up to terms that are "
+        "constant unless a scale is learned."
     )
     formula = (
         r"$-\log p(x|z) = \frac{\|x - m\|^2}{2\sigma^2} + D\log\sigma + \frac{D}{2}\log 2\pi,"
@@ -63,16 +57,16 @@ class LikelihoodIsLoss(Claim):
     )
     correction = (
         "A Gaussian likelihood is the squared error only at a constant σ; a learned one adds "
-        "log σ. The Gaussian is N(h; μ, diag σ²): the second parameter is a variance. Bernoulli's "
-        "cross-entropy on grey values is not the logarithm of a density."
+        "log σ. The Gaussian is N(h; μ, diag σ²): its second parameter is a variance. "
+        "Cross-entropy on grey values is not the logarithm of a density."
     )
     wrong_version = (
-        "Dropping log σ where it is learned; reading the variance for σ; a mean over pixels; "
+        "Dropping the log σ of a learned σ; taking the variance for σ; a mean over pixels; a "
         "Bernoulli on grey values."
     )
     caption = (
-        "Energies of one pixel against its error or its value; and what each density on grey "
-        "values integrates to, which is 1 for the continuous Bernoulli alone."
+        "The negative log-likelihood of one pixel against its error; and the integral over grey "
+        "values, which is 1 for the continuous Bernoulli but not for the Bernoulli."
     )
 
     def run(self, seed: int) -> Outcome:
@@ -90,19 +84,26 @@ class LikelihoodIsLoss(Claim):
         entropy = F.binary_cross_entropy_with_logits(logits, grey, reduction="none")
 
         def check(what: str, loss: Tensor, right: Tensor, wrong: dict[str, Tensor]) -> Check:
-            """Hold an energy to a loss with its constant."""
+            """Hold an energy against a loss plus its constant."""
             distances = {name: float((loss - w).abs().max()) for name, w in wrong.items()}
             return Check(what, float((loss - right).abs().max()), at_most=1e-10, wrong=distances)
+
+        def off_one(likelihood: Likelihood) -> Tensor:
+            return (integral(likelihood) - 1).abs()
 
         checks = [
             check(
                 "Gaussian against squared error, nats",
                 energy(Gaussian(sigma), m, x),
                 constant + D * math.log(sigma),
-                {"variance read for σ": square.sum(1) / 2 / sigma + D * math.log(sigma) / 2 + half},
+                {
+                    "variance taken for σ": square.sum(1) / 2 / sigma
+                    + D * math.log(sigma) / 2
+                    + half
+                },
             ),
             check(
-                "Gaussian with a σ of every pixel, nats",
+                "Gaussian with a σ for every pixel, nats",
                 spread,
                 learned + log_sigma.sum(1),
                 {"log σ dropped": learned},
@@ -126,10 +127,10 @@ class LikelihoodIsLoss(Claim):
                 {"mean over pixels": F.cross_entropy(scores, level, reduction="none").mean(1)},
             ),
             Check(
-                "∫ p(x|z) dx of the continuous Bernoulli, distance from 1",
-                furthest(integral(ContinuousBernoulli())),
+                "distance of the continuous Bernoulli's ∫ p(x|z) dx from 1",
+                float(off_one(ContinuousBernoulli()).max()),
                 at_most=1e-3,
-                wrong={"Bernoulli, at its best": furthest(integral(Bernoulli()), from_one=False)},
+                wrong={"Bernoulli, at its best": float(off_one(Bernoulli()).min())},
             ),
         ]
         energies, axes = panel("energies of a pixel", "error x − m", "−log p(x|z), nats")

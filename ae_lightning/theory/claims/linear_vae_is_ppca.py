@@ -5,32 +5,24 @@ from __future__ import annotations
 import torch
 
 from ae_lightning.likelihoods import Gaussian
-from ae_lightning.nn import MLP
-from ae_lightning.regularizers.divergences import Rate
 from ae_lightning.systems import VariationalAutoEncoder
-from ae_lightning.theory.fitting import adam, fit
-from ae_lightning.theory.known_data import GaussianData, moments, principal_angle
-from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.probabilistic_pca import affine, evidence, log_weights, ml_evidence, noise
+from ae_lightning.theory.fitting import fit
+from ae_lightning.theory.known_data import GaussianData
+from ae_lightning.theory.linear_models import (
+    affine,
+    gaussian,
+    linear_vae,
+    log_weights,
+    marginal,
+    maximum_likelihood,
+    noise_variance,
+)
+from ae_lightning.theory.numerics import largest_angle, pca
+from ae_lightning.theory.panels import legend, panel, set_ticks
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
 VARIANCES = [8.0, 5.0, 3.0, 0.6, 0.5, 0.5, 0.4, 0.4]
 D, K = len(VARIANCES), 3
-
-
-def linear_vae(beta: float = 1.0, sigma: float | None = None) -> VariationalAutoEncoder:
-    """Affine maps, a rate of weight β, and a decoder's σ that is learned, or fixed if given."""
-    likelihood = Gaussian(learned=True) if sigma is None else Gaussian(sigma)
-    return VariationalAutoEncoder(
-        shape=(D,),
-        latent=K,
-        encoder=MLP(widths=()),
-        decoder=MLP(widths=()),
-        likelihood=likelihood,
-        regularizers={"rate": Rate(weight=beta)},
-        value_range=None,
-        **adam(0.1),
-    )
 
 
 class LinearVAEIsPPCA(Claim):
@@ -38,7 +30,7 @@ class LinearVAEIsPPCA(Claim):
     statement = (
         "A variational autoencoder with affine maps and one learned noise level reaches the "
         "maximum likelihood of probabilistic PCA: its bound is tight, its decoder spans the "
-        "principal subspace, and its variance is the mean of the eigenvalues left out."
+        "principal subspace, and its noise variance is the mean of the eigenvalues left out."
     )
     formula = (
         r"$\max\; E\,\log p(x) = -\frac{1}{2}\left(D \log 2\pi + \sum_{i \leq K} \log \lambda_i"
@@ -50,55 +42,61 @@ class LinearVAEIsPPCA(Claim):
         "Don't Blame the ELBO!"
     )
     wrong_version = (
-        "A mean over the pixels beside a summed KL, which is a rate weighed by the number of "
-        "pixels; a decoder whose σ stays 1."
+        "A mean over pixels beside a summed KL, which amounts to weighting the rate by the number "
+        "of pixels; a decoder whose σ stays at 1."
     )
     caption = (
-        "Eigenvalues of the data's covariance and of the learned WWᵀ + σ²I; and log p(x) of single "
-        "examples under the learned and the best model."
+        "Eigenvalues of the data's covariance and of the learned WWᵀ + σ²I; and log p(x) of "
+        "examples, one dot each, under the learned and the best model."
     )
 
     def run(self, seed: int) -> Outcome:
         data = GaussianData(VARIANCES, offset=2.0, n=8192, batch_size=1024, seed=seed)
         x = data.x
-        mean, values, V = moments(x)
-        best, variance = ml_evidence(values, K)
+        mean, values, V = pca(x)
+        best, variance = maximum_likelihood(values, K)
         models = {
-            "learned": fit(linear_vae(), data, 1500),
-            "mean over pixels": fit(linear_vae(beta=D), data, 1500),
-            "σ = 1": fit(linear_vae(sigma=1.0), data, 1500),
+            "learned": fit(linear_vae(D, K, Gaussian(learned=True)), data, 1500),
+            "mean over pixels": fit(linear_vae(D, K, Gaussian(learned=True), beta=D), data, 1500),
+            "σ = 1": fit(linear_vae(D, K, Gaussian()), data, 1500),
         }
 
         def bound_gap(model: VariationalAutoEncoder) -> float:
-            """How far the mean ELBO lies below the best log-likelihood."""
+            """Return how far the mean ELBO lies below the maximum likelihood."""
             q = model.double().encode(x)
             return best - float(log_weights(model, x, q.sample((4,)), q).mean())
 
         gaps = {name: bound_gap(model) for name, model in models.items()}
-        spans = {n: principal_angle(affine(m.decoder).weight, V[:, :K]) for n, m in models.items()}
-        levels = {n: abs(float(noise(m)) / variance - 1) for n, m in models.items()}
+        spans = {
+            name: float(largest_angle(affine(model.decoder).weight, V[:, :K]))
+            for name, model in models.items()
+        }
+        levels = {
+            name: abs(float(noise_variance(model)) / variance - 1) for name, model in models.items()
+        }
         checks = []
         for what, found, bound, wrong in (
             ("ELBO below the maximum likelihood, nats", gaps, 0.01, list(models)[1:]),
-            ("σ² against the mean left-out eigenvalue, relative", levels, 0.01, list(models)[1:]),
+            (
+                "σ² against the mean of the eigenvalues left out, relative",
+                levels,
+                0.01,
+                list(models)[1:],
+            ),
             ("angle to the principal subspace, degrees", spans, 0.1, ["mean over pixels"]),
         ):
             others = {name: found[name] for name in wrong}
             checks.append(Check(what, found["learned"], at_most=bound, wrong=others))
 
-        p = evidence(models["learned"])
+        p = marginal(models["learned"])
         spectrum, axes = panel("eigenvalues of the covariance", "dimension", "variance")
         learned = torch.linalg.eigvalsh(p.covariance_matrix).flip(0)
         axes.semilogy(range(1, D + 1), values, "o", label="data", markersize=8, mfc="none")
         axes.semilogy(range(1, D + 1), learned, "x", label="learned WWᵀ + σ²I")
-        axes.set_yticks([0.5, 1, 2, 5], ["0.5", "1", "2", "5"])
-        axes.set_yticks([], minor=True)
+        set_ticks(axes.yaxis, [0.5, 1, 2, 5])
         legend(axes)
         tight, axes = panel("log p(x) of examples", "under the best model", "under the learned one")
-        W = V[:, :K] * (values[:K] - variance).sqrt()
-        ideal = torch.distributions.MultivariateNormal(
-            mean, W @ W.T + variance * torch.eye(D).double()
-        )
+        ideal = gaussian(mean, V[:, :K] * (values[:K] - variance).sqrt(), variance)
         some = x[:300]
         axes.plot(ideal.log_prob(some), p.log_prob(some), ".")
         low, high = axes.get_xlim()

@@ -1,4 +1,4 @@
-"""What the penalties do to features of real images: the order of linear probes, and the spectra."""
+"""What penalties do to features of real images: the order of linear probes, and spectra."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.corruptions import Masking
 from ae_lightning.datamodules import MNIST
 from ae_lightning.likelihoods import Bernoulli
+from ae_lightning.model import Model
 from ae_lightning.nn import MLP, Sigmoid, TiedMLP
 from ae_lightning.posteriors import Dirac
 from ae_lightning.regularizers.contractive import Contractive
@@ -22,13 +23,13 @@ from ae_lightning.theory.panels import legend, panel
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
 FEATURES, EPOCHS, BATCH = 500, 3, 128
-RIDGE = 100.0  # the classifier's penalty on its weights
-GAIN = 30  # test images of 10,000, more than chance gives one plain autoencoder over another
+RIDGE = 100.0  # the penalty on the classifier's weights
+GAIN = 30  # test images of 10,000: more than two plain autoencoders differ by, by chance
 LEADING = 25  # singular values
 
 
 def autoencoder(contraction: float = 0.0) -> AutoEncoder:
-    """500 sigmoid features and a tied decoder, for pixels in [0, 1]."""
+    """Return 500 sigmoid features and a tied decoder, for pixels in [0, 1]."""
     return AutoEncoder(
         shape=(1, 28, 28),
         latent=FEATURES,
@@ -44,20 +45,20 @@ def autoencoder(contraction: float = 0.0) -> AutoEncoder:
 class PenaltiesShapeFeatures(Claim):
     title = "Penalties shape the features"
     statement = (
-        "Of 500 features learned from digits without labels, those of a plain autoencoder let a "
-        "linear classifier do better than random ones, a denoising one better than a plain one, "
-        "and a contractive one best; its Jacobian's spectrum falls steepest, as it resists most "
-        "changes of the input."
+        "With 500 features learned from digits without labels, a linear classifier does better on "
+        "those of a plain autoencoder than on random ones, still better on those of a denoising "
+        "one, and best on those of a contractive one; the spectrum of the latter's Jacobian falls "
+        "most steeply, because it resists most changes of the input."
     )
     formula = r"$\mathrm{error}:\ \ \mathrm{random} > \mathrm{AE} > \mathrm{DAE} > \mathrm{CAE}$"
     source = (
         "Vincent et al., 2010, Stacked Denoising Autoencoders; Rifai et al., 2011, Contractive "
         "Auto-Encoders"
     )
-    wrong_version = "Another plain autoencoder, from other weights, taken for a better one."
+    wrong_version = "Another plain autoencoder, from other initial weights, taken for a better one."
     caption = (
-        "Singular values of the encoder's Jacobian, averaged over test images and divided by the "
-        "largest; and the error of a linear classifier on the features."
+        "Singular values of the code's Jacobian, averaged over test images and divided by the "
+        "largest; and the test error of a linear classifier on the features."
     )
 
     def run(self, seed: int) -> Outcome:
@@ -75,21 +76,21 @@ class PenaltiesShapeFeatures(Claim):
         errors = {name: probe(model, clean) for name, model in models.items()}
         x = clean.pairs("test", range(50)).x
         spectra = {name: geometry.spectrum(m.code, x).mean(0) for name, m in models.items()}
-        plain = leading(spectra["AE"])
+        plain = leading_share(spectra["AE"])
         checks = [
             Check(
-                f"of 10,000 test images, those that {a} gets wrong over those that {b} does",
+                f"errors on 10,000 test images: {a} less {b}",
                 errors[a] - errors[b],
                 at_least=GAIN,
                 wrong={"AE over another AE": abs(errors["AE"] - probe(another, clean))},
             )
             for a, b in pairwise(models)
         ]
-        same = leading(geometry.spectrum(another.code, x).mean(0)) / plain
+        same = leading_share(geometry.spectrum(another.code, x).mean(0)) / plain
         checks += [
             Check(
                 f"share of the {name}'s squared spectrum in {LEADING} values, over the AE's",
-                leading(spectra[name]) / plain,
+                leading_share(spectra[name]) / plain,
                 at_least=1.1,
                 wrong={"another AE": same},
             )
@@ -105,14 +106,14 @@ class PenaltiesShapeFeatures(Claim):
         return Outcome(checks, [figure, bars])
 
 
-def leading(spectrum: Tensor) -> float:
-    """The share of a squared spectrum in its leading values."""
+def leading_share(spectrum: Tensor) -> float:
+    """Return the share of a squared spectrum in its leading values."""
     s = spectrum.square()
     return float(s[:LEADING].sum() / s.sum())
 
 
-def probe(model: AutoEncoder, data: MNIST) -> int:
-    """The test images that a linear least-squares classifier on the code gets wrong."""
+def probe(model: Model, data: MNIST) -> int:
+    """Return how many test images a linear least-squares classifier on the code gets wrong."""
     from sklearn.linear_model import RidgeClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

@@ -1,4 +1,4 @@
-"""A point estimate of the code is no estimate of log p(x): it may lie above."""
+"""A point estimate of the code does not estimate log p(x): it may lie above."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ import math
 import torch
 from torch import Tensor
 
+from ae_lightning.theory.linear_models import (
+    LinearVAE,
+    exact_linear_vae,
+    marginal,
+    orthogonal_columns,
+)
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.probabilistic_pca import LinearVAE, columns, evidence, linear_vae
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
 D, SQUARES = 10, [19.0, 8.0, 2.0]
@@ -17,15 +22,16 @@ VARIANCES = (0.5, 0.01)  # σ² of the decoder
 
 
 def joint(model: LinearVAE, x: Tensor, z: Tensor) -> Tensor:
-    """log p(x, z) = log p(x|z) + log p(z)."""
+    """Return log p(x, z) = log p(x|z) + log p(z)."""
     return model.decode(z).log_prob(x) + model.prior().log_prob(z)  # type: ignore[no-any-return]
 
 
 class PointEstimate(Claim):
     title = "A point estimate is not log p(x)"
     statement = (
-        "For a discrete code, log p(h*, x) at the best code h* is a lower bound of log p(x); for "
-        "a continuous code it is a density in other units, and can exceed log p(x) by any amount."
+        "For a discrete code, log p(h*, x) at the best code h* is a lower bound on log p(x); for a "
+        "continuous code it is the logarithm of a density in other units, and can exceed log p(x) "
+        "by any amount."
     )
     formula = (
         r"$\log p(h^*, x) - \log p(x) = \log p(h^*|x)"
@@ -34,30 +40,32 @@ class PointEstimate(Claim):
     source = "Tipping and Bishop, 1999, Probabilistic Principal Component Analysis"
     correction = (
         "The notes approximate log p(x) by log p(h*, x). That is a lower bound for a discrete h; "
-        "for a continuous h it is the logarithm of a density at its peak that is added, which "
-        "grows without limit as the posterior narrows."
+        "for a continuous h it adds the log-density of the posterior at its peak, which grows "
+        "without limit as the posterior narrows."
     )
-    wrong_version = "The continuous code's point estimate, taken as a lower bound or for equal."
+    wrong_version = (
+        "The continuous code's point estimate, taken for a lower bound or for log p(x) itself."
+    )
     caption = (
-        "What the point estimate adds to log p(x) in probabilistic PCA, against the decoder's "
-        "noise: measured (dots) on the formula (line). Zero would be right; a discrete code stays "
-        "below it."
+        "The point estimate less log p(x) in probabilistic PCA, against the decoder's noise: "
+        "measured (dots) on the formula (line). Zero would be right; a discrete code stays below "
+        "it."
     )
 
     def run(self, seed: int) -> Outcome:
-        W, mean = columns(D, SQUARES), torch.randn(D).double()
+        W, mean = orthogonal_columns(D, SQUARES), torch.randn(D).double()
 
         def excess(variance: float) -> tuple[float, float]:
-            """What log p(h*, x) has over log p(x), on average; and by the formula."""
-            model = linear_vae(W, math.sqrt(variance), mean)
-            x = evidence(model).sample((1000,))
-            over = joint(model, x, model.code(x)) - evidence(model).log_prob(x)
+            """Return log p(h*, x) − log p(x), on average and by the formula."""
+            model = exact_linear_vae(W, math.sqrt(variance), mean)
+            x = marginal(model).sample((1000,))
+            over = joint(model, x, model.code(x)) - marginal(model).log_prob(x)
             posterior = variance / (W.square().sum(0) + variance)
             return float(over.mean()), -float((2 * math.pi * posterior).log().sum()) / 2
 
         def discrete(variance: float) -> float:
-            """The most that log p(h*, x) has over log p(x), with h one of eight corners."""
-            model = linear_vae(W, math.sqrt(variance), mean)
+            """Return the largest log p(h*, x) − log p(x), with h one of a cube's eight corners."""
+            model = exact_linear_vae(W, math.sqrt(variance), mean)
             corners = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=3))).double()
             h = corners[torch.randint(8, (1000,))]
             x = model.decode(h).sample()
@@ -82,7 +90,7 @@ class PointEstimate(Claim):
                 wrong={f"continuous h, σ² = {v}": over for v, (over, _) in measured.items()},
             ),
         ]
-        figure, axes = panel("above the evidence", "σ² of the decoder", "nats over log p(x)")
+        figure, axes = panel("above log p(x)", "σ² of the decoder", "nats over log p(x)")
         grid = torch.logspace(-3, 1, 9).tolist()
         curve = [excess(v) for v in grid]
         axes.semilogx(grid, [c[1] for c in curve], label="continuous h, formula")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.likelihoods import Gaussian
+from ae_lightning.model import Model
 from ae_lightning.nn import MLP
 from ae_lightning.systems import VariationalAutoEncoder
-from ae_lightning.theory.known_data import gaussian_nodes
-from ae_lightning.theory.panels import legend, panel
+from ae_lightning.theory.numerics import gaussian_nodes, order
+from ae_lightning.theory.panels import legend, panel, set_ticks
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
 K, D = 2, 3
@@ -21,17 +20,17 @@ DRAWS = 200_000
 SAMPLES = (1, 4, 16, 64)
 
 
-def distortions(model: AutoEncoder, x: Tensor, z: Tensor) -> Tensor:
-    """−log p(x|z) of codes z (N, K): (N,)."""
+def distortions(model: Model, x: Tensor, z: Tensor) -> Tensor:
+    """Return −log p(x|z) of codes z (N, K): (N,)."""
     return -model.decode(z).log_prob(x)
 
 
-def gradients(model: AutoEncoder, x: Tensor, features: Tensor, n: int, detach: bool) -> Tensor:
-    """The gradient of −log p(x|z) by the features (2K,) through each of n draws z: (n, 2K)."""
+def gradient_draws(model: Model, x: Tensor, features: Tensor, n: int, detach: bool) -> Tensor:
+    """Return ∂/∂features (2K,) of −log p(x|z) through each of n draws z: (n, 2K)."""
     rows = features.expand(n, -1).clone().requires_grad_()
     q = model.posterior(rows)
     z = q.sample() if detach else q.rsample()
-    # A draw cut off from q leaves the gradient of log q alone.
+    # A draw detached from q has a gradient only through log q.
     loss = distortions(model, x, z) if not detach else distortions(model, x, z) + q.log_prob(z)
     return torch.autograd.grad(loss.sum(), rows)[0]
 
@@ -53,10 +52,10 @@ class ReparameterisedGradients(Claim):
     )
     correction = (
         "That one sample is enough is a heuristic for batches of about a hundred, over which the "
-        "noise averages out too; it is no optimum."
+        "noise averages out too; it is not an optimum."
     )
     wrong_version = (
-        "Drawing z without differentiating through it; adding up the samples instead of averaging."
+        "Drawing z without differentiating through it; summing over samples instead of averaging."
     )
     caption = (
         "The variance of the gradient against the number of samples, on logarithmic axes; and the "
@@ -85,43 +84,36 @@ class ReparameterisedGradients(Claim):
         (exact,) = torch.autograd.grad(expected, leaf)
 
         def draws(detach: bool = False) -> Tensor:
-            return gradients(model, x, features, DRAWS, detach)
+            return gradient_draws(model, x, features, DRAWS, detach)
 
         def z_score(g: Tensor) -> float:
-            """The largest distance of the mean gradient from the exact one, in standard errors."""
+            """Return how far the mean gradient is from the exact one, in standard errors."""
             return float(((g.mean(0) - exact).abs() / (g.std(0) / math.sqrt(DRAWS))).max())
 
         through = draws()
 
-        def slope(total: bool) -> tuple[float, list[float]]:
-            """The order in R of the gradient's variance, and the variances."""
-            variances = []
-            for R in SAMPLES:
-                g = through[: DRAWS // R * R].view(-1, R, 2 * K)
-                variances.append(float((g.sum(1) if total else g.mean(1)).var(0).sum()))
-            return float(np.polyfit(np.log(SAMPLES), np.log(variances), 1)[0]), variances
-
-        averaged, variances = slope(total=False)
+        parts = {R: through[: DRAWS // R * R].view(-1, R, 2 * K) for R in SAMPLES}
+        averaged = [float(g.mean(1).var(0).sum()) for g in parts.values()]
+        summed = [float(g.sum(1).var(0).sum()) for g in parts.values()]
         checks = [
             Check(
-                "mean gradient from the exact one, standard errors",
+                "distance of the mean gradient from the exact, standard errors",
                 z_score(through),
                 at_most=4.5,
                 wrong={"not differentiated through": z_score(draws(detach=True))},
             ),
             Check(
                 "order of its variance in R",
-                averaged,
+                order(SAMPLES, averaged),
                 at_least=-1.05,
                 at_most=-0.95,
-                wrong={"samples added up": slope(total=True)[0]},
+                wrong={"samples summed": order(SAMPLES, summed)},
             ),
         ]
         falling, axes = panel("variance of the gradient", "samples R", "variance")
-        axes.loglog(SAMPLES, variances, "o", label="measured")
-        axes.loglog(SAMPLES, [variances[0] / R for R in SAMPLES], label="1/R")
-        axes.set_xticks(SAMPLES, [str(R) for R in SAMPLES])
-        axes.set_xticks([], minor=True)
+        axes.loglog(SAMPLES, averaged, "o", label="measured")
+        axes.loglog(SAMPLES, [averaged[0] / R for R in SAMPLES], label="1/R")
+        set_ticks(axes.xaxis, SAMPLES)
         legend(axes)
         settling, axes = panel("running mean of gradients", "draws", "∂/∂μ₁, nats")
         count = torch.arange(1, DRAWS + 1)

@@ -1,12 +1,12 @@
-"""Chains that draw keep the density; a chain of means shrinks it."""
+"""A chain that draws keeps the density; a chain of means shrinks it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
@@ -24,9 +24,6 @@ from ae_lightning.theory.known_data import GaussianData
 from ae_lightning.theory.panels import legend, panel
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 SIGMA = 0.5  # the corruption's standard deviation, the data's being 1
 A = 1 / (1 + SIGMA**2)  # r(x̃) = a x̃ is the best reconstruction
 SHRUNK = A**2 * SIGMA**2 / (1 - A**2)
@@ -34,7 +31,7 @@ CHAINS, STEPS = 200_000, 40
 
 
 def chains_of(model: DenoisingAutoEncoder, mean_only: bool) -> Tensor:
-    """The last states of chains of a trained model: draws of p(x|x̃), or its means alone."""
+    """Return the last states of a trained model's chains: draws of p(x|x̃), or only its means."""
 
     def denoise(x: Tensor) -> Distribution:
         p = model.decode(model.code(x))
@@ -46,9 +43,9 @@ def chains_of(model: DenoisingAutoEncoder, mean_only: bool) -> Tensor:
 class SamplingChains(Claim):
     title = "Sampling by chains"
     statement = (
-        "Corrupting and then drawing from the true reverse keeps the density of the data; taking "
-        "the reconstruction's mean instead shrinks it; Langevin dynamics along the denoising score "
-        "sample the smoothed density."
+        "Corrupting and then drawing from the true p(x|x̃) keeps the density of the data; taking "
+        "its mean instead shrinks it; Langevin dynamics along the denoising score sample the "
+        "smoothed density."
     )
     formula = (
         r"$v_{t+1} = a^2 (v_t + \sigma^2) + \mathrm{Var}[x|\tilde x],"
@@ -60,17 +57,17 @@ class SamplingChains(Claim):
         "and Tweedie, 1996, Exponential Convergence of Langevin Distributions"
     )
     correction = (
-        "Repeating x → g(f(x̃)) is no sampler: without the spread of p(x|x̃) the chain contracts. "
-        "The density that Langevin dynamics sample is p_σ, wider than the data's by σ²."
+        "Repeating x → g(f(x̃)) is not a sampler: without the spread of p(x|x̃) the chain contracts. "
+        "Langevin dynamics sample p_σ, whose variance exceeds the data's by σ²."
     )
-    wrong_version = "The chain of means; Langevin's result taken for the data's own density."
+    wrong_version = "The chain of means; Langevin draws taken for the data's own density."
     caption = (
-        "Variances along the chains, from a wide and a narrow start; and draws of a mixture by "
-        "Langevin dynamics along its smoothed score, over the smoothed density."
+        "Variances along the chains, from a wide and a narrow start; and Langevin draws along the "
+        "smoothed score of a mixture, over its smoothed density."
     )
 
     def run(self, seed: int) -> Outcome:
-        # A learned σ of p(x|x̃) comes to be the spread of the true reverse.
+        # The σ of p(x|x̃) is learned: it becomes the spread of the true one.
         data = GaussianData(
             [1.0], n=262144, batch_size=16384, corruption=GaussianNoise(SIGMA), seed=seed
         )
@@ -97,28 +94,28 @@ class SamplingChains(Claim):
         sampled = float(langevin(lambda x: -x / smoothed, start, step, 400).var())
         checks = [
             Check(
-                "variance after a chain of the exact reverse; 1 is right",
+                "variance after a chain of the exact p(x|x̃); 1 is right",
                 kept,
                 at_least=0.98,
                 at_most=1.02,
                 wrong={"means only, trained model": meant},
             ),
             Check(
-                "variance after a chain of a trained model",
+                "variance after a chain of a trained model; 1 is right",
                 drawn,
                 at_least=0.98,
                 at_most=1.02,
                 wrong={"means only": meant},
             ),
             Check(
-                f"means only: variance; a²σ²/(1 − a²) = {SHRUNK:.4f}",
+                f"variance after a chain of means; a²σ²/(1 − a²) = {SHRUNK:.4f} is right",
                 meant,
                 at_least=SHRUNK - 0.02,
                 at_most=SHRUNK + 0.02,
                 wrong={"taken to keep the density": 1.0},
             ),
             Check(
-                f"Langevin along the smoothed score: variance; 1 + σ² = {smoothed:.2f}",
+                f"variance after Langevin dynamics; 1 + σ² = {smoothed:.2f} is right",
                 sampled,
                 at_least=smoothed - 0.02,
                 at_most=smoothed + 0.02,
@@ -129,9 +126,9 @@ class SamplingChains(Claim):
 
 
 def variances(model: DenoisingAutoEncoder, exact: Callable[[Tensor], Distribution]) -> Figure:
-    """The variance along chains of the exact reverse and of a trained model's means."""
+    """Draw the variance along chains of the exact p(x|x̃) and of a trained model's means."""
     figure, axes = panel("variance along the chain", "steps", "variance")
-    chains = {"exact reverse": exact, "means only": lambda x: PointMass(model.reconstruct(x))}
+    chains = {"exact p(x|x̃)": exact, "means only": lambda x: PointMass(model.reconstruct(x))}
     for (name, denoise), colour in zip(chains.items(), COLOURS, strict=False):
         for width in (0.2, 1.5):
             x = width * torch.randn(20_000, 1)
@@ -147,7 +144,7 @@ def variances(model: DenoisingAutoEncoder, exact: Callable[[Tensor], Distributio
 
 
 def mixture(seed: int) -> Figure:
-    """Draws of a mixture by Langevin dynamics along its smoothed score, over its density."""
+    """Draw the states of Langevin dynamics along a mixture's smoothed score, over its density."""
     toy, sigma = MixtureOfGaussians(), 0.3
     x = langevin(lambda x: toy.score(x, sigma), 2 * torch.randn(1000, 2), 0.02, 500)
     figure, axes = panel(f"Langevin dynamics, σ = {sigma}")

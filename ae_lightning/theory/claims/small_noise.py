@@ -1,34 +1,33 @@
-"""A little noise on the input is a penalty on the reconstruction's derivatives."""
+"""A little noise on the input penalises the reconstruction's derivatives."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.func import hessian, vmap
 
-from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.geometry import squared_jacobian, squared_reconstruction_jacobian
 from ae_lightning.metrics import squared_error
-from ae_lightning.nn import MLP
+from ae_lightning.model import Model
 from ae_lightning.systems import UndercompleteAutoEncoder
-from ae_lightning.theory.known_data import gaussian_nodes
+from ae_lightning.theory.fitting import mlps
+from ae_lightning.theory.numerics import gaussian_nodes, order
 from ae_lightning.theory.panels import legend, loglog, panel
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
 SIGMAS = torch.logspace(-2, -1, 7).double()
-NODES = 24  # of Gauss-Hermite quadrature, a dimension: exact to rounding for these σ
+NODES = 24  # of quadrature per dimension: exact but for rounding at these σ
 
 
-def noisy_error(model: AutoEncoder, x: Tensor, sigma: float) -> Tensor:
-    """E‖r(x + σε) − x‖², by quadrature: (B,)."""
+def noisy_error(model: Model, x: Tensor, sigma: float) -> Tensor:
+    """Return E‖r(x + σε) − x‖², by quadrature: (B,)."""
     epsilon, w = gaussian_nodes(NODES, x.shape[1])
     r = torch.stack([model.reconstruct(x + sigma * e) for e in epsilon])  # (N, B, D)
     return (w[:, None] * (r - x).square().sum(2)).sum(0)
 
 
-def laplacian(model: AutoEncoder, x: Tensor) -> Tensor:
-    """Δr, the sum of the second derivatives of the reconstruction: (B, D)."""
+def laplacian(model: Model, x: Tensor) -> Tensor:
+    """Return Δr, the sum of the reconstruction's unmixed second derivatives: (B, D)."""
     H = vmap(hessian(lambda v: model.reconstruct(v[None])[0]))(x)  # (B, D, D, D)
     return H.diagonal(dim1=2, dim2=3).sum(2)  # type: ignore[no-any-return]
 
@@ -36,9 +35,9 @@ def laplacian(model: AutoEncoder, x: Tensor) -> Tensor:
 class SmallNoise(Claim):
     title = "Small noise is a contractive penalty"
     statement = (
-        "What small Gaussian noise on the input adds to the squared error is the noise's variance "
-        "times the squared Jacobian of the reconstruction and the error's product with the "
-        "Laplacian, but for terms of fourth order."
+        "To the squared error, small Gaussian noise on the input adds σ² times the sum of the "
+        "squared norm of the reconstruction's Jacobian and the inner product of its error with its "
+        "Laplacian, up to terms of order σ⁴."
     )
     formula = (
         r"$E\,\|r(x + \sigma\epsilon) - x\|^2 = \|r(x) - x\|^2 + \sigma^2\left(\|J_r\|_F^2"
@@ -49,23 +48,21 @@ class SmallNoise(Claim):
         "Bengio, 2014, What Regularized Auto-Encoders Learn"
     )
     correction = (
-        "It is the Jacobian of the reconstruction that noise penalises, and not the encoder's, "
-        "as in the contractive autoencoder; the Laplacian vanishes only where r(x) = x."
+        "Noise penalises the Jacobian of the reconstruction; the contractive autoencoder penalises "
+        "that of the encoder. The Laplacian's term may be dropped only if r(x) = x."
     )
-    wrong_version = "The expansion without the Laplacian; with the encoder's Jacobian."
+    wrong_version = (
+        "The expansion without the Laplacian; the expansion with the encoder's Jacobian."
+    )
     caption = (
-        "What the expansion leaves unexplained, against the noise, on logarithmic axes: the right "
-        "one falls as the fourth power, the wrong ones as the second."
+        "What each expansion leaves unexplained, against the noise, on logarithmic axes: the right "
+        "one's residual falls as σ⁴, the wrong ones' as σ². And what noise adds to the squared "
+        "error, exactly and by each expansion."
     )
 
     def run(self, seed: int) -> Outcome:
-        model = UndercompleteAutoEncoder(
-            shape=(2,),
-            latent=3,
-            encoder=MLP(widths=(16,), activation="Tanh"),
-            decoder=MLP(widths=(16,), activation="Tanh"),
-            value_range=None,
-        )
+        networks = mlps(16, activation="Tanh")
+        model = UndercompleteAutoEncoder((2,), 3, value_range=None, **networks)
         model.double().freeze()
         x = torch.randn(20, 2).double()
         error = model.reconstruct(x) - x
@@ -83,32 +80,29 @@ class SmallNoise(Claim):
             for name, second in expansions.items()
         }
 
-        def spread(name: str) -> float:
-            """How far residual/σ⁴ is from constant: its largest over its smallest value."""
-            ratio = torch.tensor(residuals[name]).double() / SIGMAS**4
+        def spread(residual: list[float]) -> float:
+            """Return the largest over the smallest residual/σ⁴, which is 1 if it is constant."""
+            ratio = torch.tensor(residual).double() / SIGMAS**4
             return float(ratio.max() / ratio.min())
 
-        def slope(name: str) -> float:
-            return float(np.polyfit(SIGMAS.log(), np.log(residuals[name]), 1)[0])
-
-        wrong = [name for name in expansions if name != "right"]
+        right = residuals.pop("right")
         checks = [
             Check(
-                "residual/σ⁴ from σ = 0.01 to 0.1, largest over smallest",
-                spread("right"),
+                "largest over smallest residual/σ⁴, from σ = 0.01 to 0.1",
+                spread(right),
                 at_most=1.1,
-                wrong={name: spread(name) for name in wrong},
+                wrong={name: spread(residual) for name, residual in residuals.items()},
             ),
             Check(
                 "order of the residual in σ",
-                slope("right"),
+                order(SIGMAS, right),
                 at_least=3.9,
                 at_most=4.1,
-                wrong={name: slope(name) for name in wrong},
+                wrong={name: order(SIGMAS, residual) for name, residual in residuals.items()},
             ),
         ]
         figure, axes = panel("what is left", "σ", "mean |residual|")
-        loglog(axes, SIGMAS, residuals, [0.01, 0.02, 0.05, 0.1])
+        loglog(axes, SIGMAS, {"right": right, **residuals}, [0.01, 0.02, 0.05, 0.1])
         added, axes = panel("what noise adds", "σ", "added squared error")
         axes.plot(SIGMAS, [float((e - clean).mean()) for e in exact.values()], "ko", label="exact")
         for name, second in expansions.items():

@@ -1,13 +1,13 @@
-"""The score that denoising learns is that of the smoothed density; the bias goes as σ²."""
+"""The score that denoising learns is the smoothed density's, with a bias of order σ²."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ae_lightning.core.randomness import generator_of
 from ae_lightning.datamodules import MixtureOfGaussians
+from ae_lightning.theory.numerics import order
 from ae_lightning.theory.panels import loglog, panel
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
@@ -23,13 +23,13 @@ class SmoothingBias(Claim):
     formula = r"$\nabla \log p_\sigma(x) - \nabla \log p(x) = O(\sigma^2)$"
     source = "Alain and Bengio, 2014, What Regularized Auto-Encoders Learn"
     correction = (
-        "The notes leave out that it is p_σ whose score is learned, and what g(f(x)) − x must be "
-        "divided by: undivided, or divided by σ, it does not tend to any score."
+        "The notes omit that the learned score is that of p_σ, and that g(f(x)) − x must be "
+        "divided by σ²: undivided, or divided by σ, it does not tend to any score."
     )
-    wrong_version = "The reconstruction's change undivided, or divided by σ."
+    wrong_version = "What the reconstruction adds, undivided or divided by σ."
     caption = (
-        "How far the estimates are from the score of the data's own density, with the best "
-        "possible reconstruction, against the noise: only the right one falls, as its square."
+        "The distance of the estimates from the score of the data's own density, for the best "
+        "possible reconstruction, against the noise: only the right one falls, as σ²."
     )
 
     def run(self, seed: int) -> Outcome:
@@ -38,7 +38,7 @@ class SmoothingBias(Claim):
         truth = toy.score(x)
 
         def change(sigma: float) -> Tensor:
-            """r(x) − x of the best reconstruction."""
+            """Return r(x) − x of the best reconstruction."""
             return sigma**2 * toy.score(x, sigma)  # type: ignore[no-any-return]
 
         divisors = {"divided by σ²": 2, "divided by σ": 1, "undivided": 0}
@@ -48,11 +48,9 @@ class SmoothingBias(Claim):
             ]
             for name, d in divisors.items()
         }
-        slopes = {
-            name: float(np.polyfit(SIGMAS.log(), np.log(e), 1)[0]) for name, e in errors.items()
-        }
-        right = slopes.pop("divided by σ²")
-        checks = [Check("order of the bias in σ", right, at_least=1.75, at_most=2.25, wrong=slopes)]
+        orders = {name: order(SIGMAS, e) for name, e in errors.items()}
+        right = orders.pop("divided by σ²")
+        checks = [Check("order of the bias in σ", right, at_least=1.75, at_most=2.25, wrong=orders)]
         figure, axes = panel("distance from ∇ log p", "σ", "root mean square")
         loglog(axes, SIGMAS, errors, [0.03, 0.05, 0.1, 0.2])
         return Outcome(checks, [figure])

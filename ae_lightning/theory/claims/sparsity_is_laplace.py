@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -11,13 +12,14 @@ from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.types import ForwardPass
 from ae_lightning.distributions import PointMass
 from ae_lightning.likelihoods import Gaussian
+from ae_lightning.model import Model
 from ae_lightning.nn import MLP
 from ae_lightning.posteriors import Dirac
 from ae_lightning.priors import LaplacePrior
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.regularizers.sparsity import L1, L2
+from ae_lightning.theory.linear_models import affine
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.probabilistic_pca import affine
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
 K = 6
@@ -26,7 +28,7 @@ SIGMA = 0.7  # of the decoder's Gaussian
 
 
 def sparse_coder(penalty: Regularizer) -> AutoEncoder:
-    """A Gaussian decoder with orthonormal columns under a Laplace prior, with a penalty."""
+    """Return a Gaussian decoder with orthonormal columns, a Laplace prior and a penalty."""
     model = AutoEncoder(
         shape=(K,),
         latent=K,
@@ -44,37 +46,36 @@ def sparse_coder(penalty: Regularizer) -> AutoEncoder:
     return model
 
 
-def objective(model: AutoEncoder, x: Tensor, z: Tensor) -> Tensor:
-    """The model's objective at x (B, K) with the code z (B, K), summed over the batch."""
-    out = ForwardPass(x, x, z, PointMass(z), z[None], model.decode(z[None]))
-    return model.objective(out)["loss"] * len(x)
+def forward_pass(model: Model, x: Tensor, z: Tensor) -> ForwardPass:
+    """Return the pass of x (B, K) through the codes z (B, K)."""
+    return ForwardPass(x, x, z, PointMass(z), z[None], model.decode(z[None]))
 
 
-def best_code(model: AutoEncoder, x: Tensor) -> Tensor:
-    """The code that minimises the objective, by bisection of its derivative in each element.
+def best_code(objective: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return the code (B, K) that minimises an objective, by bisecting its derivatives.
 
-    The decoder's columns are orthonormal, so that the elements are independent of each other.
+    Each element may be bisected alone, because the decoder's columns are orthonormal.
     """
-    slope = torch.func.grad(lambda z: objective(model, x, z))
+    slope = torch.func.grad(lambda z: objective(z).sum())
     low, high = torch.full_like(x, -50.0), torch.full_like(x, 50.0)
     for _ in range(100):
         z = (low + high) / 2
         rising = slope(z) > 0
         low, high = torch.where(rising, low, z), torch.where(rising, z, high)
-    return (low + high) / 2
+    return ((low + high) / 2).detach()
 
 
 def soft(u: Tensor, threshold: float) -> Tensor:
-    """sign(u) max(|u| − threshold, 0)."""
+    """Return sign(u) max(|u| − threshold, 0)."""
     return u.sign() * (u.abs() - threshold).clamp(min=0)
 
 
 class SparsityIsLaplace(Claim):
     title = "An L1 penalty is a Laplace prior"
     statement = (
-        "The negative logarithm of a Laplace prior is an L1 penalty and a constant; under a "
+        "The negative logarithm of a Laplace prior is an L1 penalty plus a constant; under a "
         "Gaussian decoder with orthonormal columns, the most probable code is the projection of "
-        "the data, softly thresholded at the rate times the noise's variance."
+        "the data onto them, soft-thresholded at the prior's rate times the noise's variance."
     )
     formula = (
         r"$-\log p(h) = \lambda\,\|h\|_1 - n \log\frac{\lambda}{2}, \qquad"
@@ -85,17 +86,17 @@ class SparsityIsLaplace(Claim):
         "1995, De-Noising by Soft-Thresholding"
     )
     correction = (
-        "Features that an L1 penalty makes are no better where the decoder is free to grow: the "
-        "code only shrinks, and the decoder scales it back. Its columns are held at unit norm."
+        "An L1 penalty does not improve the features if the decoder is free to grow: the code only "
+        "shrinks, and the decoder scales it back. Here its columns are held at unit norm."
     )
     wrong_version = (
-        "The prior's scale taken for its rate; a threshold at the rate alone, without the noise's "
+        "Taking the prior's scale for its rate; a threshold at the rate alone, without the noise's "
         "variance; a Gaussian prior, which makes no element zero."
     )
     caption = (
         "The most probable code, found by minimising the objective (dots), lies on the soft "
-        "threshold. The Laplace prior's energy has a kink at zero, which is what makes zeros; the "
-        "Gaussian's has none."
+        "threshold. The Laplace prior's energy has a kink at zero, which is what makes elements "
+        "zero; the Gaussian's has none."
     )
 
     def run(self, seed: int) -> Outcome:
@@ -103,12 +104,25 @@ class SparsityIsLaplace(Claim):
         x = 2 * torch.randn(200, K).double()
         z = torch.randn(200, K).double()
         u = x @ affine(model.decoder).weight.detach()
-        h, h_gaussian = best_code(model, x).detach(), best_code(gaussian, x).detach()
+
+        def code(model: Model) -> Tensor:
+            return best_code(lambda z: model.objective(forward_pass(model, x, z))["loss"], x)
+
+        def minus_log_joint(h: Tensor) -> Tensor:
+            return -model.decode(h).log_prob(x) - model.prior().log_prob(h)  # type: ignore[no-any-return]
+
+        h, h_gaussian = code(model), code(gaussian)
+        most_probable = best_code(minus_log_joint, x)
 
         def energy(scale: float) -> float:
-            out = ForwardPass(x, x, z, PointMass(z), z[None], model.decode(z[None]))
-            penalty = L1(scale=scale)(model, out) - K * math.log(RATE / 2)
+            penalty = L1(scale=scale)(model, forward_pass(model, x, z)) - K * math.log(RATE / 2)
             return float((penalty + model.prior().log_prob(z)).abs().max())
+
+        def distance(h: Tensor, threshold: float) -> float:
+            return float((h - soft(u, threshold)).abs().max())
+
+        def zeros(h: Tensor) -> float:
+            return float((h.abs() < 1e-10).double().mean())
 
         checks = [
             Check(
@@ -117,17 +131,23 @@ class SparsityIsLaplace(Claim):
                 at_most=1e-10,
                 wrong={"scale taken for rate": energy(RATE)},
             ),
-            Check(
-                "most probable code against the soft threshold",
-                float((h - soft(u, RATE * SIGMA**2)).abs().max()),
-                at_most=1e-10,
-                wrong={"threshold λ": float((h - soft(u, RATE)).abs().max())},
+            *(
+                Check(
+                    f"{what} against the soft threshold",
+                    distance(code, RATE * SIGMA**2),
+                    at_most=1e-10,
+                    wrong={"threshold λ": distance(code, RATE)},
+                )
+                for what, code in {
+                    "code of least objective with L1": h,
+                    "most probable code under the prior": most_probable,
+                }.items()
             ),
             Check(
                 "share of code elements that are zero",
-                float((h.abs() < 1e-10).double().mean()),
+                zeros(h),
                 at_least=0.1,
-                wrong={"Gaussian prior": float((h_gaussian.abs() < 1e-10).double().mean())},
+                wrong={"Gaussian prior": zeros(h_gaussian)},
             ),
         ]
 

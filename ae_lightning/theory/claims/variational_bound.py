@@ -1,4 +1,4 @@
-"""The variational bound, its gap, and how importance samples close it."""
+"""The variational bound, its gap, and the importance samples that close it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch.distributions import MultivariateNormal, kl_divergence
 
 from ae_lightning.core.types import Pair
 from ae_lightning.regularizers.divergences import Rate
-from ae_lightning.theory.known_data import gaussian_nodes
-from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.probabilistic_pca import (
+from ae_lightning.theory.linear_models import (
     LinearVAE,
     affine,
-    columns,
-    evidence,
-    linear_vae,
+    exact_linear_vae,
     log_weights,
+    marginal,
+    orthogonal_columns,
 )
+from ae_lightning.theory.numerics import gaussian_nodes
+from ae_lightning.theory.panels import legend, panel
 from ae_lightning.theory.proof import Check, Claim, Outcome
 
 D, SQUARES, SIGMA = 8, [4.0, 2.0, 1.0], 0.7
@@ -28,17 +28,16 @@ SAMPLES = (1, 3, 10, 30, 100)
 REPEATS = 20_000
 
 
-def blunted(model: LinearVAE) -> LinearVAE:
-    """Move the posterior's means, and widen it."""
+def blunt(model: LinearVAE) -> None:
+    """Shift the posterior's means, and widen it."""
     layer = affine(model.encoder)
     K = model.latent
     layer.bias[:K] += 0.5
     layer.bias[K:] += 0.3
-    return model
 
 
 def bound(model: LinearVAE, x: Tensor, samples: int) -> tuple[float, float]:
-    """L_R at x (1, D), in nats, from as many draws as it takes; and its standard error."""
+    """Return a Monte Carlo estimate of L_R at x (1, D), in nats, and its standard error."""
     model.samples = samples
     n = max(1000, REPEATS // samples)
     places, many, values = torch.arange(n), x.expand(n, -1), []
@@ -54,9 +53,9 @@ def bound(model: LinearVAE, x: Tensor, samples: int) -> tuple[float, float]:
 class VariationalBound(Claim):
     title = "The bound, its gap and its samples"
     statement = (
-        "The evidence lower bound misses log p(x) by exactly the divergence of q(z|x) from the "
-        "true posterior, is exact without variance at that posterior, and rises towards log p(x) "
-        "with the number of importance samples."
+        "The evidence lower bound lies below log p(x) by exactly the divergence of q(z|x) from the "
+        "true posterior; if q is that posterior, every sample gives log p(x); and importance "
+        "samples raise the bound towards log p(x)."
     )
     formula = (
         r"$\mathrm{ELBO} = \log p(x) - KL\left(q(z|x)\,\|\,p(z|x)\right), \qquad"
@@ -67,27 +66,28 @@ class VariationalBound(Claim):
         "Importance Weighted Autoencoders"
     )
     correction = (
-        "The notes write E log p(z|x) + H(q), which is off by exactly log p(x): it is "
-        "E log p(z, x) + H(q). Averaging the logarithms over R samples does not tighten the "
-        "bound; the logarithm of the average does."
+        "The notes write E log p(z|x) + H(q), which is off by exactly log p(x); the bound is "
+        "E log p(z, x) + H(q). Averaging the logarithms over R samples does not tighten it; the "
+        "logarithm of the average does."
     )
     wrong_version = (
-        "The notes' E log p(z|x) + H(q); a posterior that is moved and too wide; the average of "
+        "The notes' E log p(z|x) + H(q); a posterior that is shifted and too wide; the average of "
         "the logarithms; the logarithm of the sum, without 1/R; log σ read as log σ²."
     )
     caption = (
-        "The bound of an inexact posterior rises to log p(x) with the number of samples, where "
-        "the average of logarithms stays put. The weights' logarithms vary for the inexact "
-        "posterior, and not at all for the exact one."
+        "With an inexact posterior, the bound rises to log p(x) with the number of samples, while "
+        "the average of logarithms stays where it is. The logarithms of the weights vary for the "
+        "inexact posterior, but not at all for the exact one."
     )
 
     def run(self, seed: int) -> Outcome:
-        W, mean = columns(D, SQUARES), torch.randn(D).double()
-        exact, model = linear_vae(W, SIGMA, mean), blunted(linear_vae(W, SIGMA, mean))
-        x = evidence(model).sample((5,))
-        log_p, q = evidence(model).log_prob(x), model.encode(x)
+        W, mean = orthogonal_columns(D, SQUARES), torch.randn(D).double()
+        exact, model = (exact_linear_vae(W, SIGMA, mean) for _ in range(2))
+        blunt(model)
+        x = marginal(model).sample((5,))
+        log_p, q = marginal(model).log_prob(x), model.encode(x)
 
-        # The integrand is a quadratic in z, for which three nodes a dimension are exact.
+        # The integrand is quadratic in z, for which three nodes per dimension are exact.
         nodes, w = gaussian_nodes(3, model.latent)
         z = q.mean + q.stddev * nodes[:, None]  # (N, B, K)
         elbo = (w[:, None] * log_weights(model, x, z, q)).sum(0)
@@ -112,7 +112,7 @@ class VariationalBound(Claim):
             flat.append((float(L.mean()), float(L.std() / math.sqrt(len(L)))))
 
         def least_rise(bounds: list[tuple[float, float]]) -> float:
-            """The smallest step from one R to the next, in standard errors."""
+            """Return the smallest step from one R to the next, in standard errors."""
             return min((b - a) / math.hypot(s, t) for (a, s), (b, t) in pairwise(bounds))
 
         last, error = rising[-1]
@@ -120,7 +120,7 @@ class VariationalBound(Claim):
         mu, log_sigma = q.mean, q.stddev.log()
 
         def closed(log_variance: Tensor) -> Tensor:
-            """½ Σ μ² + σ² − 1 − log σ²."""
+            """Return ½ Σ (μ² + σ² − 1 − log σ²)."""
             return (mu.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
 
         checks = [
@@ -134,7 +134,7 @@ class VariationalBound(Claim):
                 "standard deviation of log p(x, z)/q(z|x) at the exact posterior, nats",
                 float(spread["exact"]),
                 at_most=1e-10,
-                wrong={"moved and too wide": float(spread["inexact"])},
+                wrong={"shifted and too wide": float(spread["inexact"])},
             ),
             Check(
                 f"smallest rise from R = {SAMPLES[0]} to {SAMPLES[-1]}, standard errors",
@@ -143,13 +143,13 @@ class VariationalBound(Claim):
                 wrong={"average of logarithms": least_rise(flat)},
             ),
             Check(
-                f"L at R = {SAMPLES[-1]} over log p(x), standard errors",
+                f"L at R = {SAMPLES[-1]} less log p(x), standard errors",
                 (last - log_p_one) / error,
                 at_most=3.0,
                 wrong={"sum without 1/R": (last + math.log(SAMPLES[-1]) - log_p_one) / error},
             ),
             Check(
-                "the rate against ½ Σ μ² + σ² − 1 − log σ², nats",
+                "the rate against ½ Σ (μ² + σ² − 1 − log σ²), nats",
                 float((rate - closed(2 * log_sigma)).abs().max()),
                 at_most=1e-10,
                 wrong={"log σ read as log σ²": float((rate - closed(log_sigma)).abs().max())},

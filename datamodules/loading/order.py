@@ -1,43 +1,42 @@
-"""An order of examples that is random, and yet touches few chunks at a time."""
+"""The order of an epoch's examples: random, and yet touching few chunks at a time."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import accumulate
-from typing import Final
 
 import torch
 from torch import Tensor
 
 from ae_lightning.core.randomness import generator_of
 
-from ..loading.batches import ORDER
-
-CHUNKS: Final = 5  # keeps the order of chunks apart from other draws for (seed, epoch)
+from .purposes import ORDER_OF_CHUNKS, ORDER_OF_ROWS
 
 
-class Windows:
-    """An epoch's order of n examples, as a function of (seed, epoch), read slice by slice.
+class Order:
+    """An epoch's order of n examples, a function of (seed, epoch), read slice by slice.
 
-    The chunks are permuted, so many consecutive ones make a window, and a window's examples are
+    The chunks are permuted, consecutive ones form a window, and the examples of a window are
     permuted: every example comes once, and any stretch of the order within a window touches no
-    chunk outside it. No more than two windows are held. One window of all chunks gives the
-    permutation that data in memory have.
+    chunk outside it. At most two windows are held. The default, one window of one chunk, is a
+    plain permutation.
 
     Args:
         n: how many examples there are.
-        chunk: how many each chunk holds; the last may hold fewer.
-        window: how many chunks make a window.
         seed, epoch: what the order is a function of.
+        chunk: how many examples each chunk holds; the last may hold fewer. All n, if None.
+        window: how many chunks form a window.
 
-    >>> torch.cat([Windows(10, 2, 2, 0, 0)[i : i + 3] for i in (0, 3, 6, 9)]).unique().tolist()
-    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    >>> torch.cat([Order(10, 0, 0, chunk=2, window=2)[i : i + 3] for i in (0, 3, 6, 9)]).unique()
+    tensor([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     """
 
-    def __init__(self, n: int, chunk: int, window: int, seed: int, epoch: int) -> None:
-        self.n, self.chunk, self.seed, self.epoch = n, chunk, seed, epoch
-        generator = generator_of(seed, epoch, 0, 0, CHUNKS)
-        order = torch.randperm(-(-n // chunk), generator=generator)
+    def __init__(
+        self, n: int, seed: int, epoch: int, chunk: int | None = None, window: int = 1
+    ) -> None:
+        self.n, self.seed, self.epoch, self.chunk = n, seed, epoch, n if chunk is None else chunk
+        generator = generator_of(seed, epoch, 0, 0, ORDER_OF_CHUNKS)
+        order = torch.randperm(-(-n // self.chunk), generator=generator)
         self.windows = [chunks.sort().values for chunks in order.split(window)]
         self.window_of = order.argsort() // window  # by chunk
         self.ends = list(accumulate(map(self._size, self.windows)))
@@ -49,6 +48,8 @@ class Windows:
         return whole - ((last + 1) * self.chunk - self.n if last in chunks else 0)
 
     def __getitem__(self, places: slice) -> Tensor:
+        if len(self.windows) == 1:  # which needs no search
+            return self._rows(0)[places]
         start, stop, _ = places.indices(self.n)
         parts = [torch.empty(0, dtype=torch.long)]
         while start < stop:
@@ -59,7 +60,7 @@ class Windows:
         return torch.cat(parts)
 
     def after(self, rows: Tensor) -> Tensor | None:
-        """The chunks of the window that comes after those rows'; None after the last."""
+        """The chunks of the window that follows those of the rows; None after the last."""
         w = int(self.window_of[rows // self.chunk].max()) + 1
         return self.windows[w] if w < len(self.windows) else None
 
@@ -69,6 +70,6 @@ class Windows:
             firsts = self.windows[w] * self.chunk
             rows = (firsts[:, None] + torch.arange(self.chunk)).flatten()
             rows = rows[rows < self.n]
-            generator = generator_of(self.seed, self.epoch, w, 0, ORDER)
+            generator = generator_of(self.seed, self.epoch, w, 0, ORDER_OF_ROWS)
             self._held[w] = rows[torch.randperm(len(rows), generator=generator)]
         return self._held[w]

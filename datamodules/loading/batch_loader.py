@@ -1,0 +1,88 @@
+"""What the trainer iterates over: batches as samplers draw them, fetched and finished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
+
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader
+
+from ae_lightning.core.errors import UsageError
+
+from .batch_samplers import EvaluationSampler, TrainingSampler
+from .datasets import BatchDraw, Examples
+
+T = TypeVar("T")
+
+
+class BatchLoader(Generic[T]):
+    """Fetch what a sampler draws, here or in worker processes, and finish it.
+
+    This is not torch's DataLoader, since the trainer would replace that one's sampler in a
+    distributed run. It holds no state: the sampler reads its position from the trainer. Workers
+    live until `release`.
+
+    Args:
+        dataset: gives a batch by its rows.
+        batch_sampler: draws them, anew each time it is iterated over.
+        finish: makes of x, y and the draw what is yielded.
+        workers: how many processes read ahead; 0 for none besides this one.
+    """
+
+    def __init__(
+        self,
+        dataset: Examples,
+        batch_sampler: TrainingSampler | EvaluationSampler | Sequence[BatchDraw],
+        finish: Callable[[Tensor, Tensor, BatchDraw], T],
+        workers: int = 0,
+    ) -> None:
+        self.dataset, self.batch_sampler = dataset, batch_sampler
+        self.finish, self.workers = finish, workers
+        self._reading: DataLoader[tuple[Tensor, Tensor]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[T]:
+        # Nothing runs until the first batch is wanted: only then does a resumed trainer know where
+        # it stands.
+        if self.workers == 0:
+            for draw in self.batch_sampler:
+                yield self.finish(*self.dataset.__getitems__(draw))
+            return
+        try:
+            for batch in self._read_ahead():
+                yield self.finish(*batch)
+        except UsageError as error:
+            self.release()
+            # A worker's error arrives with its traceback in front of its one sentence.
+            raise UsageError(str(error).strip().rpartition("UsageError: ")[2]) from error
+
+    def _read_ahead(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        if self._reading is None:
+            self._reading = DataLoader(
+                self.dataset,
+                batch_sampler=self.batch_sampler,  # type: ignore[arg-type]
+                collate_fn=tuple,  # a batch is fetched whole
+                num_workers=self.workers,
+                persistent_workers=True,
+                pin_memory=torch.cuda.is_available(),
+                generator=Generator(),  # otherwise it would draw from torch's global one
+            )
+        return self._reading
+
+    def release(self) -> None:
+        """End the workers: garbage collection may close their queues before it tells them."""
+        iterator = None if self._reading is None else self._reading._iterator
+        if iterator is not None:
+            iterator._shutdown_workers()  # type: ignore[attr-defined]
+        self._reading = None
+
+    # The trainer looks for these two to tell whether a loader can resume within an epoch.
+    def state_dict(self) -> dict[str, int]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Do nothing: the position is the trainer's."""

@@ -1,0 +1,90 @@
+"""The examples of one split, as a data set that gives a whole batch at once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .order import Order
+
+
+class BatchDraw(NamedTuple):
+    """One batch, as a sampler draws it and a data set fetches it.
+
+    Args:
+        rows: which examples (B,).
+        key: (seed, epoch, batch, rank), which determines a training batch's noise; None in
+            evaluation.
+        counts: False for a batch that another process counts, and that is drawn only to keep
+            processes in step.
+    """
+
+    rows: Tensor
+    key: tuple[int, int, int, int] | None = None
+    counts: bool = True
+
+    def to(self, device: torch.device) -> BatchDraw:
+        """Move the rows to a device."""
+        rows = self.rows.to(device, non_blocking=device.type == "cuda")
+        return self if rows is self.rows else BatchDraw(rows, self.key, self.counts)
+
+
+class Examples(Dataset[tuple[Tensor, Tensor]], ABC):
+    """The examples of one split, wherever they are stored, fetched by rows."""
+
+    workers = 0  # how many processes read ahead; 0 for none besides the one that trains
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return x (B, *S), uint8 in 0 … 255 or floats, and labels y (B,), of rows (B,)."""
+
+    def __getitems__(self, draw: BatchDraw) -> tuple[Tensor, Tensor, BatchDraw]:
+        """Fetch what a sampler drew, as torch's DataLoader asks for a batch."""
+        return *self[draw.rows], draw
+
+    @abstractmethod
+    def select(self, rows: Tensor) -> Examples:
+        """Return those examples alone, in that order."""
+
+    def near(self, device: torch.device) -> Examples:
+        """Return the same examples, moved to the device if that pays."""
+        return self
+
+    def order(self, seed: int, epoch: int) -> Order:
+        """Return an epoch's training order, a function of (seed, epoch)."""
+        return Order(len(self), seed, epoch)
+
+
+class InMemory(Examples):
+    """Examples held in memory: x (N, *S), uint8 or float, and labels y (N,)."""
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        # index_select copies whole rows, in a tenth of the time of indexing element by element.
+        return self.x.index_select(0, rows), self.y.index_select(0, rows)
+
+    def __getitems__(self, draw: BatchDraw) -> tuple[Tensor, Tensor, BatchDraw]:
+        return super().__getitems__(draw.to(self.x.device))
+
+    def select(self, rows: Tensor) -> InMemory:
+        return InMemory(*self[rows])
+
+    def near(self, device: torch.device) -> InMemory:
+        """Return the same examples on the device, unless they fill half a GPU's free memory."""
+        if device.type == "cuda" and self.x.device != device:
+            free, _ = torch.cuda.mem_get_info(device)
+            if self.x.nbytes > free // 2:
+                return self
+        return InMemory(self.x.to(device), self.y.to(device))

@@ -1,0 +1,36 @@
+"""All that streaming uses of litdata, by name: most of it is outside litdata's public interface."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Final
+
+from ae_lightning.core.errors import UsageError
+
+MODULES: Final = {
+    "StreamingDataset": "litdata",  # reads chunks
+    "ChunkedIndex": "litdata.streaming.sampler",  # names an example's chunk, to spare a search
+    "Cache": "litdata.streaming",  # writes chunks
+    "get_downloader": "litdata.streaming.downloader",  # fetches one file from any storage
+    "LocalDownloader": "litdata.streaming.downloader",  # what it returns for an unknown storage
+    "get_default_cache_dir": "litdata.utilities.dataset_utilities",
+}
+
+
+def of_litdata(name: str) -> Any:
+    """Return what litdata calls by that name.
+
+    Raises:
+        UsageError: if litdata is not installed, or this release of it has no such name.
+    """
+    try:
+        import litdata
+    except ImportError:
+        raise UsageError("streaming needs litdata: pip install 'ae-lightning[stream]'.") from None
+    try:
+        return getattr(import_module(MODULES[name]), name)
+    except (ImportError, AttributeError):
+        raise UsageError(
+            f"litdata {litdata.__version__} has no {MODULES[name]}.{name}: install the release "
+            "that ae-lightning[stream] asks for."
+        ) from None
