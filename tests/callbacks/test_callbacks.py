@@ -3,7 +3,6 @@
 import io
 import json
 import random
-import struct
 import time
 import warnings
 from pathlib import Path
@@ -36,6 +35,7 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.datamodules import Digits
 from ae_lightning.nn import MLP
 from ae_lightning.training.metrics_csv import MetricsFile
+from helpers.wandb_files import records
 
 
 class Noting(PictureCallback):
@@ -288,23 +288,6 @@ def test_every_logger_gets_the_picture_and_its_figures(tmp_path) -> None:
     rows = (tmp_path / "metrics.csv").read_text().splitlines()
     assert rows[0].split(",").count("val/ink") == 1
     assert any(row.split(",")[rows[0].split(",").index("val/ink")] == "0.5" for row in rows[1:])
-
-
-def records(file: Path):
-    """The records of an offline W&B file: LevelDB's framing, after seven bytes."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, at, whole = file.read_bytes(), 7, b""
-    while at + 7 <= len(data):
-        if 32768 - at % 32768 < 7:
-            at += 32768 - at % 32768
-            continue
-        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
-        whole += data[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind in (1, 4):  # a whole record, or its last part
-            yield Record.FromString(whole)
-            whole = b""
 
 
 def test_weights_and_biases_gets_pictures_and_films_at_their_steps(tmp_path, monkeypatch) -> None:

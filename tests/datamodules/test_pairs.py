@@ -28,10 +28,10 @@ from ae_lightning.datamodules import (
     Sprites,
     SwissRoll,
 )
-from ae_lightning.datamodules.loading import batch_samplers
 from ae_lightning.datamodules.loading.batch_samplers import EvaluationSampler, TrainingSampler
 from ae_lightning.datamodules.loading.datasets import InMemory
-from tests.datamodules.test_files import write_images
+from helpers.images import write_images
+from helpers.pairs import everything
 
 Make = Callable[..., PairDataModule]
 
@@ -52,11 +52,6 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     folder = write_images(tmp_path, {"a": 25, "b": 25})
     here = request.param == "ImageFolder"
     return lambda **o: ImageFolder(folder, in_memory=here, num_workers=1, **o)
-
-
-def everything(data: PairDataModule, split: str) -> Pair:
-    data.setup()
-    return data.pairs(split, range(len(data.sets[split])))
 
 
 def joined(pairs: list[Pair]) -> Pair:
@@ -239,16 +234,6 @@ def test_a_checkpoint_rebuilds_its_data(tmp_path):
 
 
 # ------------------------------------------------------------------------- many processes
-
-
-@pytest.fixture
-def on_rank(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
-    """Let this process be one of several."""
-
-    def be(rank: int, world: int) -> None:
-        monkeypatch.setattr(batch_samplers, "rank_and_world", lambda: (rank, world))
-
-    return be
 
 
 def training(n: int, batch_size: int) -> TrainingSampler:
