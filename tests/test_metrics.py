@@ -49,7 +49,7 @@ MODELS = {
 models = pytest.mark.parametrize("kind", MODELS)
 
 
-def model_of(kind: str) -> AutoEncoder:
+def one_unit_dead(kind: str) -> AutoEncoder:
     torch.manual_seed(1)
     model = MODELS[kind]().double().eval()
     last = model.encoder.layers[-1]
@@ -117,7 +117,7 @@ def direct(model, pair) -> dict:
 
 
 def test_there_is_something_to_count():
-    figures = direct(model_of("vae"), pairs())
+    figures = direct(one_unit_dead("vae"), pairs())
     assert (figures["active_units"], figures["dead_units"]) == (2, 1)
 
 
@@ -127,7 +127,7 @@ def test_there_is_something_to_count():
 @models
 @pytest.mark.parametrize("sizes", [[50], [17, 1, 32], [8] * 6 + [2]], ids=str)
 def test_every_figure_is_that_of_the_whole_set_in_uneven_batches(kind, sizes):
-    model, pair = model_of(kind), pairs()
+    model, pair = one_unit_dead(kind), pairs()
     equal(evaluated(model, pair, sizes).compute(), direct(model, pair))
 
 
@@ -145,7 +145,7 @@ def merged(metrics: list[Evaluation]) -> Evaluation:
 @models
 @pytest.mark.parametrize("shards", [[20, 30], [1, 17, 32], [0, 50], [25, 0, 25]], ids=str)
 def test_shards_of_any_sizes_merge_to_the_whole_an_empty_one_included(kind, shards):
-    model, pair = model_of(kind), pairs()
+    model, pair = one_unit_dead(kind), pairs()
     parts = zip(*(t.split(shards) for t in pair), strict=True)
     metrics = [evaluated(model, Pair(*p), [len(p[0])] if len(p[0]) else []) for p in parts]
     equal(merged(metrics).compute(), direct(model, pair))
@@ -153,7 +153,7 @@ def test_shards_of_any_sizes_merge_to_the_whole_an_empty_one_included(kind, shar
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_a_reset_forgets_and_nothing_has_no_figures():
-    model = model_of("vae")
+    model = one_unit_dead("vae")
     metric = evaluated(model, pairs(20), [20])
     metric.reset()
     assert metric.compute() == {}
@@ -162,20 +162,20 @@ def test_a_reset_forgets_and_nothing_has_no_figures():
 
 
 def test_clean_pairs_have_no_corrupted_error():
-    model, pair = model_of("vae"), pairs(9)
+    model, pair = one_unit_dead("vae"), pairs(9)
     clean = evaluated(model, pair._replace(x_tilde=pair.x.clone()), [9]).compute()
     assert "mse_corrupted" not in clean
 
 
 def test_a_single_precision_model_is_evaluated_to_single_precision():
-    model, pair = model_of("vae"), pairs()
+    model, pair = one_unit_dead("vae"), pairs()
     exact = evaluated(model, pair, [50]).compute()
     single = evaluated(model.float(), Pair(*(t.float() for t in pair[:3]), pair.places), [17, 33])
     equal(single.compute(), exact, 1e-4)
 
 
 def test_a_half_precision_run_is_evaluated_in_single_precision():
-    model, pair = model_of("vae").float(), pairs()
+    model, pair = one_unit_dead("vae").float(), pairs()
     pair = Pair(*(t.float() for t in pair[:3]), pair.places)
     exact = evaluated(model, pair, [50]).compute()
     with torch.autocast("cpu", torch.bfloat16):
@@ -185,7 +185,7 @@ def test_a_half_precision_run_is_evaluated_in_single_precision():
 
 
 def test_the_jacobian_norm_is_measured_under_inference_mode():
-    model, pair = model_of("contractive"), pairs(9)
+    model, pair = one_unit_dead("contractive"), pairs(9)
     metric = Evaluation(model.latent, (), model.value_range)
     with torch.inference_mode():
         inference = Pair(*(t.clone() for t in pair))
@@ -197,7 +197,7 @@ def test_the_jacobian_norm_is_measured_under_inference_mode():
 
 
 def test_the_elbo_has_weight_one_whatever_the_weight_trained_with():
-    model, pair = model_of("vae"), pairs()
+    model, pair = one_unit_dead("vae"), pairs()
     values = evaluated(model, pair, [50]).compute()
     assert abs(values["elbo"] + values["distortion"] + values["rate"]) < 1e-10
     assert abs(values["loss"] - values["distortion"] - 4 * values["rate"]) < 1e-10
@@ -223,7 +223,7 @@ def test_a_unit_is_dead_only_where_it_is_on_every_shard():
 def test_psnr_is_that_of_the_mean_error_not_the_mean_of_psnrs():
     assert psnr(torch.tensor(0.01)) == 20
     assert psnr(torch.tensor(0.04), (-1.0, 1.0)) == 20
-    model, pair = model_of("vae"), pairs()
+    model, pair = one_unit_dead("vae"), pairs()
     values = evaluated(model, pair, [1] * 50).compute()
     assert abs(values["psnr"] - psnr(values["mse"])) < 1e-10
 

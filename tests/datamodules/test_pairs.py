@@ -32,6 +32,7 @@ from ae_lightning.datamodules.loading.batch_samplers import EvaluationSampler, T
 from ae_lightning.datamodules.loading.datasets import InMemory
 from helpers.images import write_images
 from helpers.pairs import everything
+from helpers.training import fit
 
 Make = Callable[..., PairDataModule]
 
@@ -173,16 +174,7 @@ class Watch(L.LightningModule):
 
 def watched(data: PairDataModule, **options: object) -> Watch:
     module = Watch()
-    trainer = L.Trainer(
-        max_epochs=3,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        **{"accelerator": "cpu", **options},
-    )
-    trainer.fit(module, datamodule=data)
+    fit(module, data, **{"max_epochs": 3, "num_sanity_val_steps": 0, **options})
     return module
 
 
@@ -220,14 +212,7 @@ def test_a_clean_pair_stays_one_tensor_through_the_trainer(corruption):
 
 def test_a_checkpoint_rebuilds_its_data(tmp_path):
     data = Digits(corruption=Masking(0.2), batch_size=50)
-    trainer = L.Trainer(
-        max_steps=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-    )
-    trainer.fit(Watch(), datamodule=data)
+    trainer = fit(Watch(), data, tmp_path, max_steps=1)
     trainer.save_checkpoint(tmp_path / "a.ckpt")
     checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
     assert rebuild(checkpoint["datamodule_hyper_parameters"]).record == data.record
