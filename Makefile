@@ -24,7 +24,7 @@ lint: install  ## check style and types
 test: lint  ## check style and types, and run doctests and tests
 	$(BIN)/python -m pytest
 
-bench: install  ## print the ratios of training speed, each with its spread; ONLY="P1 P2" runs some
+bench: install  ## print the ratios of training speed, each with its spread; ONLY="shipped startup" runs some
 	PYTHONPATH=tests $(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
 soak: install  ## kill, stop and damage real runs, and compare; ONLY="sigkill" runs some: minutes

@@ -1,12 +1,16 @@
-"""What all tests share: real data, where AE_DATA names a folder that holds it, and one thread."""
+"""What all tests share: real data, if AE_DATA names a folder of it, one seed, and a clean tree."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+import ae_lightning
 from ae_lightning.datamodules import CIFAR10, MNIST, FashionMNIST, InMemory
+
+ROOT = Path(ae_lightning.__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +37,21 @@ def small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+def tree() -> set[Path]:
+    """All files and folders of the working tree, except caches and what is hidden."""
+    found = set()
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [f for f in folders if not f.startswith(".") and f != "__pycache__"]
+        found |= {Path(folder, name) for name in (*folders, *files)}
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def leave_nothing() -> Iterator[None]:
+    """Fail the session if a test has left a file or a folder in the working tree."""
+    before = tree()
+    yield
+    left = sorted(str(path.relative_to(ROOT)) for path in tree() - before)
+    assert not left, f"tests left behind, in the working tree: {', '.join(left)}"

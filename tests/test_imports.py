@@ -1,14 +1,13 @@
 """The direction of imports, and what is not imported until something needs it."""
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import ae_lightning
+from helpers.interpreter import python
 
 ROOT = Path(ae_lightning.__file__).parents[1]
 
@@ -78,15 +77,8 @@ def test_imports_point_one_way(name: str, file: Path) -> None:
             assert row_of(other) <= row, f"{name} imports {other}"
 
 
-def python(code: str) -> str:
-    """Run code in a bare interpreter and return what it prints."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_the_front_answers_without_torch() -> None:
-    """P10's reason: help, the list of configs and a wrong name need no torch."""
+    """Start-up takes no seconds, since help, the list of configs and a wrong name need no torch."""
     code = """
 import sys
 from ae_lightning.cli.main import main
@@ -94,7 +86,7 @@ codes = [main(a) for a in ([], ["--help"], ["--version"], ["configs"], ["fti"], 
 codes.append(main(["fit", "--config"]))
 print(codes, sorted(m for m in ("torch", "lightning", "numpy", "matplotlib") if m in sys.modules))
 """
-    assert python(code).splitlines()[-1] == "[0, 0, 0, 0, 2, 2, 2] []"
+    assert python("-c", code).splitlines()[-1] == "[0, 0, 0, 0, 2, 2, 2] []"
 
 
 def test_what_is_heavy_is_imported_only_where_it_is_used() -> None:
@@ -112,7 +104,7 @@ import ae_lightning.cli.fit, ae_lightning.cli.evaluate
 heavy = ("wandb", "matplotlib", "sklearn", "torchvision", "PIL", "pandas")
 print([m for m in heavy if m in sys.modules and m not in before])
 """
-    assert python(code).splitlines()[-3:] == ["False", "[]", "[]"]
+    assert python("-c", code).splitlines()[-3:] == ["False", "[]", "[]"]
 
 
 def test_every_public_name_is_there() -> None:

@@ -11,13 +11,12 @@ from torch import distributions as td
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import rebuild
-from ae_lightning.core.types import Pair
 from ae_lightning.distributions import kl
-from ae_lightning.likelihoods import Gaussian
-from ae_lightning.nn import MLP
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.priors import GaussianMixture, LaplacePrior, StandardNormal, VampPrior
 from ae_lightning.regularizers.divergences import Rate
+from helpers.models import model_of
+from helpers.pairs import pair_of
 
 EVERY = {
     "normal": StandardNormal,
@@ -29,22 +28,9 @@ every = pytest.mark.parametrize("make", EVERY.values(), ids=EVERY.keys())
 
 
 def model_with(prior, latent=2, posterior=None) -> AutoEncoder:
-    model = AutoEncoder(
-        shape=(5,),
-        latent=latent,
-        encoder=MLP([7]),
-        posterior=posterior or DiagonalGaussian(),
-        decoder=MLP([7]),
-        likelihood=Gaussian(),
-        prior=prior,
-        regularizers={"rate": Rate()} if posterior is None else None,
-        value_range=None,
-    )
-    return model.double()
-
-
-def pair_of(x):
-    return Pair(x, x, torch.zeros(len(x)), torch.arange(len(x)))
+    rate = {"rate": Rate()} if posterior is None else None
+    parts = {"posterior": posterior or DiagonalGaussian(), "prior": prior, "regularizers": rate}
+    return model_of(shape=(5,), latent=latent, **parts)
 
 
 # ------------------------------------------------------------------ what holds for every one

@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from lightning.pytorch import Trainer
 from torch.optim import Adam
 
 from ae_lightning.autoencoder import AutoEncoder
@@ -13,25 +12,14 @@ from ae_lightning.datamodules import MNIST, Dynamic
 from ae_lightning.likelihoods import Bernoulli
 from ae_lightning.nn import ConvDecoder, ConvEncoder
 from ae_lightning.schedules import OneCycle
-from ae_lightning.systems import (
-    DenoisingAutoEncoder,
-    VariationalAutoEncoder,
-)
+from ae_lightning.systems import DenoisingAutoEncoder, VariationalAutoEncoder
+from helpers.training import fit
 
 
-def fit(model: AutoEncoder, data: MNIST, epochs: int, directory: Path) -> dict[str, float]:
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        default_root_dir=directory,
-        check_val_every_n_epoch=epochs,
-        num_sanity_val_steps=0,
-    )
-    trainer.fit(model, data)
+def figures(model: AutoEncoder, data: MNIST, epochs: int, folder: Path) -> dict[str, float]:
+    """What is logged at the end of training, on the validation set."""
+    once = {"max_epochs": epochs, "check_val_every_n_epoch": epochs, "num_sanity_val_steps": 0}
+    trainer = fit(model, data, folder, **once)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
@@ -46,7 +34,7 @@ def test_the_convolutional_vae_reaches_100_nats_in_3_epochs(ae_data, tmp_path) -
         lr_schedule=OneCycle(),
     )
     data = MNIST(root=str(ae_data), binarise=Dynamic())
-    reached = fit(model, data, 3, tmp_path)
+    reached = figures(model, data, 3, tmp_path)
     assert -reached["val/elbo"] <= 100
 
 
@@ -55,5 +43,5 @@ def test_a_denoising_autoencoder_halves_the_squared_error_in_2_epochs(
     corruption, ae_data, tmp_path
 ) -> None:
     model = DenoisingAutoEncoder((1, 28, 28))
-    reached = fit(model, MNIST(root=str(ae_data), corruption=corruption), 2, tmp_path)
+    reached = figures(model, MNIST(root=str(ae_data), corruption=corruption), 2, tmp_path)
     assert reached["val/mse"] <= reached["val/mse_corrupted"] / 2

@@ -1,4 +1,4 @@
-"""V11: chains that keep the density, one that shrinks it, and Langevin dynamics along a score."""
+"""Chains that keep the density, one that shrinks it, and Langevin dynamics along a score."""
 
 import math
 

@@ -4,8 +4,6 @@ from functools import partial
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
-from torch.utils.data import DataLoader
 
 from ae_lightning import systems
 from ae_lightning.autoencoder import AutoEncoder
@@ -17,6 +15,8 @@ from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.regularizers.contractive import Contractive
 from ae_lightning.regularizers.divergences import Rate
 from ae_lightning.regularizers.sparsity import L1
+from helpers.pairs import pair_of
+from helpers.training import fit
 
 HAND_MADE = {
     "LinearAutoEncoder": lambda: dict(
@@ -59,24 +59,9 @@ HAND_MADE = {
 SYSTEMS = [*HAND_MADE, "ImportanceWeightedAutoEncoder"]
 
 
-def pair(shape=(1, 8, 8), n=12) -> Pair:
+def noisy(shape=(1, 8, 8), n=12) -> Pair:
     x = torch.rand(n, *shape)
-    return Pair(x + 0.1 * torch.randn_like(x), x, torch.zeros(n), torch.arange(n))
-
-
-def fit(model: AutoEncoder, batches: list[Pair], directory: object, epochs: int = 1) -> Trainer:
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=directory,
-        log_every_n_steps=1,
-    )
-    loader = DataLoader(batches, batch_size=None)
-    trainer.fit(model, loader, loader)
-    return trainer
+    return pair_of(x, x + 0.1 * torch.randn_like(x))
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -84,7 +69,7 @@ def fit(model: AutoEncoder, batches: list[Pair], directory: object, epochs: int 
 @pytest.mark.parametrize("latent", [2, 400])
 def test_every_system_has_defaults_for_every_shape_and_latent_size(name, shape, latent) -> None:
     model = getattr(systems, name)(shape, latent=latent)
-    out = model.propagate(pair(shape, 3))
+    out = model.propagate(noisy(shape, 3))
     assert out.p.mean.shape == (out.z.shape[0], 3, *shape)
     assert out.z.shape[1:] == (3, latent)
     terms = model.objective(out)
@@ -102,11 +87,11 @@ def test_a_contractive_autoencoder_of_values_outside_the_unit_interval_is_under_
 
 @pytest.mark.parametrize("name", HAND_MADE)
 def test_a_system_equals_its_hand_composition_to_the_bit(name, tmp_path) -> None:
-    batches, weights = [pair() for _ in range(3)], []
+    batches, weights = [noisy() for _ in range(3)], []
     for make in (getattr(systems, name), partial(AutoEncoder, **HAND_MADE[name]())):
         torch.manual_seed(3)
         model = make(shape=(1, 8, 8), latent=6)
-        fit(model, batches, tmp_path)
+        fit(model, batches, tmp_path, max_epochs=1)
         weights.append(model.state_dict())
     for a, b in zip(weights[0].values(), weights[1].values(), strict=True):
         assert a.equal(b)
@@ -115,12 +100,12 @@ def test_a_system_equals_its_hand_composition_to_the_bit(name, tmp_path) -> None
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_every_system_comes_back_from_its_checkpoint(name, tmp_path) -> None:
     model = getattr(systems, name)((1, 8, 8), latent=6, seed=5)
-    trainer = fit(model, [pair()], tmp_path)
+    trainer = fit(model, [noisy()], tmp_path, max_epochs=1)
     trainer.save_checkpoint(tmp_path / "x.ckpt")
     again = AutoEncoder.load_from_checkpoint(tmp_path / "x.ckpt")
     assert type(again) is type(model)
     assert again.record == model.record
-    x = pair().x
+    x = noisy().x
     assert again.code(x).equal(model.eval().code(x))
     assert again.reconstruct(x).equal(model(x))
     if model.posterior.stochastic:
@@ -130,7 +115,7 @@ def test_every_system_comes_back_from_its_checkpoint(name, tmp_path) -> None:
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_logged_terms_add_up_to_the_loss(name, tmp_path) -> None:
     model = getattr(systems, name)((1, 8, 8), latent=6)
-    logged = fit(model, [pair()], tmp_path).callback_metrics
+    logged = fit(model, [noisy()], tmp_path, max_epochs=1).callback_metrics
     for stage in ("train", "val"):
         bound = "bound" if f"{stage}/bound" in logged else "distortion"
         total = logged[f"{stage}/{bound}"].double()
@@ -145,7 +130,7 @@ def test_logged_terms_add_up_to_the_loss(name, tmp_path) -> None:
 def test_doubling_the_batch_keeps_the_loss_and_doubling_the_pixels_doubles_the_distortion(name):
     torch.manual_seed(0)
     model = getattr(systems, name)((1, 8, 8), latent=6).double().eval()
-    small = pair()
+    small = noisy()
     one = Pair(small.x_tilde.double(), small.x.double(), small.y, small.places)
     two = Pair(*(torch.cat([t, t]) for t in one))
     losses = [model.objective(model.propagate(p))["loss"] for p in (one, two)]
@@ -159,24 +144,23 @@ def test_doubling_the_batch_keeps_the_loss_and_doubling_the_pixels_doubles_the_d
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_more_samples_are_drawn_where_the_posterior_is_stochastic(name) -> None:
     model = getattr(systems, name)((1, 8, 8), latent=6, samples=7)
-    assert len(model.propagate(pair()).z) == (7 if model.posterior.stochastic else 1)
+    assert len(model.propagate(noisy()).z) == (7 if model.posterior.stochastic else 1)
 
 
 def test_convolutional_parts_serve_a_system() -> None:
     model = systems.VariationalAutoEncoder((3, 32, 32), 8, ConvEncoder(), ConvDecoder())
-    model.objective(model.propagate(pair((3, 32, 32), 2)))["loss"].backward()
+    model.objective(model.propagate(noisy((3, 32, 32), 2)))["loss"].backward()
 
 
 def test_a_denoising_autoencoder_refuses_clean_pairs(tmp_path) -> None:
     x = torch.rand(4, 1, 8, 8)
-    clean = Pair(x, x, torch.zeros(4), torch.arange(4))
     with pytest.raises(UsageError, match=r"GaussianNoise\(sigma=0.3\)"):
-        fit(systems.DenoisingAutoEncoder((1, 8, 8)), [clean], tmp_path)
+        fit(systems.DenoisingAutoEncoder((1, 8, 8)), [pair_of(x)], tmp_path, max_epochs=1)
 
 
 def test_the_importance_weighted_bound_at_one_sample_is_the_elbo_and_refuses_a_rate() -> None:
     model = systems.ImportanceWeightedAutoEncoder((1, 8, 8), samples=1).double().eval()
-    p = pair()
+    p = noisy()
     out = model.propagate(Pair(p.x_tilde.double(), p.x.double(), p.y, p.places))
     terms = model.objective(out)
     rate = (out.q.log_prob(out.z) - model.prior().log_prob(out.z)).mean()

@@ -1,9 +1,6 @@
 """What is installed: one top-level name, the shipped configs, imports from a clean directory."""
 
-import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -11,22 +8,10 @@ import pytest
 
 import ae_lightning
 from ae_lightning.cli.composition import shipped, shipped_sweeps
+from helpers.interpreter import python
 
 ROOT = Path(ae_lightning.__file__).parents[1]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "ae_lightning", "datamodules", "callbacks")
-
-
-def run(command: list[str], cwd: Path, **environment: str) -> str:
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +25,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         elif (ROOT / name).exists():
             (folder / "source").mkdir(exist_ok=True)
             shutil.copy(ROOT / name, folder / "source" / name)
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
-    run([*build, str(folder / "source")], folder)
+    build = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
+    python(*build, str(folder / "source"), folder=folder)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -100,7 +85,7 @@ for module in (ae_lightning, ae_lightning.callbacks, ae_lightning.datamodules):
 args = ["fit", "--config", "vae", "--config", "digits", "--trainer.fast_dev_run", "true"]
 print(main(args))
 """
-    said = run([sys.executable, "-c", code], empty, PYTHONPATH=str(site)).splitlines()
+    said = python("-c", code, folder=empty, PYTHONPATH=str(site)).splitlines()
     homes, code_of_fit = said[:3], said[-1]
     assert code_of_fit == "0"
     assert all(Path(home).is_relative_to(site) for home in homes), homes

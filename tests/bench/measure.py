@@ -114,16 +114,16 @@ class Case:
 class Goal:
     """A goal: one line, and its cases below where there are several."""
 
-    number: str
+    name: str
     title: str
     cases: list[Case] = field(default_factory=list)
     skipped: str = ""
 
     def __str__(self) -> str:
         if self.skipped:
-            return f"{self.number:<5}{self.title}: skipped, {self.skipped}"
+            return f"{self.name:<12}{self.title}: skipped, {self.skipped}"
         worst = min(self.cases, key=lambda case: case.margin)
-        head = worst.line(f"{self.number:<5}{self.title}, {worst.name}")
+        head = worst.line(f"{self.name:<12}{self.title}, {worst.name}")
         if len(self.cases) == 1:
             return head
-        return "\n".join([head, *(case.line(f"       {case.name}") for case in self.cases)])
+        return "\n".join([head, *(case.line(f"            {case.name}") for case in self.cases)])

@@ -1,4 +1,4 @@
-"""P7 to P10: single parts of training and evaluation, and start-up."""
+"""Single parts of training and evaluation, and start-up."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def layer(K: int, penalties: Penalties) -> AutoEncoder:
     return AutoEncoder((1, 28, 28), K, *parts, penalties)
 
 
-def p7() -> Goal:
-    """P7: a training step with Contractive, in plain steps of the same model, batch 128."""
+def jacobian() -> Goal:
+    """A training step with Contractive, in plain steps of the same model, batch 128."""
     keep_freed_memory()
     batch, cases = pair(), []
     for name, make, K, projections, goal in (
@@ -89,11 +89,11 @@ def p7() -> Goal:
         )
         ratios = rounds.ratios("with", "plain")
         cases.append(Case(name, ratios, goal, at_most=True, noise=rounds.foreign))
-    return Goal("P7", "Contractive, plain steps", cases)
+    return Goal("jacobian", "Contractive, plain steps", cases)
 
 
-def p8() -> Goal:
-    """P8: the corruption of a batch of 128 images, as a part of an mlp training step.
+def corruption() -> Goal:
+    """The corruption of a batch of 128 images, as a part of an mlp training step.
 
     With its generator, which the data makes anew for every batch.
     """
@@ -116,7 +116,7 @@ def p8() -> Goal:
         Case(name, rounds.ratios(name, "step"), 0.07, at_most=True, noise=rounds.foreign)
         for name in names
     ]
-    return Goal("P8", "corruption of a batch, mlp steps", cases)
+    return Goal("corruption", "corruption of a batch, mlp steps", cases)
 
 
 @torch.no_grad()
@@ -137,8 +137,8 @@ def by_hundreds(model: AutoEncoder, x: Tensor, samples: int) -> Tensor:
     return torch.stack(estimates)
 
 
-def p9() -> Goal:
-    """P9: log p(x) with 5000 samples an image, against a loop in chunks of 100."""
+def evidence() -> Goal:
+    """Log p(x) with 5000 samples an image, against a loop in chunks of 100."""
     keep_freed_memory()
     model, x = VariationalAutoEncoder((1, 28, 28)).eval(), pair(8).x
     rounds = alternate(
@@ -154,7 +154,7 @@ def p9() -> Goal:
         Case(name, rounds.ratios("loop", name), 2.5, noise=rounds.foreign)
         for name in ("float32", "bfloat16")
     ]
-    return Goal("P9", "log p(x) / a loop in chunks of 100", cases)
+    return Goal("evidence", "log p(x) / a loop in chunks of 100", cases)
 
 
 def starting(*arguments: str, fails: bool = False) -> Callable[[], float]:
@@ -168,8 +168,8 @@ def starting(*arguments: str, fails: bool = False) -> Callable[[], float]:
     return cost
 
 
-def p10() -> Goal:
-    """P10: the command line's front against importing torch; a wrong option, lightning."""
+def startup() -> Goal:
+    """The command line's front against importing torch; a wrong option, lightning."""
     own = ("-m", "ae_lightning")
     wrong = ("fit", "--config", "vae", "--config", "digits", "--trainer.max_epoch", "3")
     front = {
@@ -189,7 +189,4 @@ def p10() -> Goal:
     )
     cases = [Case(n, rounds.ratios(n, "torch"), 0.3, True, rounds.foreign) for n in front]
     cases.append(Case(option, rounds.ratios(option, "lightning"), 1.2, True, rounds.foreign))
-    return Goal("P10", "start-up / an import", cases)
-
-
-GOALS: dict[str, Callable[[], Goal]] = {"P7": p7, "P8": p8, "P9": p9, "P10": p10}
+    return Goal("startup", "start-up / an import", cases)

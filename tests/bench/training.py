@@ -1,10 +1,10 @@
-"""P1 to P6: whole training runs against other ways of writing them."""
+"""Whole training runs against other ways of writing them."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,8 +36,8 @@ def against_hand(
     return cases
 
 
-def p1() -> Goal:
-    """P1: `fit` as the command line ships it, against the hand loop, MLP, batch 128.
+def shipped() -> Goal:
+    """`fit` as the command line ships it, against the hand loop, MLP, batch 128.
 
     Seconds a training step of `ae-lightning fit --config vae --config mnist` on a terminal, with
     its callbacks, metrics file, checkpoints and progress bar: from on_train_epoch_start to
@@ -46,24 +46,26 @@ def p1() -> Goal:
     Adam, over equally many batches, in the same process under the same allocator settings.
     """
     with mnist_root() as root:
-        return Goal("P1", "fit as shipped / hand loop", against_hand(0.85, [MLP_128], root))
+        return Goal("shipped", "fit as shipped / hand loop", against_hand(0.85, [MLP_128], root))
 
 
-def p2() -> Goal:
-    """P2: the same without metrics file, checkpoints and progress bar."""
+def bare() -> Goal:
+    """Train as `shipped` does, but without metrics file, checkpoints and progress bar."""
     with mnist_root() as root:
-        return Goal("P2", "fit laid bare / hand loop", against_hand(0.93, [MLP_128], root, **BARE))
+        return Goal(
+            "bare", "fit laid bare / hand loop", against_hand(0.93, [MLP_128], root, **BARE)
+        )
 
 
-def p3() -> Goal:
-    """P3: P1 in three other settings."""
+def settings() -> Goal:
+    """Train as shipped in three other settings."""
     with mnist_root() as root:
         cases = against_hand(0.95, [MLP_512, CONV_128, CONV_512], root)
-        return Goal("P3", "fit as shipped / hand loop", cases)
+        return Goal("settings", "fit as shipped / hand loop", cases)
 
 
-def p4() -> Goal:
-    """P4: `fit` as shipped in a process of its own, against the same with the default allocator."""
+def allocator() -> Goal:
+    """`fit` as shipped in a process of its own, against the same with the default allocator."""
     with mnist_root() as root:
         rounds = alternate(
             {
@@ -72,7 +74,7 @@ def p4() -> Goal:
             }
         )
         case = Case(CONV_128.name, rounds.ratios("default", "shipped"), 1.4, noise=rounds.foreign)
-        return Goal("P4", "fit as shipped / default allocator", [case])
+        return Goal("allocator", "fit as shipped / default allocator", [case])
 
 
 def elsewhere(
@@ -84,8 +86,8 @@ def elsewhere(
     return float(out.rpartition("seconds a step:")[2])
 
 
-def p5() -> Goal:
-    """P5: `fit` as shipped against what a typical user writes, each in a process of its own."""
+def typical() -> Goal:
+    """`fit` as shipped against what a typical user writes, each in a process of its own."""
     with mnist_root() as root:
         cases = []
         for setting, goal in ((MLP_128, 3.0), (CONV_128, 1.5)):
@@ -97,15 +99,17 @@ def p5() -> Goal:
             )
             ratios = rounds.ratios("typical", "fit")
             cases.append(Case(setting.name, ratios, goal, noise=rounds.foreign))
-        return Goal("P5", "fit as shipped / a typical user's", cases)
+        return Goal("typical", "fit as shipped / a typical user's", cases)
 
 
-def p6() -> Goal:
-    """P6: `fit` as shipped against pythae's trainer, as it comes and with its Adam fused."""
+def pythae() -> Goal:
+    """`fit` as shipped against pythae's trainer, as it comes and with its Adam fused."""
     title = "fit as shipped / pythae"
     if (python := os.environ.get(PYTHAE)) is None:
         if find_spec("pythae") is None:
-            return Goal("P6", title, skipped=f"pythae is not here, nor does {PYTHAE} name a Python")
+            return Goal(
+                "pythae", title, skipped=f"pythae is not here, nor does {PYTHAE} name a Python"
+            )
         python = sys.executable
     with mnist_root() as root:
         cases = []
@@ -121,7 +125,4 @@ def p6() -> Goal:
                 name = setting.name + (", its Adam fused" if other == "fused" else "")
                 ratios = rounds.ratios(other, "fit")
                 cases.append(Case(name, ratios, goal, noise=rounds.foreign))
-        return Goal("P6", title, cases)
-
-
-GOALS: dict[str, Callable[[], Goal]] = {"P1": p1, "P2": p2, "P3": p3, "P4": p4, "P5": p5, "P6": p6}
+        return Goal("pythae", title, cases)

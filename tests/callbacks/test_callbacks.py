@@ -3,7 +3,6 @@
 import io
 import json
 import random
-import struct
 import time
 import warnings
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
@@ -36,6 +35,8 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.datamodules import Digits
 from ae_lightning.nn import MLP
 from ae_lightning.training.metrics_csv import MetricsFile
+from helpers.training import quiet_trainer
+from helpers.wandb_files import records
 
 
 class Noting(PictureCallback):
@@ -63,19 +64,12 @@ def vae(**others) -> AutoEncoder:
     return systems.VariationalAutoEncoder((1, 8, 8), latent=4, **widths, **others)
 
 
-def fit(directory: Path, *callbacks: Callback, model=None, loader=None, **arguments) -> AutoEncoder:
+def trained(
+    directory: Path, *callbacks: Callback, model=None, loader=None, **arguments
+) -> AutoEncoder:
     model = vae() if model is None else model
-    arguments = {"max_epochs": 2, "logger": False, **arguments}
-    trainer = Trainer(
-        accelerator="cpu",
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        default_root_dir=directory,
-        callbacks=list(callbacks),
-        log_every_n_steps=5,
-        **arguments,
-    )
+    options = {"max_epochs": 2, "log_every_n_steps": 5, "callbacks": [*callbacks], **arguments}
+    trainer = quiet_trainer(directory, **options)
     data = {"datamodule": Digits(batch_size=400)} if loader is None else {}
     trainer.fit(model, *(loader or ()), **data)
     return model
@@ -98,26 +92,26 @@ def steps(directory: Path, name: str) -> list[int]:
 )
 def test_a_picture_is_drawn_when_due_and_at_the_end(cadence, expected, tmp_path) -> None:
     picture = Noting(**cadence)
-    fit(tmp_path, picture, max_epochs=5)  # of 3 steps each
+    trained(tmp_path, picture, max_epochs=5)  # of 3 steps each
     assert steps(tmp_path, "noting") == expected
     assert len(picture.seen) == len(expected)
 
 
 def test_with_gradients_accumulated_a_step_is_drawn_once(tmp_path) -> None:
     picture = Noting(every_n_steps=1)
-    fit(tmp_path, picture, max_epochs=2, accumulate_grad_batches=3)
+    trained(tmp_path, picture, max_epochs=2, accumulate_grad_batches=3)
     assert steps(tmp_path, "noting") == [1, 2]
     assert len(picture.seen) == 2
 
 
 def test_a_picture_of_an_earlier_run_is_drawn_anew(tmp_path) -> None:
     for _ in range(2):
-        fit(tmp_path, picture := Noting())
+        trained(tmp_path, picture := Noting())
         assert len(picture.seen) == 1
 
 
 def test_a_fast_dev_run_draws_nothing(tmp_path) -> None:
-    fit(tmp_path, Noting(every_n_steps=1), Report(), fast_dev_run=True)
+    trained(tmp_path, Noting(every_n_steps=1), Report(), fast_dev_run=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -130,7 +124,7 @@ class Rank(Callback):
 
 def test_only_the_first_process_draws(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(rank_zero_only, "rank", 0)  # put back at the end
-    fit(tmp_path, Rank(), picture := Noting(every_n_epochs=1), Report(names=["codes"]))
+    trained(tmp_path, Rank(), picture := Noting(every_n_epochs=1), Report(names=["codes"]))
     assert picture.seen == []
     assert not list(tmp_path.iterdir())
 
@@ -139,7 +133,7 @@ def test_only_the_first_process_draws(tmp_path, monkeypatch) -> None:
 
 
 def test_examples_are_validation_examples_chosen_once_by_seed(tmp_path) -> None:
-    fit(tmp_path, picture := Noting(every_n_epochs=1, items=7))
+    trained(tmp_path, picture := Noting(every_n_epochs=1, items=7))
     first, second = picture.seen
     assert len(first.x) == 7
     assert all(a.equal(b) for a, b in zip(first, second, strict=True))
@@ -152,7 +146,7 @@ def test_examples_are_validation_examples_chosen_once_by_seed(tmp_path) -> None:
 def test_without_a_datamodule_they_are_the_loaders_first(tmp_path) -> None:
     pairs = [Digits().pairs("train", range(start, start + 4)) for start in (0, 4)]
     loader = DataLoader(pairs, batch_size=None)
-    fit(tmp_path, picture := Noting(items=6), loader=(loader, loader))
+    trained(tmp_path, picture := Noting(items=6), loader=(loader, loader))
     assert picture.seen[0].places.tolist() == [0, 1, 2, 3, 4, 5]
 
 
@@ -196,7 +190,7 @@ def test_training_with_pictures_gives_the_same_weights_to_the_bit(system, tmp_pa
     for callbacks in ([], [Report(every_n_epochs=1), LatentTraversal(every_n_steps=2)]):
         torch.manual_seed(0)
         model = getattr(systems, system)((1, 8, 8), 6, MLP([16], dropout=0.3), MLP([16]))
-        weights.append(fit(tmp_path, *callbacks, model=model).state_dict())
+        weights.append(trained(tmp_path, *callbacks, model=model).state_dict())
     assert steps(tmp_path, "latent_traversal") == [2, 4, 6]
     assert all(a.equal(b) for a, b in zip(*(w.values() for w in weights), strict=True))
 
@@ -219,7 +213,7 @@ def test_pictures_follow_no_settings_of_the_user_and_change_none() -> None:
 
 def test_a_failing_picture_warns_once_and_stops_nothing(tmp_path) -> None:
     with pytest.warns(UserWarning, match="the picture noting is left out: no ink") as caught:
-        fit(tmp_path, Noting(every_n_epochs=1, fails=True), other := Codes(items=20))
+        trained(tmp_path, Noting(every_n_epochs=1, fails=True), other := Codes(items=20))
     assert sum("noting" in str(w.message) for w in caught) == 1
     assert steps(tmp_path, other.name)
 
@@ -235,13 +229,13 @@ def test_what_is_not_finite_is_said_not_drawn() -> None:
 def test_a_picture_that_does_not_suit_is_refused_before_training(tmp_path) -> None:
     model = systems.LinearAutoEncoder((1, 8, 8), latent=3)
     with pytest.raises(UsageError, match="held to the prior"):
-        fit(tmp_path, PriorSamples(), model=model)
+        trained(tmp_path, PriorSamples(), model=model)
     with pytest.raises(UsageError, match="there is no dimension 3: the code has 0 to 2"):
-        fit(tmp_path, LatentTraversal(dims=[0, 3]), model=model)
+        trained(tmp_path, LatentTraversal(dims=[0, 3]), model=model)
     with pytest.raises(UsageError):
-        fit(tmp_path, ScoreField(), model=model)
+        trained(tmp_path, ScoreField(), model=model)
     with pytest.raises(UsageError, match="held to the prior"):
-        fit(tmp_path, Report(names=["prior_samples"]), model=model)
+        trained(tmp_path, Report(names=["prior_samples"]), model=model)
     assert model.global_step == 0
 
 
@@ -281,7 +275,7 @@ class Images(Logger):
 
 def test_every_logger_gets_the_picture_and_its_figures(tmp_path) -> None:
     images = Images()
-    fit(tmp_path, Noting(), logger=[images, MetricsFile(tmp_path)])
+    trained(tmp_path, Noting(), logger=[images, MetricsFile(tmp_path)])
     ((tag, image, step, dataformats),) = images.added
     assert (tag, step, dataformats) == ("pictures/noting", 6, "HWC")
     assert np.array_equal(image, np.asarray(Image.open(tmp_path / f"{tag}/6.png").convert("RGB")))
@@ -290,30 +284,13 @@ def test_every_logger_gets_the_picture_and_its_figures(tmp_path) -> None:
     assert any(row.split(",")[rows[0].split(",").index("val/ink")] == "0.5" for row in rows[1:])
 
 
-def records(file: Path):
-    """The records of an offline W&B file: LevelDB's framing, after seven bytes."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, at, whole = file.read_bytes(), 7, b""
-    while at + 7 <= len(data):
-        if 32768 - at % 32768 < 7:
-            at += 32768 - at % 32768
-            continue
-        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
-        whole += data[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind in (1, 4):  # a whole record, or its last part
-            yield Record.FromString(whole)
-            whole = b""
-
-
 def test_weights_and_biases_gets_pictures_and_films_at_their_steps(tmp_path, monkeypatch) -> None:
     from lightning.pytorch.loggers import WandbLogger
 
     monkeypatch.setenv("WANDB_SILENT", "true")
     logger = WandbLogger(save_dir=tmp_path, offline=True)
     traversal = LatentTraversal(1, items=20, animated=True)
-    fit(tmp_path, Reconstructions(1), traversal, logger=logger)
+    trained(tmp_path, Reconstructions(1), traversal, logger=logger)
     logger.experiment.finish()
     (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     deadline = time.monotonic() + 60  # finish() does not wait for W&B's own process to write
@@ -340,7 +317,7 @@ def test_tensorboard_gets_pictures_and_figures_at_their_steps(tmp_path) -> None:
 
     logger = TensorBoardLogger(tmp_path, name="board")
     picture = Reconstructions(every_n_epochs=1, items=20)
-    fit(tmp_path, picture, Noting(), logger=logger)
+    trained(tmp_path, picture, Noting(), logger=logger)
     logger.experiment.close()
     events = EventAccumulator(logger.log_dir, size_guidance={"images": 0, "scalars": 0}).Reload()
     assert set(events.Tags()["images"]) == {"pictures/reconstructions", "pictures/noting"}

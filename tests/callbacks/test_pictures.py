@@ -1,6 +1,7 @@
 """Pictures: what they draw is what is known of linear maps, normal quantiles and sparse codes."""
 
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -46,7 +47,9 @@ from ae_lightning.nn import MLP, ConvDecoder, ConvEncoder, TopK
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.priors import GaussianMixture, LaplacePrior, Prior
 from ae_lightning.regularizers import MMD
+from helpers import closeness
 
+close = partial(closeness.close, absolute=1e-5)
 SHAPE = (1, 4, 4)
 RANGE = (-20.0, 20.0)
 MINE = [
@@ -111,10 +114,6 @@ def drawn(figure: Figure, rows: int, columns: int, panel: int = 0) -> Tensor:
     padded = torch.nn.functional.pad(array, (0, 0, 0, 1, 0, 1), value=torch.nan)
     grid = padded.unflatten(0, (rows, H)).unflatten(2, (columns, W))[:, : H - 1, :, : W - 1]
     return grid.permute(0, 2, 4, 1, 3) * (RANGE[1] - RANGE[0]) + RANGE[0]
-
-
-def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> bool:
-    return a.shape == b.shape and bool((a.double() - b.double()).abs().max() < tolerance)
 
 
 def labels(figure: Figure) -> list[str]:
@@ -183,7 +182,7 @@ def test_an_unused_dimension_gives_identical_columns_and_comes_last() -> None:
     figure = latent_traversal(model, examples(), columns=5)
     assert labels(figure)[-1] == "z1  0.00"
     last = drawn(figure, 3, 5)[2]
-    assert close(last, last[:1].expand_as(last), 1e-9)
+    assert close(last, last[:1].expand_as(last), absolute=1e-9)
 
 
 def test_a_dimension_that_does_not_exist_is_refused() -> None:
@@ -201,8 +200,8 @@ def test_the_latent_manifold_is_spaced_by_the_priors_quantiles(prior) -> None:
     u = (torch.arange(4).double() + 0.5) / 4
     q = (Normal(0, 1) if prior is None else LaplaceDistribution(0, 0.5)).icdf(u)
     z = quantile_grid(model, x, 4)
-    assert close(z[:, :, 0], q.expand(4, 4), 1e-7)
-    assert close(z[:, :, 1], q.flip(0)[:, None].expand(4, 4), 1e-7)
+    assert close(z[:, :, 0], q.expand(4, 4), absolute=1e-7)
+    assert close(z[:, :, 1], q.flip(0)[:, None].expand(4, 4), absolute=1e-7)
     assert close(drawn(latent_manifold(model, x, 4), 4, 4), g(model, z))
 
 
@@ -212,7 +211,7 @@ def test_quantiles_without_a_closed_form_are_those_of_draws_and_of_codes() -> No
     with torch.no_grad(), observing(model):
         p = model.prior().component_distribution.base_dist
         exact = Normal(p.loc[0], p.scale[0]).icdf(u[:, None])
-        assert close(quantiles(model, examples(), u), exact, 0.05)
+        assert close(quantiles(model, examples(), u), exact, absolute=0.05)
     model = affine(stochastic=False)
     x = examples(101)
     with torch.no_grad():
@@ -246,9 +245,9 @@ def test_spherical_interpolation_turns_at_one_speed_on_the_sphere() -> None:
     t = torch.linspace(0, 1, 5).double()
     angle = t * torch.pi / 2
     exact = torch.stack([angle.cos(), angle.sin(), 0 * t], dim=1)[None]
-    assert close(spherical(a, b, t), exact, 1e-12)
+    assert close(spherical(a, b, t), exact, absolute=1e-12)
     for other in (2 * a, -a):  # no plane of rotation
-        assert close(spherical(a, other, t), straight(a, other, t), 1e-12)
+        assert close(spherical(a, other, t), straight(a, other, t), absolute=1e-12)
 
 
 # ------------------------------------------------------------------ samples and codes
@@ -260,7 +259,9 @@ def test_prior_samples_are_means_at_fixed_draws() -> None:
         z = model.prior().sample((24,))
     figure = prior_samples(model, examples(), n=24)
     assert close(drawn(figure, 2, 12).flatten(0, 1), g(model, z))
-    assert close(drawn(figure, 2, 12), drawn(prior_samples(model, examples(), n=24), 2, 12), 1e-9)
+    assert close(
+        drawn(figure, 2, 12), drawn(prior_samples(model, examples(), n=24), 2, 12), absolute=1e-9
+    )
 
 
 def test_prior_samples_want_codes_that_are_held_to_the_prior() -> None:
@@ -289,7 +290,7 @@ def test_larger_codes_are_drawn_on_their_principal_directions() -> None:
     code = examples(50, (6,)).float() * torch.tensor([3.0, 2, 1, 1, 1, 1])
     points, _, names = in_plane(code, umap=False)
     U, S, V = torch.linalg.svd(code - code.mean(0), full_matrices=False)
-    assert close(torch.as_tensor(points).abs(), (U * S)[:, :2].abs(), 1e-4)
+    assert close(torch.as_tensor(points).abs(), (U * S)[:, :2].abs(), absolute=1e-4)
     share = S.square() / S.square().sum()
     for k in (0, 1):
         assert f"{float(share[k]):.0%}" in names[k]
@@ -355,7 +356,7 @@ def test_filters_are_as_strong_as_their_inputs_vary() -> None:
     strong = w.abs() > w.abs().max() / 8
     assert ((r - b).sign() == w.sign())[strong].all()
     idle = (r - b)[:, 0, 0]  # the pixel that never varies
-    assert close(idle, idle[:1].expand(5), 1e-5)
+    assert close(idle, idle[:1].expand(5), absolute=1e-5)
     assert idle.abs().max() < (r - b).abs().max() / 10
 
 
@@ -389,12 +390,14 @@ def test_keeping_all_activations_costs_nothing_and_keeping_none_decodes_zero() -
     x = examples(30)
     error = kept_error(model, x, model.code(x), torch.tensor([0, 1, 3, 8]))
     full = (model.reconstruct(x) - x).square().flatten(1).mean(1)
-    assert close(error[:, 2], full, 1e-12)
-    assert close(error[:, 3], full, 1e-12)
-    assert close(error[:, 0], (g(model, torch.zeros(8)) - x).square().flatten(1).mean(1), 1e-12)
+    assert close(error[:, 2], full, absolute=1e-12)
+    assert close(error[:, 3], full, absolute=1e-12)
+    assert close(
+        error[:, 0], (g(model, torch.zeros(8)) - x).square().flatten(1).mean(1), absolute=1e-12
+    )
     largest = model.code(x).abs().argmax(1, keepdim=True)
     z = torch.zeros(30, 8).double().scatter(1, largest, model.code(x).gather(1, largest))
-    assert close(error[:, 1], (g(model, z) - x).square().flatten(1).mean(1), 1e-12)
+    assert close(error[:, 1], (g(model, z) - x).square().flatten(1).mean(1), absolute=1e-12)
 
 
 def test_l0_of_a_top_k_code_is_k_at_every_example() -> None:

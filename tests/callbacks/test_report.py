@@ -22,6 +22,7 @@ from ae_lightning.cli import main as cli
 from ae_lightning.datamodules import Digits
 from ae_lightning.nn import MLP
 from ae_lightning.training.metrics_csv import MetricsFile
+from helpers.training import quiet_trainer
 
 DRAWN = {"curves", "reconstructions", "prior_samples", "codes", "filters", "kl_per_dimension"}
 
@@ -30,18 +31,9 @@ def small_model() -> systems.VariationalAutoEncoder:
     return systems.VariationalAutoEncoder((1, 8, 8), 3, MLP([16]), MLP([16]))
 
 
-def quiet_trainer(directory: Path, epochs: int, *callbacks: Callback) -> Trainer:
-    return Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=MetricsFile(directory),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        default_root_dir=directory,
-        callbacks=list(callbacks),
-        log_every_n_steps=2,
-    )
+def recording_trainer(directory: Path, epochs: int, *callbacks: Callback) -> Trainer:
+    options = {"max_epochs": epochs, "logger": MetricsFile(directory), "log_every_n_steps": 2}
+    return quiet_trainer(directory, callbacks=list(callbacks), **options)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +43,7 @@ def run(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     model = small_model()
     report = Report(names=sorted(DRAWN - {"codes"}))
-    trainer = quiet_trainer(directory, 2, report, Codes(every_n_epochs=1, items=30))
+    trainer = recording_trainer(directory, 2, report, Codes(every_n_epochs=1, items=30))
     (directory / "config.yaml").write_text("model: <small & plain>\n")
     trainer.fit(model, datamodule=Digits(batch_size=400))
     trainer.save_checkpoint(directory / "checkpoints" / "best.ckpt")
@@ -143,7 +135,7 @@ class Interrupting(Callback):
 
 def interrupt(directory: Path, exception: BaseException, after: int) -> None:
     model = small_model()
-    trainer = quiet_trainer(directory, 3, Report(), Interrupting(exception, after))
+    trainer = recording_trainer(directory, 3, Report(), Interrupting(exception, after))
     with pytest.raises(type(exception) if isinstance(exception, Exception) else SystemExit):
         trainer.fit(model, datamodule=Digits(batch_size=400))
 

@@ -4,9 +4,6 @@ import csv
 import os
 import pickle
 import shutil
-import signal
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -18,6 +15,7 @@ import yaml
 from ae_lightning.cli.main import main
 from ae_lightning.training import run_directory
 from ae_lightning.training.atomic import damage
+from helpers.jobs import Job
 
 # The schedule spans a number of epochs, so that a run may be stopped before and go on.
 FIT = (
@@ -286,36 +284,13 @@ def test_summary_tells_the_best_validation(copy: Path, capsys: pytest.CaptureFix
 # ------------------------------------------------------------------------- several processes
 
 
-def killed_with_its_group(command: list[str], cwd: Path, seconds: float) -> tuple[int, str]:
-    """Run a command; kill its whole process group where it takes too long."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for name in ("LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_PORT", run_directory.HANDED_ON):
-        environment.pop(name, None)
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        said, _ = process.communicate(timeout=seconds)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    return process.returncode, said
-
-
 def test_two_processes_share_one_model_and_one_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     args = ["--config", "vae", "--config", "digits", "--config", "fsdp"]
     devices = ["--trainer.accelerator", "cpu", "--trainer.devices", "2"]
-    command = [sys.executable, "-m", "ae_lightning", "fit", *args, *devices]
-    code, said = killed_with_its_group([*command, "--trainer.max_epochs", "1"], tmp_path, 180)
+    command = ["ae_lightning", "fit", *args, *devices, "--trainer.max_epochs", "1"]
+    code, said = Job(command, tmp_path).end(180)
     assert code == 0, said
     assert os.listdir(tmp_path / "runs") == ["vae-digits-1"]
     assert said.count("VariationalAutoEncoder (") == 1

@@ -12,27 +12,14 @@ from PIL import Image
 from ae_lightning.core.errors import UsageError
 from ae_lightning.datamodules import ImageFolder, NumpyFile
 from ae_lightning.datamodules.loading import image_files
+from helpers.images import write_images
+from helpers.pairs import everything
 
 RNG = np.random.default_rng(0)
 
 
-def write_images(root: Path, counts: dict[str, int], side: int = 8, mode: str = "RGB") -> str:
-    """Write this many random PNGs into each folder of `root`, and return its name."""
-    for folder, n in counts.items():
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        for i in range(n):
-            shape = (side, side, 3) if mode == "RGB" else (side, side)
-            pixels = RNG.integers(0, 256, shape, dtype=np.uint8)
-            Image.fromarray(pixels).save(root / folder / f"{i:04}.png")
-    return str(root)
-
-
 def stored(path: Path) -> torch.Tensor:
     return torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1) / 255
-
-
-def everything(data, split):
-    return data.pairs(split, range(len(data.sets[split])))
 
 
 @pytest.fixture(params=[True, False], ids=["in memory", "by workers"])

@@ -28,10 +28,11 @@ from ae_lightning.datamodules import (
     Sprites,
     SwissRoll,
 )
-from ae_lightning.datamodules.loading import batch_samplers
 from ae_lightning.datamodules.loading.batch_samplers import EvaluationSampler, TrainingSampler
 from ae_lightning.datamodules.loading.datasets import InMemory
-from tests.datamodules.test_files import write_images
+from helpers.images import write_images
+from helpers.pairs import everything
+from helpers.training import fit
 
 Make = Callable[..., PairDataModule]
 
@@ -52,11 +53,6 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     folder = write_images(tmp_path, {"a": 25, "b": 25})
     here = request.param == "ImageFolder"
     return lambda **o: ImageFolder(folder, in_memory=here, num_workers=1, **o)
-
-
-def everything(data: PairDataModule, split: str) -> Pair:
-    data.setup()
-    return data.pairs(split, range(len(data.sets[split])))
 
 
 def joined(pairs: list[Pair]) -> Pair:
@@ -178,16 +174,7 @@ class Watch(L.LightningModule):
 
 def watched(data: PairDataModule, **options: object) -> Watch:
     module = Watch()
-    trainer = L.Trainer(
-        max_epochs=3,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        **{"accelerator": "cpu", **options},
-    )
-    trainer.fit(module, datamodule=data)
+    fit(module, data, **{"max_epochs": 3, "num_sanity_val_steps": 0, **options})
     return module
 
 
@@ -225,30 +212,13 @@ def test_a_clean_pair_stays_one_tensor_through_the_trainer(corruption):
 
 def test_a_checkpoint_rebuilds_its_data(tmp_path):
     data = Digits(corruption=Masking(0.2), batch_size=50)
-    trainer = L.Trainer(
-        max_steps=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-    )
-    trainer.fit(Watch(), datamodule=data)
+    trainer = fit(Watch(), data, tmp_path, max_steps=1)
     trainer.save_checkpoint(tmp_path / "a.ckpt")
     checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
     assert rebuild(checkpoint["datamodule_hyper_parameters"]).record == data.record
 
 
 # ------------------------------------------------------------------------- many processes
-
-
-@pytest.fixture
-def on_rank(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
-    """Let this process be one of several."""
-
-    def be(rank: int, world: int) -> None:
-        monkeypatch.setattr(batch_samplers, "rank_and_world", lambda: (rank, world))
-
-    return be
 
 
 def training(n: int, batch_size: int) -> TrainingSampler:

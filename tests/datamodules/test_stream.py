@@ -21,13 +21,12 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import ImageFolder, Stream
-from ae_lightning.datamodules.loading import batch_samplers
 from ae_lightning.datamodules.loading.datasets import BatchDraw
 from ae_lightning.datamodules.loading.order import Order
 from ae_lightning.datamodules.streaming import remote, writing
-from tests.datamodules.test_files import write_images
-from tests.datamodules.test_pairs import everything
-from tests.datamodules.test_resume import BATCHES, KilledAfter, examples, fit
+from helpers.images import write_images
+from helpers.pairs import everything
+from helpers.seen import BATCHES, KilledAfter, examples, seen_of
 
 SPLITS = ("train", "val", "test")
 SMALL = 0.001  # megabytes, which three images of 8 × 8 pixels take
@@ -152,14 +151,6 @@ def test_the_order_is_a_function_of_seed_and_epoch_that_mixes():
 # ------------------------------------------------------------------------ ranks and workers
 
 
-@pytest.fixture
-def on_rank(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
-    def be(rank: int, world: int) -> None:
-        monkeypatch.setattr(batch_samplers, "rank_and_world", lambda: (rank, world))
-
-    return be
-
-
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_ranks_and_workers_share_examples_out_without_overlap(out, world, workers, on_rank):
     on_rank(0, 1)
@@ -188,20 +179,22 @@ def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(out, tmp_path, batche
         noise = GaussianNoise()
         return Stream(str(out), window=3, num_workers=workers, batch_size=9, corruption=noise)
 
-    whole = fit(data())
+    whole = seen_of(data())
     path = tmp_path / "killed.ckpt"
-    before = fit(data(), KilledAfter("on_train_batch_end", batches, path))
+    before = seen_of(data(), KilledAfter("on_train_batch_end", batches, path))
     assert len(whole) == 3 * BATCHES
     assert len(before) == batches
-    assert before + fit(data(), resume=path) == whole
+    assert before + seen_of(data(), resume=path) == whole
 
 
 def test_a_run_goes_on_with_batches_of_another_size_at_the_next_example(out, tmp_path):
     def data(batch_size: int) -> Stream:
         return Stream(str(out), window=3, num_workers=0, batch_size=batch_size)
 
-    order, path = examples(fit(data(1))), tmp_path / "killed.ckpt"
-    seen = fit(data(8), KilledAfter("on_train_batch_end", 2, path)) + fit(data(4), resume=path)
+    order, path = examples(seen_of(data(1))), tmp_path / "killed.ckpt"
+    seen = seen_of(data(8), KilledAfter("on_train_batch_end", 2, path)) + seen_of(
+        data(4), resume=path
+    )
     assert examples(seen) == order
 
 

@@ -45,7 +45,7 @@ def quadrature(f, breaks: list[float]) -> float:
     return total
 
 
-# ------------------------------------------------------------------ V12: closed forms
+# ------------------------------------------------------------------ closed forms of the divergence
 
 
 def test_the_rate_of_a_diagonal_gaussian_in_closed_form():

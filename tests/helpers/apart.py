@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+
+from helpers.ports import free_port
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["ae_lightning.cli.fit", "ae_lightning.datamodules"])
@@ -58,10 +59,11 @@ def ranks(
     Returns:
         Each rank's exit code, and what it said.
     """
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(len(each))}
+    shared = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+        "WORLD_SIZE": str(len(each)),
+    }
     outputs = [f"rank-{rank}.txt" for rank in range(len(each))]
     jobs = [
         (folder, list(arguments), {**shared, "LOCAL_RANK": str(rank), "NODE_RANK": "0", **own}, out)

@@ -15,11 +15,14 @@ from uuid import uuid4
 from ae_lightning.training import run_directory
 from ae_lightning.training.heartbeat import PARENT
 
+TESTS = Path(__file__).resolve().parents[1]
 MARK = "AE_TEST_JOB"  # names a job to all processes of it, whatever launched them
 
 
 class Job:
     """`python -m command` in a folder, and all processes that it starts.
+
+    Configs may name what lies in the folder of the tests.
 
     Args:
         environment: what to add to this process's own.
@@ -42,11 +45,12 @@ class Job:
             PARENT,
         )
         inherited = {k: v for k, v in os.environ.items() if k not in launched}
+        inherited |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS)}
         self.mark, self.log = uuid4().hex, folder / f"{uuid4().hex}.log"
         self.process = subprocess.Popen(
             [*before, sys.executable, "-m", *command],
             cwd=folder,
-            env={**inherited, "OMP_NUM_THREADS": "1", MARK: self.mark, **(environment or {})},
+            env={**inherited, MARK: self.mark, **(environment or {})},
             start_new_session=True,
             stdout=self.log.open("w"),
             stderr=subprocess.STDOUT,
@@ -93,6 +97,21 @@ class Job:
                 return True
             time.sleep(0.1)
         return False
+
+    def end(self, seconds: float = 180) -> tuple[int, str]:
+        """Wait for all of its processes to end, and kill those that do not.
+
+        Returns:
+            Its exit code, and what it said.
+        """
+        try:
+            if not self.ends(seconds):
+                raise TimeoutError(
+                    f"processes live on after {seconds:.0f} s: {self.said()[-3000:]}"
+                )
+        finally:
+            self.clear()
+        return self.process.returncode, self.said()
 
     def clear(self) -> None:
         for pid in self.processes():

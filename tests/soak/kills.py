@@ -9,14 +9,15 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from ae_lightning.training import run_directory
 from ae_lightning.training.atomic import damage
+from helpers.jobs import Job
 from soak import eventful
-from soak.experiment import Failed, end, kill, start
+from soak.experiment import Failed
 from soak.faults import MOMENT, PLACES
 
 KILLS, STOPS, FLIPS, SECONDS = 20, 8, 6, 180.0
@@ -66,7 +67,7 @@ def signals() -> Iterator[str]:
             for place, share in ((PLACES[n % len(PLACES)], 0.5), (draw.choice(PLACES), 0.4)):
                 name = draw.choice(["SIGTERM", "SIGINT"])
                 when = f"{moment(draw, place, share)}:{name}"
-                code, said = end(start(arguments, folder, {MOMENT: when}), SECONDS)
+                code, said = ae_lightning(arguments, folder, {MOMENT: when}).end(SECONDS)
                 if code != 128 + signal.Signals[name]:
                     raise Failed(f"{when}: exit code {code}: {said}")
                 if said.splitlines()[-1] == f"ae-lightning fit --run {n} --resume":
@@ -117,7 +118,9 @@ def full_disk() -> Iterator[str]:
                 return
             try:
                 name = str(small / "run")
-                code, said = end(start(["fit", "--config", config, "--run", name], folder), SECONDS)
+                code, said = ae_lightning(["fit", "--config", config, "--run", name], folder).end(
+                    SECONDS
+                )
                 lost = "the last state could not be saved" in said
                 if code != lost or (room < 1.5 and not lost) or "cannot be written" not in said:
                     raise Failed(f"a full disk: exit code {code}: {said}")
@@ -158,6 +161,12 @@ def moment(draw: random.Random, place: str, share: float) -> str:
     return f"{place}:{1 + int(draw.uniform(0, share) * TIMES[place])}"
 
 
+def ae_lightning(
+    arguments: list[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> Job:
+    return Job(["ae_lightning", *arguments], folder, environment)
+
+
 def compare(folder: Path, name: str, what: str) -> None:
     if wrong := eventful.differences(folder / "whole", folder / name):
         raise Failed(f"{what}: {', '.join(wrong)} differ")
@@ -165,7 +174,7 @@ def compare(folder: Path, name: str, what: str) -> None:
 
 def at_moment(folder: Path, arguments: list[str], when: str) -> None:
     """Let a run kill itself."""
-    code, said = end(start(arguments, folder, {MOMENT: when}), SECONDS)
+    code, said = ae_lightning(arguments, folder, {MOMENT: when}).end(SECONDS)
     if code != -signal.SIGKILL:
         raise Failed(f"{when}: exit code {code}, where it was to be killed: {said}")
 
@@ -174,17 +183,17 @@ def by_clock(folder: Path, arguments: list[str], place: Path, draw: random.Rando
     """Kill a run from without, at a random time after its first state; sooner if it had ended."""
     seconds = 1.0
     for _ in range(9):
-        process = start(arguments, folder)
+        job = ae_lightning(arguments, folder)
         deadline = time.monotonic() + SECONDS
         while (
             not run_directory.states(place)
-            and process.poll() is None
+            and job.process.poll() is None
             and time.monotonic() < deadline
         ):
             time.sleep(0.02)
         time.sleep(draw.uniform(0, seconds))
-        ran = process.poll() is None
-        kill(process)
+        ran = job.process.poll() is None
+        job.clear()
         if ran:
             return
         shutil.rmtree(place)
@@ -194,7 +203,7 @@ def by_clock(folder: Path, arguments: list[str], place: Path, draw: random.Rando
 
 def run(folder: Path, arguments: list[str]) -> str:
     """Run a command to its end, and return what it said."""
-    code, said = end(start(arguments, folder), SECONDS)
+    code, said = ae_lightning(arguments, folder).end(SECONDS)
     if code:
         raise Failed(f"{' '.join(arguments)}: exit code {code}: {said}")
     return said

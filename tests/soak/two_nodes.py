@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,14 +56,9 @@ def node(i: int, folder: Path, arguments: list[str]) -> Job:
     return Job(
         ["torch.distributed.run", *torchrun, "-m", "ae_lightning", "--", *arguments, *count],
         folder,
-        {"GLOO_SOCKET_IFNAME": f"ae_veth_{i}", **where()},
+        {"GLOO_SOCKET_IFNAME": f"ae_veth_{i}"},
         ["ip", "netns", "exec", NODES[i]],
     )
-
-
-def where() -> Mapping[str, str]:
-    """Let configs name what lies in this package."""
-    return {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
 
 
 def finish(*jobs: Job, seconds: float = SECONDS, succeed: bool = True) -> None:
@@ -81,7 +76,7 @@ def finish(*jobs: Job, seconds: float = SECONDS, succeed: bool = True) -> None:
 
 def on_one_node(folder: Path, config: str) -> None:
     arguments = [*FIT, "--config", config, "--run", "one", "--trainer.devices", "2"]
-    finish(Job(["ae_lightning", *arguments], folder, where()))
+    finish(Job(["ae_lightning", *arguments], folder))
 
 
 def two_nodes() -> Iterator[str]:
@@ -135,7 +130,7 @@ def slurm() -> Iterator[str]:
         job |= {"SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0"}
         job |= {"SLURM_NODELIST": "127.0.0.1", "MASTER_ADDR": "127.0.0.1"}
         tasks = [{"SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)} for i in range(2)]
-        finish(*(Job(["ae_lightning", *arguments], folder, where() | job | t) for t in tasks))
+        finish(*(Job(["ae_lightning", *arguments], folder, job | t) for t in tasks))
         if wrong := eventful.differences(folder / "one", folder / "two"):
             raise Failed(f"under SLURM's environment the run differs in {', '.join(wrong)}")
         yield "two processes under SLURM's environment equal two of Lightning's own, to the bit"
@@ -149,7 +144,7 @@ def frozen() -> Iterator[str]:
         for rank in range(2):
             arguments = [*FIT, "--config", config, "--run", str(rank), "--trainer.devices", "2"]
             command = ["ae_lightning", *arguments, "--trainer.max_epochs", "10000"]
-            job = Job(command, folder, where())
+            job = Job(command, folder)
             try:
                 job.waits_for_state(folder / str(rank))
                 began, others = time.monotonic(), job.kill_rank(rank, signal.SIGSTOP)
@@ -175,7 +170,7 @@ def rank_signals() -> Iterator[str]:
             arguments = [*FIT, "--config", config, "--run", str(n), "--trainer.devices", "2"]
             through = whom == "torchrun"
             command = [*torchrun, "ae_lightning", "--"] if through else ["ae_lightning"]
-            job = Job([*command, *arguments], folder, where())
+            job = Job([*command, *arguments], folder)
             try:
                 job.waits_for_state(folder / str(n))
                 time.sleep(random.uniform(0, 2))
@@ -193,7 +188,7 @@ def rank_signals() -> Iterator[str]:
             finally:
                 job.clear()
             resumed = [*FIT, "--run", str(n), "--resume", "--trainer.devices", "2"]
-            finish(Job(["ae_lightning", *resumed], folder, where()))
+            finish(Job(["ae_lightning", *resumed], folder))
             if wrong := eventful.differences(folder / "one", folder / str(n)):
                 raise Failed(f"{signum.name} to {whom}: {', '.join(wrong)} differ")
             yield f"{signum.name} to {whom}: exit code {code}, then equal to the bit"

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from soak.experiment import TESTS, Failed
+from helpers.jobs import TESTS
+from soak.experiment import Failed
 
 ROUNDS, SECONDS = 3, 600.0
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
@@ -20,37 +19,29 @@ from ae_lightning.core.types import Pair
 from ae_lightning.regularizers import Regularizer
 from ae_lightning.training.compilation import Compilation
 from ae_lightning.training.sharding import FullySharded, shard
-from helpers import ranks
+from helpers import cases, one_process
+from helpers.ranks import Losses
+from helpers.training import fit
 
 PENALTIES = ("SparsityKL", "MMD, one code", "TotalCorrelation", "ContractiveHessian, projected")
 PARTS = ("Laplace", "VampPrior", "Categorical", "UnitVariance", "convolutions")
-CASES = [*ranks.SYSTEMS, "Contractive", "Orthogonality", *PENALTIES, *PARTS]
+CASES = [*cases.SYSTEMS, "Contractive", "Orthogonality", *PENALTIES, *PARTS]
 JACOBIANS = ("Contractive", "ContractiveAutoEncoder", "ContractiveHessian, projected")
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def train(case: str, folder: Path, batch: int = ranks.GLOBAL, **options: Any) -> dict[str, Any]:
+def train(
+    case: str, folder: Path, batch: int = one_process.GLOBAL, **options: Any
+) -> dict[str, Any]:
     """The rows that training logs, and the model it ends with."""
-    model, log = ranks.CASES[case](), ranks.Losses(folder)
-    data = ranks.OfOneProcess(batch, ranks.corruption())
-    everything = data.pairs("train", range(ranks.TRAIN))
+    model, log = cases.CASES[case](), Losses(folder)
+    data = one_process.OfOneProcess(batch, one_process.corruption())
+    everything = data.pairs("train", range(one_process.TRAIN))
     model.start(everything.x)
     first = loss(model, everything)
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=ranks.EPOCHS,
-        limit_val_batches=1,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        logger=log,
-        inference_mode=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **options,
-    )
-    trainer.fit(model, data)
+    limits = {"max_epochs": one_process.EPOCHS, "limit_val_batches": 1, "num_sanity_val_steps": 0}
+    trainer = fit(model, data, folder, logger=log, inference_mode=False, **limits | options)
     gain = first - loss(model, everything)
     return {"rows": log.rows, "model": model, "steps": trainer.global_step, "gain": gain}
 
@@ -96,12 +87,12 @@ def test_penalties_on_a_jacobian_are_of_single_precision(case: str, tmp_path: Pa
 )
 def test_two_half_batches_accumulate_to_the_whole(case: str, tmp_path: Path, monkeypatch) -> None:
     """… where nothing is random, and no penalty is on the batch as a whole."""
-    monkeypatch.setattr(ranks, "corruption", lambda: None)
+    monkeypatch.setattr(one_process, "corruption", lambda: None)
     # 57 examples are 5 halves, the last of which is a step of its own; here it is left out.
     limit = {"limit_train_batches": 4}
-    halves = train(case, tmp_path, ranks.GLOBAL // 2, accumulate_grad_batches=2, **limit)
+    halves = train(case, tmp_path, one_process.GLOBAL // 2, accumulate_grad_batches=2, **limit)
     whole = train(case, tmp_path)
-    assert halves["steps"] == whole["steps"] == ranks.STEPS
+    assert halves["steps"] == whole["steps"] == one_process.STEPS
     for a, b in zip(halves["model"].parameters(), whole["model"].parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
@@ -109,7 +100,7 @@ def test_two_half_batches_accumulate_to_the_whole(case: str, tmp_path: Path, mon
 @pytest.mark.parametrize("case", CASES)
 def test_every_system_trains_on_accumulated_gradients(case: str, tmp_path: Path) -> None:
     found = train(case, tmp_path, 11, accumulate_grad_batches=2, limit_train_batches=4)
-    assert found["steps"] == ranks.STEPS
+    assert found["steps"] == one_process.STEPS
     assert found["gain"] > 0
 
 
@@ -143,8 +134,8 @@ def test_compiled_networks_train_as_they_are_written(case: str, tmp_path: Path) 
 
 def test_no_penalty_sees_a_compiled_network(tmp_path: Path, monkeypatch) -> None:
     calls = Calls()
-    make = partial(ranks.model_of, ranks.PLAIN, regularizers={"calls": calls})
-    monkeypatch.setitem(ranks.CASES, "calls", make)
+    make = partial(cases.small, cases.PLAIN, regularizers={"calls": calls})
+    monkeypatch.setitem(cases.CASES, "calls", make)
     seen = []
     step = AutoEncoder.training_step
 
@@ -163,13 +154,13 @@ def test_a_sharded_model_is_not_compiled(tmp_path: Path) -> None:
         strategy = FullySharded()
 
     with pytest.raises(UsageError, match="a sharded model is not compiled"):
-        Compilation().setup(Place, ranks.vae(), "fit")
+        Compilation().setup(Place, cases.vae(), "fit")
 
 
 def test_a_strategy_that_would_split_layers_is_answered_with_the_right_one() -> None:
     said = r"^trainer.strategy is ModelParallelStrategy: to shard a model, use --config fsdp\.$"
     with pytest.raises(UsageError, match=said):
-        shard(ranks.vae(), ModelParallelStrategy())
+        shard(cases.vae(), ModelParallelStrategy())
 
 
 def test_compile_is_an_option_that_a_run_keeps(tmp_path: Path, monkeypatch, capsys) -> None:

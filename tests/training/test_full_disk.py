@@ -20,15 +20,6 @@ from helpers.apart import call
 from soak import eventful
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on a disk with room enough."""
-    folder = tmp_path_factory.mktemp("disk")
-    config = eventful.write(folder, epochs=2, size=384)
-    assert main(["fit", "--config", str(config), "--run", str(folder / "whole")]) == 0
-    return folder / "whole"
-
-
 @pytest.fixture
 def fill(monkeypatch: pytest.MonkeyPatch) -> Callable[[range], None]:
     """Have the disk be full when a run's states of these numbers are put in their places."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,11 @@ from helpers.apart import ae_lightning
 from soak import eventful
 from soak.faults import MOMENT
 
-SIZES = {"epochs": 2, "size": 384}  # 8 batches an epoch: 3 steps, and a validation every 2 batches
-
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the config lies, and a run that was left alone."""
-    folder = tmp_path_factory.mktemp("killed")
-    eventful.write(folder, **SIZES)
-    code, said = ae_lightning(folder, ["fit", "--config", "eventful.yaml", "--run", "whole"])
-    assert code == 0, said
-    return folder
+    return Path(shutil.copytree(whole.parent, tmp_path_factory.mktemp("killed") / "runs"))
 
 
 def start(folder: Path, run: str, moment: str) -> tuple[int, str]:

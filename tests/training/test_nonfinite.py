@@ -19,6 +19,7 @@ from ae_lightning.datamodules import Manifold
 from ae_lightning.nn import MLP
 from ae_lightning.schedules import Constant
 from ae_lightning.training.nonfinite import NonFiniteGuard, magnitude
+from helpers.training import fit
 
 STEP = 5  # in which things go wrong
 
@@ -56,17 +57,9 @@ def model(**regularizers: Regularizer) -> UndercompleteAutoEncoder:
     )
 
 
-def fit(net: Any, folder: Path, data: Manifold | None = None, **options: Any) -> Trainer:
-    trainer = Trainer(
-        default_root_dir=folder,
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **{"max_steps": 9, "enable_checkpointing": False} | options,
-    )
-    trainer.fit(net, data or Manifold(size=200, batch_size=16))
-    return trainer
+def train(net: Any, folder: Path, data: Manifold | None = None, **options: Any) -> Trainer:
+    data = data or Manifold(size=200, batch_size=16)
+    return fit(net, data, folder, **{"max_steps": 9} | options)
 
 
 def finite(net: nn.Module) -> bool:
@@ -82,7 +75,7 @@ def test_the_term_the_step_and_the_checkpoint_are_named(
     saver = ModelCheckpoint(tmp_path, every_n_train_steps=2, save_top_k=-1, save_last=True)
     options = {"callbacks": [saver], "enable_checkpointing": True}
     with pytest.raises(NonFiniteError, match=rf"^slow is {value} in step {STEP} ") as raised:
-        fit(net, tmp_path, accumulate_grad_batches=accumulate, **options)
+        train(net, tmp_path, accumulate_grad_batches=accumulate, **options)
     assert "distortion" not in str(raised.value)
     assert f"go back to {saver.last_model_path}" in str(raised.value)
     assert net.trainer.global_step == STEP - 1
@@ -93,8 +86,8 @@ def test_weights_are_those_of_a_training_that_ended_before_the_step(tmp_path: Pa
     net, whole = model(slow=Broken()), model(slow=Broken(step=1000))
     whole.load_state_dict(net.state_dict())
     with pytest.raises(NonFiniteError):
-        fit(net, tmp_path)
-    fit(whole, tmp_path, max_steps=STEP - 1)
+        train(net, tmp_path)
+    train(whole, tmp_path, max_steps=STEP - 1)
     for p, q in zip(net.parameters(), whole.parameters(), strict=True):
         assert torch.equal(p, q)
 
@@ -102,14 +95,14 @@ def test_weights_are_those_of_a_training_that_ended_before_the_step(tmp_path: Pa
 def test_a_gradient_that_is_not_finite_under_a_finite_loss_is_named(tmp_path: Path) -> None:
     net = model(slow=Broken(value="gradient"))
     with pytest.raises(NonFiniteError, match=rf"^the gradient of encoder\.\S+ is not .* {STEP} "):
-        fit(net, tmp_path)
+        train(net, tmp_path)
     assert finite(net)
 
 
 def test_a_gradient_in_one_parameter_alone_is_found(tmp_path: Path) -> None:
     net = model(one=LastLayerOnly())
     with pytest.raises(NonFiniteError, match=r"^the gradient of decoder\.layers\.0\.bias is not"):
-        fit(net, tmp_path)
+        train(net, tmp_path)
     assert finite(net)
 
 
@@ -121,7 +114,7 @@ def test_the_distortion_is_named_where_the_data_are_to_blame(tmp_path: Path, row
     data.sets["train"].x[order[row]] = math.nan
     where = f"distortion is nan in step {row // 16 + 1} .*no checkpoint yet"
     with pytest.raises(NonFiniteError, match=where):
-        fit(net, tmp_path, data)
+        train(net, tmp_path, data)
     assert finite(net)
 
 
@@ -129,7 +122,7 @@ def test_a_gradient_scaler_may_skip_steps(tmp_path: Path) -> None:
     """Its first scale overflows by design; only the loss is watched."""
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**126)
     net = model()
-    trainer = fit(net, tmp_path, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
+    trainer = train(net, tmp_path, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
     assert trainer.global_step == 9
     assert scaler.get_scale() < 2.0**126  # steps were skipped
     assert finite(net)

@@ -15,6 +15,7 @@ from ae_lightning.likelihoods import Gaussian
 from ae_lightning.nn import MLP
 from ae_lightning.regularizers import Rate
 from ae_lightning.schedules import Linear
+from helpers.training import fit
 
 EPOCHS = 4
 
@@ -35,7 +36,7 @@ class Weights(Callback):
             trainer.save_checkpoint(self.path)
 
 
-def fit(
+def weights_of(
     batch_size: int,
     path: Path,
     save_at: tuple[int, int] | None = None,
@@ -47,18 +48,9 @@ def fit(
         (2,), 1, *network, Gaussian(), {"rate": Rate(Linear(0, 1))}, value_range=None
     )
     weights = Weights(save_at, path)
-    trainer = Trainer(
-        **{"max_epochs": EPOCHS, **options},
-        accelerator="cpu",
-        callbacks=[weights],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        limit_val_batches=0,
-    )
     data = Manifold(size=100, val_size=10, batch_size=batch_size)
-    trainer.fit(model, data, ckpt_path=path if resume else None, weights_only=True)
+    limits = {"max_epochs": EPOCHS, "limit_val_batches": 0, **options}
+    fit(model, data, resume=path if resume else None, callbacks=[weights], **limits)
     return weights.seen
 
 
@@ -66,34 +58,34 @@ def fit(
 @pytest.mark.parametrize("save_at", [(0, 4), (1, 1), (2, 2)])
 def test_a_schedule_over_the_training_is_where_it_would_be(tmp_path, save_at, before, after):
     path = tmp_path / "a.ckpt"
-    fit(before, path, save_at)
-    for share, weight in fit(after, path, resume=True).items():
+    weights_of(before, path, save_at)
+    for share, weight in weights_of(after, path, resume=True).items():
         assert weight == pytest.approx(share, abs=1 / (EPOCHS * (80 // after)))
 
 
 def test_with_max_steps_a_schedule_counts_steps(tmp_path):
     path = tmp_path / "a.ckpt"
     limit = {"max_epochs": -1, "max_steps": 20}
-    fit(8, path, (0, 4), **limit)
-    weights = list(fit(16, path, resume=True, **limit).values())
+    weights_of(8, path, (0, 4), **limit)
+    weights = list(weights_of(16, path, resume=True, **limit).values())
     assert weights == pytest.approx([step / 20 for step in range(5, 20)])
 
 
 def test_it_says_what_changed(tmp_path, caplog):
     path = tmp_path / "a.ckpt"
-    fit(8, path, (0, 4))
+    weights_of(8, path, (0, 4))
     with caplog.at_level(logging.INFO, "lightning.pytorch.utilities.rank_zero"):
-        fit(8, path, resume=True)
+        weights_of(8, path, resume=True)
         assert "from here on" not in caplog.text
-        fit(16, path, resume=True)
+        weights_of(16, path, resume=True)
     assert "1 process with 16 examples a step from here on, after 1 process with 8" in caplog.text
 
 
 def test_it_says_that_a_schedule_spans_another_training(tmp_path, caplog):
     path = tmp_path / "a.ckpt"
-    fit(8, path, (0, 4))
+    weights_of(8, path, (0, 4))
     with caplog.at_level(logging.INFO, "lightning.pytorch.utilities.rank_zero"):
-        fit(8, path, resume=True)
+        weights_of(8, path, resume=True)
         assert "spans" not in caplog.text
-        fit(8, path, resume=True, max_epochs=2 * EPOCHS)
+        weights_of(8, path, resume=True, max_epochs=2 * EPOCHS)
     assert "spans 80 steps from here on, and 40 before" in caplog.text

@@ -23,7 +23,7 @@ import yaml
 
 from ae_lightning.cli.main import main
 from ae_lightning.training import run_directory, weights_and_biases
-from tests.callbacks.test_callbacks import records
+from helpers.wandb_files import records
 
 FIT = (
     *("fit", "--config", "undercomplete", "--data", "Manifold", "--data.size", "99"),

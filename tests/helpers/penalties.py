@@ -1,0 +1,34 @@
+"""The penalties, and what they are tested on."""
+
+import torch
+from torch import Tensor
+
+from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.core.types import ForwardPass, Pair
+from ae_lightning.nn import Sigmoid
+from ae_lightning.posteriors import Dirac
+from ae_lightning.regularizers import Regularizer
+from helpers.models import SHAPE, model_of
+from helpers.pairs import pair_of
+
+B = 6
+
+
+def penalised(regularizers=None, posterior=None, **parts) -> AutoEncoder:
+    parts = {"samples": 2, "value_range": (0.0, 1.0), **parts}
+    return model_of(posterior=posterior or Dirac(Sigmoid()), regularizers=regularizers, **parts)
+
+
+def batch_of(n=B, corrupted=False) -> Pair:
+    generator = torch.Generator().manual_seed(4)
+    x = torch.rand(n, *SHAPE, generator=generator, dtype=torch.float64)
+    x_tilde = x + 0.3 * torch.randn(x.shape, generator=generator) if corrupted else x
+    return pair_of(x, x_tilde)
+
+
+def penalty_of(regularizer: Regularizer, model: AutoEncoder, out: ForwardPass) -> Tensor:
+    return regularizer(model, out)
+
+
+def squared_norm(J: Tensor) -> Tensor:
+    return J.square().flatten(1).sum(1)
