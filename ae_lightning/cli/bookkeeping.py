@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -45,3 +46,12 @@ class Bookkeeping(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for logger in trainer.loggers:
             logger.log_hyperparams(self.config)
+
+
+def as_yaml(value: Any) -> Any:
+    """A setting as plain values, and as text if it is something else."""
+    if isinstance(value, Mapping):
+        return {k: as_yaml(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_yaml(v) for v in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -7,7 +7,6 @@ import shlex
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ae_lightning.callbacks import Report
 from ae_lightning.cli import composition
-from ae_lightning.cli.bookkeeping import Bookkeeping
+from ae_lightning.cli.bookkeeping import Bookkeeping, as_yaml
 from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
 from ae_lightning.cli.resume import refuse_changes, state_to_resume
@@ -201,12 +200,3 @@ class Fit(CommandLine):
 
     def _to_continue(self) -> str:
         return f"ae-lightning fit --run {shlex.quote(str(self.run))} --resume"
-
-
-def as_yaml(value: Any) -> Any:
-    """A setting as plain values, and as text if it is something else."""
-    if isinstance(value, Mapping):
-        return {k: as_yaml(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_yaml(v) for v in value]
-    return value if value is None or isinstance(value, bool | int | float) else str(value)

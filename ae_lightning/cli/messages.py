@@ -81,7 +81,8 @@ def nearest_option(name: str, known: list[str]) -> str:
 def wrong_value(message: str, hint: Any) -> str:
     """A value, and the parser's innermost line about it or what the option's type allows."""
     values = re.findall(r"(?:G(?:ot|iven) value|path string): (.*)", message)
-    value = re.sub(r"NestedArg\(key=.*?val=(.*)\)", r"\1", "".join(values[-1:])).strip("'")
+    shown = re.compile(r"NestedArg\(.*?val=(.*)\)|\{'class_path': ('[^']*').*")  # a value, a class
+    value = shown.sub(r"\1\2", "".join(values[-1:])).strip("'")
     told = f" is {shorten(value, 160, placeholder='…') or 'empty'}" if values else ""
     lines = [line.strip(" -.") for line in message.splitlines()]
     said = [f"{line}." for line in lines if line and not LESS.match(line)]
@@ -121,8 +122,7 @@ def members(hint: Any) -> list[Any]:
 def family(cls: type) -> Iterator[type]:
     """A class and all that derive from it, as far as they are imported and can be built."""
     yield from () if isabstract(cls) else (cls,)
-    children: list[type] = type.__subclasses__(cls)
-    yield from (k for child in children for k in family(child))
+    yield from (kin for child in list[type](type.__subclasses__(cls)) for kin in family(child))
 
 
 def known_failure(error: BaseException) -> str | None:
