@@ -238,7 +238,7 @@ def test_flags_override_what_a_checkpoint_records(
     ("flags", "sentence"),
     [
         (["--model.latent", "3"], "does not fit the model as it is configured"),
-        (["--config", "sprites"], "is of a model for data of shape (1, 8, 8)"),
+        (["--config", "sprites"], "holds a model for data of shape (1, 8, 8)"),
     ],
 )
 def test_what_contradicts_a_checkpoint_is_refused(
