@@ -273,7 +273,7 @@ def test_the_best_checkpoint_is_a_state_too(
 
 
 def test_states_that_were_passed_over_do_not_displace_new_ones(whole: Path, run: Path) -> None:
-    """A run that continues from an earlier state, and is killed before it reaches the damaged one."""
+    """A run that resumes from an earlier state, and is killed before it reaches the damaged one."""
     newest, former = run_directory.states(run)
     flip(newest)
     every = ["--checkpoints.every_n_steps", "1"]
