@@ -85,7 +85,7 @@ class CommandLine(LightningCLI):
     ) -> None:
         tree, flags = with_classes(tree, flags)
         tree = with_defaults(tree, flags)
-        self.command, self.tree, self.own = command, tree, own
+        self.command, self.own = command, own
         refuse_linked(tree, flags)
         quieten()
         super().__init__(

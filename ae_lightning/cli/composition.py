@@ -43,7 +43,7 @@ def shipped_sweeps() -> dict[str, Path]:
     return {file.stem: file for file in sorted(CONFIGS.glob("sweeps/*.yaml"))}
 
 
-def first_line(file: Path) -> tuple[str, str]:
+def kind_and_purpose(file: Path) -> tuple[str, str]:
     """What kind of config a shipped file is, and what it is for: its first line, a comment."""
     with file.open() as lines:
         kind, _, text = next(lines).removeprefix("# ").strip().partition(": ")

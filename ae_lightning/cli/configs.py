@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from ae_lightning.cli.composition import first_line, shipped, shipped_sweeps
+from ae_lightning.cli.composition import kind_and_purpose, shipped, shipped_sweeps
 from ae_lightning.core.errors import UsageError, nearest
 
 ORDER_OF_KINDS = ("system", "networks", "data", "extra")
@@ -25,7 +25,7 @@ def configs(name: str | None = None) -> None:
             raise UsageError(f"there is no shipped config {name}: {nearest(name, files)}")
         print(files[name].read_text(), end="")
         return
-    known = [(*first_line(file), name) for name, file in shipped().items()]
+    known = [(*kind_and_purpose(file), name) for name, file in shipped().items()]
     known.sort(key=lambda entry: ORDER_OF_KINDS.index(entry[0]))
     width = max(len(name) for *_, name in known)
     for kind, entries in groupby(known, key=lambda entry: entry[0]):

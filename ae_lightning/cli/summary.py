@@ -9,7 +9,7 @@ from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import MODEL, read_checkpoint
 
 # The figures of validation that a summary shows if the model has them, and their units.
-SHOWN = {
+SUMMARISED = {
     "elbo": ("ELBO", "nats"),
     "distortion": ("distortion", "nats"),
     "rate": ("rate", "nats"),
@@ -39,7 +39,7 @@ def summary(run: Path) -> None:
     )
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, (label, unit) in SHOWN.items():
+    for name, (label, unit) in SUMMARISED.items():
         if (value := figures.get(f"val/{name}")) is not None:
             if name == "active_units":
                 size = checkpoint[MODEL]["init_args"].get("latent")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ae_lightning.cli.composition import compose, first_line, merge, read, same_class, shipped
+from ae_lightning.cli.composition import compose, kind_and_purpose, merge, read, same_class, shipped
 from ae_lightning.cli.presets import with_defaults
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import locate
@@ -28,7 +28,7 @@ def test_the_names_of_the_shipped_configs() -> None:
 
 @pytest.mark.parametrize("name", shipped())
 def test_a_shipped_config_says_what_it_is_in_its_first_line(name: str) -> None:
-    kind, text = first_line(shipped()[name])
+    kind, text = kind_and_purpose(shipped()[name])
     expected = "system" if name in SYSTEMS else "data" if name in DATA else kind
     assert (kind, kind in ("system", "networks", "data", "extra")) == (expected, True)
     assert 20 < len(text) < 90
