@@ -17,10 +17,10 @@ Rule = tuple[str, Callable[[Any], Any]]  # what a value must be, in words and as
 LAUNCHERS: Final = {"MASTER_ADDR", "NODE_RANK", "GROUP_RANK", "SLURM_NTASKS", "LSB_JOBID"}
 LAUNCHERS_OF_MPI: Final = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}
 DURATION: Final = re.compile(r"\d+:\d\d:\d\d:\d\d")
-TIME_UNITS: Final = {"weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"}
+SPANS: Final = {"weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"}
 
 
-def whole_number(least: int, more: str = "") -> Rule:
+def minimum(least: int, more: str = "") -> Rule:
     return f"a whole number of at least {least}{more}", lambda v: v >= least
 
 
@@ -31,13 +31,11 @@ def part(v: float) -> bool:
 PART: Final = ("a whole number of at least 0, or a part in [0.0, 1.0]", part)
 SOME: Final = ("a whole number of at least 1, or a part in (0.0, 1.0]", lambda v: v and part(v))
 TRAINER_RULES: Final[dict[str, Rule]] = {
-    **dict.fromkeys(("max_epochs", "max_steps"), whole_number(-1, ", and -1 for no end")),
-    "num_sanity_val_steps": whole_number(-1, ", and -1 for all"),
-    **dict.fromkeys(
-        ("min_epochs", "min_steps", "log_every_n_steps", "fast_dev_run"), whole_number(0)
-    ),
-    "reload_dataloaders_every_n_epochs": whole_number(0),
-    **dict.fromkeys(("check_val_every_n_epoch", "accumulate_grad_batches"), whole_number(1)),
+    **dict.fromkeys(("max_epochs", "max_steps"), minimum(-1, ", and -1 for no end")),
+    "num_sanity_val_steps": minimum(-1, ", and -1 for all"),
+    **dict.fromkeys(("min_epochs", "min_steps", "log_every_n_steps", "fast_dev_run"), minimum(0)),
+    "reload_dataloaders_every_n_epochs": minimum(0),
+    **dict.fromkeys(("check_val_every_n_epoch", "accumulate_grad_batches"), minimum(1)),
     "limit_train_batches": SOME,
     **{f"{n}_batches": PART for n in ("limit_val", "limit_test", "limit_predict", "overfit")},
     "gradient_clip_val": ("a number of at least 0", lambda v: 0 <= v < math.inf),
@@ -48,9 +46,7 @@ TRAINER_RULES: Final[dict[str, Rule]] = {
     ),
     "max_time": (
         "a time DD:HH:MM:SS",
-        lambda v: (
-            v and v.keys() <= TIME_UNITS if isinstance(v, Mapping) else DURATION.fullmatch(str(v))
-        ),
+        lambda v: v and v.keys() <= SPANS if isinstance(v, Mapping) else DURATION.fullmatch(str(v)),
     ),
     "num_nodes": (
         "1, unless torchrun, SLURM or MASTER_ADDR, MASTER_PORT and NODE_RANK tell the nodes apart",
@@ -67,7 +63,7 @@ TRAINER_RULES: Final[dict[str, Rule]] = {
 }
 RULES: Final[dict[str, Rule]] = {
     "seed_everything": ("a whole number from 0 to 2^32 - 1", lambda v: 0 <= v < 2**32),
-    "checkpoints.every_n_steps": whole_number(1),
+    "checkpoints.every_n_steps": minimum(1),
     **{f"trainer.{name}": rule for name, rule in TRAINER_RULES.items()},
 }
 
