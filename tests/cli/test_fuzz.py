@@ -319,7 +319,8 @@ def contradictions(random: Random, spell: Spell) -> Iterator[Case]:
     yield [*FIT, "--data.path", "vectors.npy", "--model.likelihood", "Bernoulli"], "Bernoulli"
     yield [*FIT, "--config", "conv", "--data.path", "vectors.npy"], "(5,)"
     yield [*FIT, "--data.corruption", "BlockMasking", "--data.corruption.size", "9"], "BlockMasking"
-    yield [*FIT, "--trainer.max_epochs", "-1"], "max_epochs"
+    endless = ["--trainer.max_epochs", "-1", "--model.lr_schedule", "OneCycle"]
+    yield [*FIT, *endless], "max_epochs"
     steps = ["--model.lr_schedule.steps", "3", "--model.lr_schedule.epochs", "3"]
     yield [*FIT, *steps], "steps (3) or epochs (3)"
     yield [*dirac, "--trainer.callbacks", "PriorSamples"], "prior_samples"
