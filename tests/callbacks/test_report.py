@@ -241,7 +241,7 @@ def test_plot_leaves_out_a_picture_that_fails_and_says_why(
         (["codes", "latent_manifold"], "a code of size 2, and this is 3"),
         (["l0_error"], "this code is not sparse"),
         (["--data", "vae"], "vae names no data, as in --data mnist."),
-        (["--dta", "vae"], "--dta vae is no option of plot."),
+        (["--dta", "vae"], "plot: --dta is not an option: did you mean --data?"),
     ],
 )
 def test_a_wrong_use_of_plot_is_one_sentence(run, tmp_path, args, said, capsys) -> None:
