@@ -214,7 +214,9 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         x = stored.to(device, non_blocking=background)
         y = y.to(device, non_blocking=background)
         draw = draw.to(device)
-        x = x / 255 if x.dtype == torch.uint8 else x
+        if x.dtype == torch.uint8:
+            # A number of Python's would be multiplied by its reciprocal on a GPU: another last bit.
+            x = x / torch.full((), 255.0, device=x.device)
         if self.trainer is not None:
             x = self.trainer.precision_plugin.convert_input(x)
         x = self._drawn(self.preparation, x, draw, CLEAN)
