@@ -1,4 +1,4 @@
-"""The codes of examples, in a plane, coloured by label."""
+"""The codes of examples in a plane, coloured by label."""
 
 from __future__ import annotations
 
@@ -12,34 +12,37 @@ from torch.distributions import Distribution, Independent
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
+from ae_lightning.model import Model
 
-from .drawing.theme import COLOURS, INK, LABELS, SEQUENTIAL, Room, finite, new_figure, plane
-from .picture import PictureCallback, picture
+from .drawing.observing import picture
+from .drawing.theme import COLOURS, INK, LABEL_COLOURS, SEQUENTIAL, Room, drawable, new_figure
+from .drawing.vectors import plane
+from .picture import PictureCallback
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_LABELS = 20  # more kinds of whole numbers are drawn as a scale
+MOST_KINDS = 20  # labels of more kinds are drawn as a scale
 
 
 @picture
-def codes(model: Any, x: Tensor, y: Tensor, umap: bool = False) -> Figure:
-    """Scatter the codes of x, coloured by label: the code itself at K = 2, else a projection.
+def codes(model: Model, x: Tensor, y: Tensor, umap: bool = False) -> Figure:
+    """Scatter the codes of x, coloured by label: the code itself if K = 2, otherwise a projection.
 
     Args:
-        model: an AutoEncoder.
+        model: the model.
         x: the examples (B, *S), on the model's device.
-        y: their labels (B,): whole numbers for kinds, others for a scale.
-        umap: project by UMAP rather than on the two leading principal directions.
+        y: their labels (B,): whole numbers are kinds, any others a scale.
+        umap: project by UMAP instead of onto the two leading principal directions.
 
     Raises:
-        UsageError: where umap is wanted, and umap-learn not installed.
+        UsageError: if umap is wanted and umap-learn is not installed.
 
     References:
         | UMAP: Uniform Manifold Approximation and Projection (McInnes et al., 2018)
     """
-    code = finite(model.code(x), "the code")
+    code = drawable(model.code(x), "the code")
     points, how, names = in_plane(code, umap)
     figure = new_figure(5.6, 4.4, room=Room(left=0.85, right=0.8))
     axes = figure.subplots()
@@ -51,7 +54,7 @@ def codes(model: Any, x: Tensor, y: Tensor, umap: bool = False) -> Figure:
     whole = not y.is_floating_point() or bool((y == y.round()).all())
     if len(kinds) == 1:
         axes.scatter(*points.T, s=5, color=COLOURS[0], linewidths=0)
-    elif whole and len(kinds) <= MOST_LABELS:
+    elif whole and len(kinds) <= MOST_KINDS:
         _show_kinds(axes, points, y.cpu(), kinds.long().tolist())
     else:
         shown = axes.scatter(*points.T, s=5, c=y.cpu().numpy(), cmap=SEQUENTIAL, linewidths=0)
@@ -67,7 +70,7 @@ def codes(model: Any, x: Tensor, y: Tensor, umap: bool = False) -> Figure:
 
 
 def in_plane(code: Tensor, umap: bool) -> tuple[NDArray[np.float32], str, tuple[str, str]]:
-    """Coordinates (B, 2) of codes (B, K), how they were come by, and the axes' names."""
+    """Coordinates (B, 2) of codes (B, K), the projection used, and the axes' names."""
     if umap:
         try:
             from umap import UMAP
@@ -92,15 +95,15 @@ def in_plane(code: Tensor, umap: bool) -> tuple[NDArray[np.float32], str, tuple[
 
 
 def _show_kinds(axes: Axes, points: NDArray[np.float32], y: Tensor, kinds: list[int]) -> None:
-    """Colour by kind, and write each kind in its middle, where no other is written already."""
+    """Colour by kind, and write each kind in its middle, unless another is written there."""
     from matplotlib.patheffects import withStroke
 
     halo = [withStroke(linewidth=3, foreground="white")]
     middles = []
     for i, kind in enumerate(kinds):
         of_kind = points[(y == kind).numpy()]
-        colour = LABELS[i % len(LABELS)]
-        # As markers of a line, which take half as long as a scatter.
+        colour = LABEL_COLOURS[i % len(LABEL_COLOURS)]
+        # The markers of a line take half as long as a scatter.
         axes.plot(*of_kind.T, "o", markersize=2.2, mew=0, color=colour, label=str(kind))
         middles.append(np.median(of_kind, axis=0))
     written: list[NDArray[np.float32]] = []
@@ -119,7 +122,10 @@ def _show_prior(axes: Axes, prior: Distribution) -> None:
     """Draw the ellipse of two standard deviations."""
     from matplotlib.patches import Ellipse
 
-    centre, sd = finite(prior.mean, "the prior").numpy(), finite(prior.stddev, "the prior").numpy()
+    centre, sd = (
+        drawable(prior.mean, "the prior").numpy(),
+        drawable(prior.stddev, "the prior").numpy(),
+    )
     axes.add_patch(Ellipse(centre, *(4 * sd), fill=False, edgecolor=INK, linestyle="--"))
 
 
@@ -128,22 +134,21 @@ class Codes(PictureCallback):
 
     Args:
         every_n_epochs: how often to draw, in epochs.
-        items: how many examples.
-        umap: project by UMAP, where umap-learn is installed; it takes some seconds.
-        common: the other arguments of `PictureCallback`: seed, every_n_steps.
+        umap: project by UMAP, which needs umap-learn and some seconds.
+        common: the other arguments of `PictureCallback`: items, seed, every_n_steps.
     """
 
     name: ClassVar[str] = "codes"
     caption: ClassVar[str] = (
-        "Validation examples by their codes; each label is written in the middle of its examples. "
-        "Labels took no part in training: groups that come apart are the model's own finding."
+        "Validation examples placed by their codes; each label is written in the middle of its "
+        "examples. Labels took no part in training: if groups come apart, the model found them on "
+        "its own."
     )
+    examples: ClassVar[int] = 1500
 
-    def __init__(
-        self, every_n_epochs: int = 0, items: int = 1500, umap: bool = False, **common: Any
-    ) -> None:
-        super().__init__(every_n_epochs, items, **common)
+    def __init__(self, every_n_epochs: int = 0, *, umap: bool = False, **common: Any) -> None:
+        super().__init__(every_n_epochs, **common)
         self.umap = umap
 
-    def draw(self, model: Any, pair: Pair) -> Figure:
+    def draw(self, model: Model, pair: Pair) -> Figure:
         return codes(model, pair.x, pair.y, self.umap)

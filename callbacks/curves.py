@@ -1,4 +1,4 @@
-"""Curves of everything that was logged: what adds up to the loss, and what it was judged by."""
+"""Curves of everything that was logged: the terms of the loss, and what validation reports."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ import numpy as np
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
+from ae_lightning.model import Model
 
 from .drawing.theme import COLOURS, FAINT, Room, house_style, new_figure
+from .l0_error import without_zeros
 from .picture import PictureCallback
 from .report.history import History
-from .sparsity import without_zeros
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # What validation reports beside the loss and its terms, with units; in this order.
-FIGURES = {
+REPORTED = {
     "elbo": "ELBO (nats)",
     "rate": "rate (nats)",
     "active_units": "active units",
     "dead_units": "dead units",
-    "l0": "L0 (active units an example)",
-    "mse": "squared error (a value)",
+    "l0": "L0 (active units per example)",
+    "mse": "squared error (per value)",
     "ssim": "SSIM",
     "jacobian": "‖∂f/∂x‖² (exact)",
 }
-COLUMNS = 3
-NOTHING = "curves need a metrics.csv with what training logged, and there is none."
+PANELS = 3  # in a row
+NOTHING = "curves need a metrics.csv with the metrics of training, and there is none."
 Points = list[tuple[int, float]]
 
 
 def terms_of(history: History) -> list[str]:
-    """The names of the loss and of what adds up to it, the penalties last."""
+    """The names of the loss and of the terms that add up to it, penalties last."""
     logged = [n.removeprefix("train/") for n in history if n.startswith("train/")]
     terms = [n for n in logged if not n.endswith("_weight")]
     first = [n for n in ("loss", "bound", "distortion") if n in terms]
@@ -44,7 +45,7 @@ def terms_of(history: History) -> list[str]:
 
 
 def weighted(points: Points, weight: Points | float) -> Points:
-    """A term times its weight, at the steps where both are known."""
+    """A term times its weight, at the steps at which both are known."""
     if isinstance(weight, float | int):
         return [(step, weight * value) for step, value in points]
     at = dict(weight)
@@ -54,17 +55,17 @@ def weighted(points: Points, weight: Points | float) -> Points:
 def curves(
     history: History,
     weights: Mapping[str, float] | None = None,
-    figures: Iterable[str] = FIGURES,
+    figures: Iterable[str] = REPORTED,
 ) -> Figure:
-    """Draw every raw and weighted term of the loss, every changing weight, and what is reported.
+    """Draw every raw and weighted term of the loss, every scheduled weight, and what is reported.
 
     Args:
         history: the metrics by name: (step, value).
-        weights: the penalties' weights by name, where they are constant.
-        figures: what to draw of what validation reports beside the terms, as far as it is there.
+        weights: the penalties' constant weights by name.
+        figures: which of the other figures of validation to draw, if they were logged.
 
     Raises:
-        UsageError: where no training was logged.
+        UsageError: if no training was logged.
     """
     terms, constant = terms_of(history), dict(weights or {})
     if "loss" not in terms:
@@ -73,7 +74,7 @@ def curves(
         terms = ["distortion"]
     scheduled = [t for t in terms if f"train/{t}_weight" in history]
     reported = [f for f in figures if f"val/{f}" in history and f not in terms]
-    rows = -(-(len(terms) + bool(scheduled) + len(reported)) // COLUMNS)
+    rows = -(-(len(terms) + bool(scheduled) + len(reported)) // PANELS)
     with house_style():
         figure, panels = _panels(rows)
         for term in terms:
@@ -88,7 +89,7 @@ def curves(
         for name in reported:
             axes = next(panels)
             _show(axes, history[f"val/{name}"], color=COLOURS[1])
-            axes.set_title(FIGURES.get(name, name))
+            axes.set_title(REPORTED.get(name, name))
             if "units" in name:
                 axes.set_ylim(0, max(1, 1.05 * max(v for _, v in history[f"val/{name}"])))
         last = max(history["train/loss"][-1][0], *(history[f"val/{f}"][-1][0] for f in reported), 1)
@@ -100,12 +101,12 @@ def curves(
 
 
 def _panels(rows: int) -> tuple[Figure, Iterator[Axes]]:
-    """A figure of three panels a row."""
+    """A figure, and its panels, three in a row."""
     high = 1.9 * rows + 0.75
     figure = new_figure(7.6, high, room=Room(0.57, 0.12, 0.6, 0.5))
     figure.subplots_adjust(wspace=0.3, hspace=0.5)
     figure.text(0.5, 0.12 / high, "optimizer step", ha="center", fontsize=9)
-    return figure, (figure.add_subplot(rows, COLUMNS, i + 1) for i in range(rows * COLUMNS))
+    return figure, (figure.add_subplot(rows, PANELS, i + 1) for i in range(rows * PANELS))
 
 
 def _show_term(axes: Axes, history: History, term: str, weight: Points | float) -> None:
@@ -115,7 +116,7 @@ def _show_term(axes: Axes, history: History, term: str, weight: Points | float) 
     if weight != 1.0:
         _show(axes, weighted(raw, weight), color=FAINT, linestyle="--")
     axes.set_title(f"{term} (nats)" if term in ("loss", "bound", "distortion", "rate") else term)
-    # What training starts from would flatten all that comes after.
+    # The first values of training would flatten all that come after.
     later = [v for s, v in [*raw, *val] if s >= 0.1 * raw[-1][0]] or [v for _, v in raw]
     if weight != 1.0:
         later += [v for s, v in weighted(raw, weight) if s >= 0.1 * raw[-1][0]]
@@ -148,16 +149,16 @@ class Curves(PictureCallback):
 
     name: ClassVar[str] = "curves"
     caption: ClassVar[str] = (
-        "The loss and every term that adds up to it, raw and times its weight, and what validation "
-        "reports beside. The first tenth of training may lie above a panel. Validation that rises "
-        "while training falls is overfitting; a rate that falls to 0 is a collapsed posterior."
+        "The loss and every term of it, raw and times its weight, and what else validation "
+        "reports. The first tenth of training may lie above a panel. If validation rises while "
+        "training falls, the model overfits; if the rate falls to 0, the posterior has collapsed."
     )
 
-    def suits(self, model: Any, data: Any) -> str | None:
+    def suits(self, model: Model, data: Any) -> str | None:
         if self.history is not None and "train/loss" not in self.history:
             return NOTHING
         return None
 
-    def draw(self, model: Any, pair: Pair) -> Figure:
-        figures = [f for f in FIGURES if f not in ("l0", "dead_units") or not without_zeros(model)]
+    def draw(self, model: Model, pair: Pair) -> Figure:
+        figures = [f for f in REPORTED if f not in ("l0", "dead_units") or not without_zeros(model)]
         return curves(self.history or {}, model.weights(), figures)

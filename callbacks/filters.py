@@ -12,35 +12,38 @@ from torch import Tensor, nn
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
+from ae_lightning.model import Model
 
-from .drawing.signed import extent, signed_colours
-from .drawing.theme import (
+from .drawing.images import (
     LETTER,
-    finite,
+    extent,
     is_image,
     pixel_figure,
     place,
     show_image,
+    signed_colours,
     tile,
     whole_scale,
 )
-from .picture import PictureCallback, picture
+from .drawing.observing import picture
+from .drawing.theme import drawable
+from .picture import PictureCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST, COLUMNS = 36, 6  # filters of a network, and how many stand side by side
-LEVELS = 16  # of colour, to either side of 0
+SHOWN, SIDE_BY_SIDE = 36, 6  # filters of a network, and how many in a row
+COLOUR_LEVELS = 16  # on either side of 0
 
 
-def encoder_filters(model: Any) -> Tensor | None:
-    """The rows of the encoder's first layer as images (N, C, H, W), or None if it has no such."""
+def encoder_filters(model: Model) -> Tensor | None:
+    """The rows of the encoder's first layer as images (N, C, H, W), or None if it has none."""
     layers = [m for m in model.encoder.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     return as_images(layers[0].weight, model.shape) if layers else None
 
 
-def decoder_filters(model: Any) -> Tensor | None:
-    """The columns of the decoder's last layer as images (N, C, H, W), or None if it has no such.
+def decoder_filters(model: Model) -> Tensor | None:
+    """The columns of the decoder's last layer as images (N, C, H, W), or None if it has none.
 
     A tied decoder has no weights of its own.
     """
@@ -55,7 +58,7 @@ def decoder_filters(model: Any) -> Tensor | None:
 
 
 def as_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor | None:
-    """Weights (N, D), or (N, C, h, w), as images of the data's channels, or None."""
+    """Weights (N, D) or (N, C, h, w) as images of the data's channels, or None if they are not."""
     if weight.dim() == 2 and weight.shape[1] == math.prod(shape):
         return weight.unflatten(1, shape)  # type: ignore[no-any-return]
     if weight.dim() == 4 and weight.shape[1] == shape[0]:
@@ -64,20 +67,20 @@ def as_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor | None:
 
 
 @picture
-def filters(model: Any, x: Tensor | None = None) -> Figure:
+def filters(model: Model, x: Tensor | None = None) -> Figure:
     """Draw what the encoder's first layer looks for, and what the decoder's last layer paints.
 
     These are the first layer's rows and the last layer's columns (or kernels), the largest first,
-    all on one scale for each.
+    on one scale per layer.
 
     Args:
-        model: an AutoEncoder of images.
-        x: examples (B, *S), by whose standard deviation σ the rows are multiplied: what a usual
-            change of each input does. A weight of an input that hardly varies is what it was
-            before training, and would be speckle.
+        model: a model of images.
+        x: examples (B, *S); the rows are multiplied by their standard deviation σ, and so show
+            what a usual change of each input does. The weight of an input that hardly varies stays
+            as it was before training, and would be speckle.
 
     Raises:
-        UsageError: where neither layer's weights have the form of images.
+        UsageError: if neither layer's weights have the form of images.
 
     References:
         | Emergence of Simple-Cell Receptive Field Properties (Olshausen and Field, 1996)
@@ -92,14 +95,14 @@ def filters(model: Any, x: Tensor | None = None) -> Figure:
     shown = {name: w for name, w in found.items() if w is not None}
     panels, titles = [], []
     for name, w in shown.items():
-        largest = finite(w, f"the {name}'s weights").flatten(1).norm(dim=1)
-        order = largest.argsort(descending=True, stable=True)[:MOST]
+        largest = drawable(w, f"the {name}'s weights").flatten(1).norm(dim=1)
+        order = largest.argsort(descending=True, stable=True)[:SHOWN]
         limit = extent(w)
-        # So few colours that the noise of idle weights does not cost bytes.
-        levels = (w.detach().float().cpu()[order] / limit * LEVELS).round() / LEVELS
+        # With few levels of colour, the noise of idle weights takes few bytes.
+        levels = (w.detach().float().cpu()[order] / limit * COLOUR_LEVELS).round() / COLOUR_LEVELS
         colours = signed_colours(levels, 1.0)
-        empty = colours.new_ones(-len(colours) % COLUMNS, *colours.shape[1:])
-        panels.append(tile(torch.cat([colours, empty]).unflatten(0, (-1, COLUMNS))))
+        empty = colours.new_ones(-len(colours) % SIDE_BY_SIDE, *colours.shape[1:])
+        panels.append(tile(torch.cat([colours, empty]).unflatten(0, (-1, SIDE_BY_SIDE))))
         titles.append(f"{name}: {len(order)} of {len(w)} filters, ±{limit:.2g}")
     return _side_by_side(panels, titles)
 
@@ -123,7 +126,7 @@ def _side_by_side(panels: list[NDArray[np.float32]], titles: list[str]) -> Figur
     return figure
 
 
-def without_filters(model: Any) -> str | None:
+def without_filters(model: Model) -> str | None:
     """Why this model has no filters to look at, or None."""
     if not is_image(model.shape):
         return f"filters are drawn as images, and the data is of shape {tuple(model.shape)}."
@@ -133,22 +136,20 @@ def without_filters(model: Any) -> str | None:
 
 
 class Filters(PictureCallback):
-    """Draw `filters`; the examples are those that say how much each input varies."""
+    """Draw `filters`; the examples show how much each input varies."""
 
     name: ClassVar[str] = "filters"
     caption: ClassVar[str] = (
-        "Weights next to the data, the largest first, red above and blue below zero (of colour "
-        "images, in colours about grey): on the left "
-        "what the encoder's units look for, on the right what the decoder's paint. Strokes, edges "
-        "and spots mean that parts were found; speckle, that a unit has learned little. On the "
-        "left, a weight is multiplied by its pixel's standard deviation σ."
+        "The weights next to the data, the largest first, red above and blue below zero (of colour "
+        "images, in colours about grey): on the left what the encoder's units look for, on the "
+        "right what the decoder's paint. Strokes, edges and spots mean that a unit found a part of "
+        "the images; speckle means that it has learned little. On the left, each weight is "
+        "multiplied by its pixel's standard deviation σ."
     )
+    examples: ClassVar[int] = 1000
 
-    def __init__(self, every_n_epochs: int = 0, items: int = 1000, **common: Any) -> None:
-        super().__init__(every_n_epochs, items, **common)
-
-    def suits(self, model: Any, data: Any) -> str | None:
+    def suits(self, model: Model, data: Any) -> str | None:
         return without_filters(model)
 
-    def draw(self, model: Any, pair: Pair) -> Figure:
+    def draw(self, model: Model, pair: Pair) -> Figure:
         return filters(model, pair.x)

@@ -2,46 +2,68 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from ae_lightning.core.types import Pair
+from ae_lightning.model import Model
 
-from .drawing.latent import linear, spherical
-from .drawing.points import name_axes, show_points
-from .drawing.theme import (
-    COLOURS,
-    FAINT,
-    grid_figure,
-    is_image,
-    limits_of,
-    new_figure,
-    plane,
-    project,
-)
-from .picture import PictureCallback, picture
+from .drawing.images import grid_figure, is_image, limits_of
+from .drawing.observing import picture
+from .drawing.theme import COLOURS, FAINT, new_figure
+from .drawing.vectors import name_axes, plane, project, show_points
+from .picture import PictureCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    r"""Interpolate along the great circle: (P, K), (P, K), (T,) -> (P, T, K).
+
+    .. math:: \Bigl((1-t)\lVert a\rVert + t\lVert b\rVert\Bigr)\;
+        \frac{\sin((1-t)Ω)\,\hat a + \sin(tΩ)\,\hat b}{\sin Ω}
+
+    with Ω the angle between a and b, and hats for their directions; in a straight line if they
+    point the same way or opposite ways. Under a normal prior of many dimensions, codes lie near a
+    sphere, which a straight line leaves.
+
+    References:
+        | Animating Rotation with Quaternion Curves (Shoemake, 1985)
+        | Sampling Generative Networks (White, 2016)
+    """
+    units = [normalize(end, dim=1)[:, None] for end in (a, b)]
+    angle = (units[0] * units[1]).sum(2, keepdim=True).clamp(-1, 1).acos()  # (P, 1, 1)
+    norm = straight(a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True), t)  # (P, T, 1)
+    t = t[:, None]
+    arc = ((1 - t) * angle).sin() * units[0] + (t * angle).sin() * units[1]  # (P, T, K)
+    turns = angle.sin() > 1e-3
+    return torch.where(turns, norm * arc / angle.sin().clamp(min=1e-3), straight(a, b, t[:, 0]))
+
+
+def straight(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Interpolate in a straight line: (P, K), (P, K), (T,) -> (P, T, K)."""
+    return a[:, None] + t[:, None] * (b - a)[:, None]
+
+
 @picture
-def interpolation(model: Any, a: Tensor, b: Tensor, steps: int = 9) -> Figure:
+def interpolation(model: Model, a: Tensor, b: Tensor, steps: int = 9) -> Figure:
     """Draw the decoded codes between those of examples a and b, linearly and spherically.
 
-    The examples themselves stand at both ends of a row. Of vectors, the decoded paths are drawn.
+    The examples themselves stand at both ends of a row. Vectors are drawn as decoded paths.
 
     Args:
-        model: an AutoEncoder.
+        model: the model.
         a, b: the examples (P, *S), on the model's device.
-        steps: how many codes to decode, both ends among them.
+        steps: how many codes to decode, including both ends.
     """
     vectors = not is_image(model.shape)
     t = torch.linspace(0, 1, 61 if vectors else steps).to(a)
     ends = model.code(a), model.code(b)
-    z = torch.stack([linear(*ends, t), spherical(*ends, t)], dim=1)  # (P, 2, T, K)
+    z = torch.stack([straight(*ends, t), spherical(*ends, t)], dim=1)  # (P, 2, T, K)
     decoded = model.decode(z).mean  # (P, 2, T, *S)
     title = "Interpolation between the codes of two examples"
     if vectors:
@@ -61,7 +83,7 @@ def _paths(x: Tensor, decoded: Tensor, title: str) -> Figure:
     show_points(axes, x, onto, color=FAINT, s=12)
     for pair in decoded:
         for path, colour, style in zip(pair, COLOURS, ("-", "--"), strict=False):
-            axes.plot(*project(path.flatten(1), onto).T, style, color=colour)
+            axes.plot(*project(path, onto).T, style, color=colour)
     for name, colour, style in zip(("linear", "spherical"), COLOURS, ("-", "--"), strict=False):
         axes.plot([], [], style, color=colour, label=name)
     name_axes(axes, x[0].numel())
@@ -71,18 +93,17 @@ def _paths(x: Tensor, decoded: Tensor, title: str) -> Figure:
 
 
 class Interpolation(PictureCallback):
-    """Draw `interpolation` between the validation examples, two by two; an odd one is left out."""
+    """Draw `interpolation` between pairs of validation examples; an odd one is left out."""
 
     name: ClassVar[str] = "interpolation"
     caption: ClassVar[str] = (
-        "Codes between those of two validation examples, which stand at both ends, decoded: in a "
-        "straight line, and along the great circle. Right when every step is a plausible example; "
-        "two images faded into one another mean that the code has holes."
+        "What the codes between those of two validation examples decode to, in a straight line and "
+        "along the great circle; the examples stand at both ends. It is right if every step is a "
+        "plausible example; if one image fades into the other, the code has holes."
     )
+    examples: ClassVar[int] = 8
+    fewest: ClassVar[int] = 2
 
-    def __init__(self, every_n_epochs: int = 0, items: int = 8, **common: Any) -> None:
-        super().__init__(every_n_epochs, max(2, items), **common)
-
-    def draw(self, model: Any, pair: Pair) -> Figure:
+    def draw(self, model: Model, pair: Pair) -> Figure:
         half = len(pair.x) // 2
         return interpolation(model, pair.x[:half], pair.x[half : 2 * half])

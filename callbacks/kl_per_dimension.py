@@ -1,4 +1,4 @@
-"""The rate of every dimension, as training went on."""
+"""The rate of every dimension over the course of training."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from torch import Tensor
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.distributions import factorised_kl
+from ae_lightning.model import Model
 
-from .drawing.theme import COLOURS, Room, finite, house_style, new_figure
-from .picture import PictureCallback, picture
+from .drawing.observing import picture
+from .drawing.theme import COLOURS, Room, drawable, house_style, new_figure
+from .picture import PictureCallback
 from .report.history import History
 
 if TYPE_CHECKING:
@@ -21,26 +23,26 @@ if TYPE_CHECKING:
 
 MOST_DIMENSIONS, MOST_TIMES = 32, 8
 EARLY_TO_LATE = "viridis_r"
-ACTIVE = 0.01  # nats, below which a dimension says nothing
+ACTIVE_NATS = 0.01  # a dimension with less says nothing
 
 
 def kl_bars(rates: Tensor, steps: Tensor) -> Figure:
-    """Draw the rate of every dimension at some times, as bars from early to late.
+    """Draw the rate of every dimension at some steps, as bars from early to late.
 
-    The dimension with the largest rate now comes first.
+    The dimension whose rate is largest at the last step comes first.
 
     Args:
-        rates: KL of every dimension at every time (T, K), in nats.
-        steps: the optimizer steps at these times (T,).
+        rates: the KL of every dimension at every step (T, K), in nats.
+        steps: the optimizer steps (T,).
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     T, K = rates.shape
-    rates = finite(rates, "the rates")
+    rates = drawable(rates, "the rates")
     times = torch.linspace(0, T - 1, min(T, MOST_TIMES)).round().long().unique()
     order = rates[-1].argsort(descending=True, stable=True)[:MOST_DIMENSIONS]
-    active = int((rates[-1] > ACTIVE).sum())
+    active = int((rates[-1] > ACTIVE_NATS).sum())
     with house_style():
         figure = new_figure(max(5.0, min(7.5, 1.5 + 0.35 * len(order))), 3.4, room=Room())
         axes = figure.subplots()
@@ -64,16 +66,16 @@ def kl_bars(rates: Tensor, steps: Tensor) -> Figure:
 
 
 @picture
-def kl_per_dimension(model: Any, x: Tensor, history: History | None = None) -> Figure:
-    """Draw `kl_bars` of the rates logged as val/rate_k or, where there are none, of those at x.
+def kl_per_dimension(model: Model, x: Tensor, history: History | None = None) -> Figure:
+    """Draw `kl_bars` of the rates logged as val/rate_k or, if there are none, of those at x.
 
     Args:
-        model: an AutoEncoder whose posterior and prior are products over dimensions.
+        model: a model whose posterior and prior are products over dimensions.
         x: the examples (B, *S), on the model's device.
         history: the metrics logged so far.
 
     Raises:
-        UsageError: where the rate has no parts.
+        UsageError: if the rate is not a sum over dimensions.
     """
     names = [f"val/rate_{k}" for k in range(model.latent)]
     if history and all(name in history for name in names):
@@ -87,14 +89,14 @@ def kl_per_dimension(model: Any, x: Tensor, history: History | None = None) -> F
     return kl_bars(rates.mean(0, keepdim=True), torch.zeros(1))
 
 
-def without_parts(model: Any) -> str | None:
-    """Why this model's rate is no sum over dimensions, or None."""
+def without_parts(model: Model) -> str | None:
+    """Why this model's rate is not a sum over dimensions, or None if it is."""
     if not model.posterior.stochastic:
         return "kl_per_dimension needs a stochastic posterior: a point mass has no rate."
     q = model.posterior(torch.zeros(1, model.posterior.features(model.latent)).to(model.device))
     if factorised_kl(q, model.prior()) is None:
         name = type(model.prior).__name__
-        return f"kl_per_dimension needs a prior that is a product over dimensions: {name} is none."
+        return f"kl_per_dimension needs a prior that is a product over dimensions: {name} is not."
     return None
 
 
@@ -104,14 +106,12 @@ class KLPerDimension(PictureCallback):
     name: ClassVar[str] = "kl_per_dimension"
     caption: ClassVar[str] = (
         "How many nats each dimension of the code says about its input, from the first validation "
-        "to the last. A dimension at 0 is not used; all at 0 is a collapsed posterior."
+        "to the last. A dimension at 0 is not used; if all are at 0, the posterior has collapsed."
     )
+    examples: ClassVar[int] = 500
 
-    def __init__(self, every_n_epochs: int = 0, items: int = 500, **common: Any) -> None:
-        super().__init__(every_n_epochs, items, **common)
-
-    def suits(self, model: Any, data: Any) -> str | None:
+    def suits(self, model: Model, data: Any) -> str | None:
         return without_parts(model)
 
-    def draw(self, model: Any, pair: Pair) -> Figure:
+    def draw(self, model: Model, pair: Pair) -> Figure:
         return kl_per_dimension(model, pair.x, self.history)

@@ -1,4 +1,4 @@
-"""The latent manifold: the whole plane of a two-dimensional code, decoded."""
+"""The latent manifold: the plane of a two-dimensional code, decoded."""
 
 from __future__ import annotations
 
@@ -6,32 +6,43 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.distributions import Independent
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
+from ae_lightning.model import Model
 
-from .drawing.latent import quantiles
-from .drawing.points import name_axes, show_points
-from .drawing.theme import (
-    COLOURS,
-    FAINT,
-    grid_figure,
-    is_image,
-    limits_of,
-    new_figure,
-    plane,
-    project,
-)
-from .picture import PictureCallback, picture
+from .drawing.images import grid_figure, is_image, limits_of
+from .drawing.observing import picture
+from .drawing.theme import COLOURS, FAINT, new_figure
+from .drawing.vectors import name_axes, plane, project, show_points
+from .picture import PictureCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def quantile_grid(model: Any, x: Tensor, n: int) -> Tensor:
+def quantiles(model: Model, x: Tensor, u: Tensor) -> Tensor:
+    """The quantiles u (N,) of every dimension of the prior or, for a point mass, of the codes of x.
+
+    Returns:
+        the values (N, K).
+    """
+    if not model.posterior.stochastic:
+        return model.code(x).quantile(u, dim=0)
+    p = model.prior()
+    if isinstance(p, Independent):
+        try:
+            return p.base_dist.icdf(u[:, None])  # type: ignore[no-any-return]
+        except NotImplementedError:
+            pass
+    return p.sample((20_000,)).quantile(u, dim=0)  # type: ignore[no-any-return]
+
+
+def quantile_grid(model: Model, x: Tensor, n: int) -> Tensor:
     """Codes (n, n, 2) at the quantiles (i + ½)/n of each dimension, z₁ by column, z₂ by row.
 
-    The first row has the largest z₂, as in a plane that is drawn.
+    The first row has the largest z₂, as in a drawing of the plane.
     """
     u = (torch.arange(n, device=x.device) + 0.5) / n
     first, second = quantiles(model, x, u.to(x)).T
@@ -39,24 +50,24 @@ def quantile_grid(model: Any, x: Tensor, n: int) -> Tensor:
 
 
 @picture
-def latent_manifold(model: Any, x: Tensor, n: int = 12) -> Figure:
-    """Draw a two-dimensional code's plane, decoded on a grid of equal probability.
+def latent_manifold(model: Model, x: Tensor, n: int = 12) -> Figure:
+    """Draw the plane of a two-dimensional code, decoded on a grid of equal probability.
 
-    The grid is spaced by the prior's quantiles; of a deterministic code, by those of the codes of
-    x. Of vectors, the grid's decoded lines are drawn.
+    The grid is spaced by the prior's quantiles; for a deterministic code, by those of the codes of
+    x. Vectors are drawn as the grid's decoded lines.
 
     Args:
-        model: an AutoEncoder with a code of size 2.
+        model: a model with a code of size 2.
         x: examples (B, *S), on the model's device.
-        n: how many codes along a side.
+        n: how many codes lie along a side.
 
     Raises:
-        UsageError: where the code is of another size.
+        UsageError: if the code is of another size.
 
     References:
         | Auto-Encoding Variational Bayes (Kingma and Welling, 2014), figure 4
     """
-    if (reason := not_two(model)) is not None:
+    if (reason := without_plane(model)) is not None:
         raise UsageError(reason)
     whose = "prior" if model.posterior.stochastic else "codes"
     title = f"Decoded codes, spaced by the quantiles of the {whose}"
@@ -79,7 +90,7 @@ def _lines(x: Tensor, decoded: Tensor, title: str) -> Figure:
     for lines, name, colour in ((decoded, "z0", 0), (decoded.transpose(0, 1), "z1", 1)):
         for i, line in enumerate(lines):
             label = f"along {name}" if i == 0 else None
-            path = project(line.flatten(1), onto)
+            path = project(line, onto)
             axes.plot(*path.T, color=COLOURS[colour], linewidth=0.8, label=label)
     name_axes(axes, x[0].numel())
     axes.set_title(title)
@@ -87,27 +98,26 @@ def _lines(x: Tensor, decoded: Tensor, title: str) -> Figure:
     return figure
 
 
-def not_two(model: Any) -> str | None:
-    """Why there is no plane of this model's codes, or None."""
+def without_plane(model: Model) -> str | None:
+    """Why there is no plane of this model's codes, or None if there is one."""
     if model.latent == 2:
         return None
     return f"latent_manifold decodes the plane of a code of size 2, and this is {model.latent}."
 
 
 class LatentManifold(PictureCallback):
-    """Draw `latent_manifold`; the examples are those that a deterministic code is spaced by."""
+    """Draw `latent_manifold`; a deterministic code's grid is spaced by the examples' codes."""
 
     name: ClassVar[str] = "latent_manifold"
     caption: ClassVar[str] = (
-        "The plane of the code, decoded at points that are equally probable under the prior. Right "
-        "when neighbours are alike, and every kind of example has its region."
+        "The plane of the code, decoded at points that divide the probability of the prior (of a "
+        "deterministic code, that of the codes) evenly. It is right if neighbours are alike, and "
+        "every kind of example has its region."
     )
+    examples: ClassVar[int] = 1000
 
-    def __init__(self, every_n_epochs: int = 0, items: int = 1000, **common: Any) -> None:
-        super().__init__(every_n_epochs, items, **common)
+    def suits(self, model: Model, data: Any) -> str | None:
+        return without_plane(model)
 
-    def suits(self, model: Any, data: Any) -> str | None:
-        return not_two(model)
-
-    def draw(self, model: Any, pair: Pair) -> Figure:
+    def draw(self, model: Model, pair: Pair) -> Figure:
         return latent_manifold(model, pair.x)

@@ -10,41 +10,55 @@ from torch import Tensor
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
+from ae_lightning.distributions import factorised_kl
+from ae_lightning.model import Model
 
-from .drawing.latent import importance, location_and_scale
-from .drawing.points import name_axes, show_points
-from .drawing.theme import (
-    COLOURS,
-    FAINT,
-    Room,
-    grid_figure,
-    is_image,
-    limits_of,
-    new_figure,
-    plane,
-    project,
-)
-from .picture import PictureCallback, picture
+from .drawing.images import grid_figure, is_image, limits_of, scaled
+from .drawing.observing import picture
+from .drawing.theme import COLOURS, FAINT, Room, new_figure
+from .drawing.vectors import name_axes, plane, project, show_points
+from .picture import PictureCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SPAN = 3.0  # standard deviations, to both sides
+SPAN = 3.0  # standard deviations on either side
 POINTS = 301  # of a curve of vectors
 FRAMES = 13  # of a film, from one end to the other
 
 
-def traversal(
-    model: Any, x: Tensor, dims: Sequence[int], start: Tensor | None, steps: int
-) -> Tensor:
-    """The codes (N, steps, K) that move one of N dimensions each over ±3 standard deviations.
+def location_and_scale(model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean and standard deviation (K,) of the prior or, for a point mass, of the codes of x."""
+    if model.posterior.stochastic:
+        p = model.prior()
+        return p.mean, p.stddev
+    code = model.code(x)
+    return code.mean(0), code.std(0, unbiased=False)
 
-    These are the prior's; of a point mass, those of the codes of x, within the codes' range.
+
+def importance(model: Model, x: Tensor) -> tuple[Tensor, str]:
+    """How much every dimension (K,) says about x: its mean KL in nats, or its code's variance.
+
+    Returns:
+        the figures, and what they are.
+    """
+    q = model.encode(x)
+    if model.posterior.stochastic and (kl := factorised_kl(q, model.prior())) is not None:
+        return kl.mean(0), "KL in nats"
+    return q.mean.var(0, unbiased=False), "variance"
+
+
+def traversal(
+    model: Model, x: Tensor, dims: Sequence[int], start: Tensor | None, steps: int
+) -> Tensor:
+    """The codes (N, steps, K) that move each of N dimensions over ±3 standard deviations.
+
+    These are the prior's; for a point mass, those of the codes of x, within the codes' range.
 
     Args:
         x: the examples (B, *S).
         dims: the dimensions.
-        start: the code (K,) that the other dimensions keep; the mean, if None.
+        start: the code (K,) whose other dimensions stay; the mean if None.
         steps: how many codes a dimension gets.
     """
     mean, sd = location_and_scale(model, x)
@@ -58,11 +72,11 @@ def traversal(
     return z
 
 
-def leading(model: Any, x: Tensor, dims: Sequence[int] | None, rows: int) -> list[int]:
-    """The dimensions to draw, the most important first: those named, or the first `rows` of all.
+def dimensions_shown(model: Model, x: Tensor, dims: Sequence[int] | None, rows: int) -> list[int]:
+    """The dimensions to draw, most important first: those named, or the first `rows` of all.
 
     Raises:
-        UsageError: where one does not exist.
+        UsageError: if one does not exist.
     """
     score, _ = importance(model, x)
     for k in dims or ():
@@ -74,35 +88,35 @@ def leading(model: Any, x: Tensor, dims: Sequence[int] | None, rows: int) -> lis
 
 @picture
 def latent_traversal(
-    model: Any,
+    model: Model,
     x: Tensor,
     start: Tensor | None = None,
     dims: Sequence[int] | None = None,
     rows: int = 10,
     columns: int = 11,
 ) -> Figure:
-    """Draw the decoded codes of a dimension at a time, the most important first.
+    """Draw what moving one dimension of the code at a time decodes to, most important first.
 
-    A row runs over ±3 standard deviations of the prior, and is named by the dimension and by its
-    KL; of a deterministic code it runs over those of the code, and is named by its variance.
-    Vectors are drawn as the curves that p(x|z)'s mean runs along.
+    A row runs over ±3 standard deviations of the prior, and is labelled with the dimension and its
+    KL; for a deterministic code it runs over those of the codes, and is labelled with the variance.
+    Vectors are drawn as the curves along which the mean of p(x|z) moves.
 
     Args:
-        model: an AutoEncoder.
-        x: the examples (B, *S) that KL and variance are means over, on the model's device.
-        start: the code (K,) that the other dimensions keep; the mean, if None.
-        dims: the dimensions to draw; the `rows` most important, if None.
+        model: the model.
+        x: the examples (B, *S) over which KL and variance are means, on the model's device.
+        start: the code (K,) whose other dimensions stay; the mean if None.
+        dims: the dimensions to draw; the `rows` most important if None.
         rows, columns: how many dimensions and values to draw.
 
     Raises:
-        UsageError: where a dimension does not exist.
+        UsageError: if a dimension does not exist.
     """
     score, what = importance(model, x)
     vectors = not is_image(model.shape)
-    shown = leading(model, x, dims, min(rows, len(COLOURS)) if vectors else rows)
+    shown = dimensions_shown(model, x, dims, min(rows, len(COLOURS)) if vectors else rows)
     z = traversal(model, x, shown, start, POINTS if vectors else columns)
     decoded = model.decode(z).mean  # (N, steps, *S)
-    # A variance may be of any size, and so may the KL of what is not trained.
+    # A variance may be of any size, and so may the KL of an untrained model.
     digits = [".2g" if what == "variance" or score[k] >= 1000 else ".2f" for k in shown]
     names = [f"z{k}  {float(score[k]):{d}}" for k, d in zip(shown, digits, strict=True)]
     number = f"{len(shown)} of {model.latent} dimensions"
@@ -122,7 +136,7 @@ def _curves(x: Tensor, decoded: Tensor, names: list[str], title: str) -> Figure:
     onto = plane(x.flatten(1))
     show_points(axes, x, onto, color=FAINT, alpha=0.4)
     for curve, name, colour in zip(decoded, names, COLOURS, strict=False):
-        line = project(curve.flatten(1), onto)
+        line = project(curve, onto)
         axes.plot(*line.T, color=colour, label=name)
         axes.plot(*line[-1], "o", color=colour, markersize=4)  # the end at +3
     name_axes(axes, x[0].numel())
@@ -132,60 +146,60 @@ def _curves(x: Tensor, decoded: Tensor, names: list[str], title: str) -> Figure:
 
 
 class LatentTraversal(PictureCallback):
-    """Draw `latent_traversal`, of a validation image or of the prior's mean.
+    """Draw `latent_traversal`, from a validation example or from the prior's mean.
 
     Args:
         every_n_epochs: how often to draw, in epochs.
-        items: how many validation examples KL and variance are means over.
-        start: which of these examples to start from; the prior's mean, if None.
-        dims: the dimensions to draw; the `rows` most important, if None.
+        start: which of the examples to start from; the prior's mean if None.
+        dims: the dimensions to draw; the `rows` most important if None.
         rows: how many dimensions to draw.
         animated: whether to write a film of the traversal, a GIF, beside the picture.
-        common: the other arguments of `PictureCallback`: seed, every_n_steps.
+        common: the other arguments of `PictureCallback`: items, seed, every_n_steps.
 
     Raises:
-        UsageError: where a dimension or the starting example does not exist.
+        UsageError: if a dimension or the starting example does not exist.
     """
 
     name: ClassVar[str] = "latent_traversal"
     caption: ClassVar[str] = (
         "Each row moves one dimension of the code and keeps the others, the most informative "
-        "first. Right when a row changes smoothly, and does one thing; a row whose images are all "
-        "the same is a dimension that the model does not use (its KL is 0), or one of so many that "
-        "alone it changes little."
+        "first. It is right if a row changes smoothly and does one thing. If all images of a row "
+        "are the same, the model does not use that dimension (its KL is 0), or has so many that "
+        "one alone changes little."
     )
+    examples: ClassVar[int] = 500
 
     def __init__(
         self,
         every_n_epochs: int = 0,
-        items: int = 500,
+        *,
         start: int | None = 0,
         dims: Sequence[int] | None = None,
         rows: int = 10,
         animated: bool = False,
         **common: Any,
     ) -> None:
-        super().__init__(every_n_epochs, items, **common)
-        if start is not None and not 0 <= start < items:
-            raise UsageError(f"start is {start}: expected an example from 0 to {items - 1}.")
+        super().__init__(every_n_epochs, **common)
+        if start is not None and not 0 <= start < self.items:
+            raise UsageError(f"start is {start}: expected an example from 0 to {self.items - 1}.")
         self.start, self.dims, self.rows, self.animated = start, dims, rows, animated
 
-    def suits(self, model: Any, data: Any) -> str | None:
+    def suits(self, model: Model, data: Any) -> str | None:
         for k in self.dims or ():
             if not 0 <= k < model.latent:
                 return f"there is no dimension {k}: the code has 0 to {model.latent - 1}."
         return None
 
-    def _start(self, model: Any, pair: Pair) -> Tensor | None:
+    def _start(self, model: Model, pair: Pair) -> Tensor | None:
         return None if self.start is None else model.code(pair.x[self.start : self.start + 1])[0]
 
-    def draw(self, model: Any, pair: Pair) -> Figure:
+    def draw(self, model: Model, pair: Pair) -> Figure:
         return latent_traversal(model, pair.x, self._start(model, pair), self.dims, self.rows)
 
-    def animate(self, model: Any, pair: Pair) -> Tensor | None:
+    def animate(self, model: Model, pair: Pair) -> Tensor | None:
         if not self.animated or not is_image(model.shape):
             return None
-        shown = leading(model, pair.x, self.dims, self.rows)
+        shown = dimensions_shown(model, pair.x, self.dims, self.rows)
         z = traversal(model, pair.x, shown, self._start(model, pair), FRAMES)
         return film(model.decode(z).mean, limits_of(model, pair.x))
 
@@ -195,7 +209,7 @@ def film(images: Tensor, limits: tuple[float, float]) -> Tensor:
 
     Images of up to 48 pixels are drawn twice as large.
     """
-    x = ((images - limits[0]) / (limits[1] - limits[0])).clamp(0, 1)
+    x = scaled(images, limits).clamp(0, 1)
     x = x if x.shape[2] == 3 else x[:, :, :1]
     N, T, C, H, W = x.shape
     columns = min(5, N)

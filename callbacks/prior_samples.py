@@ -8,36 +8,40 @@ from torch import Tensor
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
+from ae_lightning.model import Model
 from ae_lightning.regularizers.divergences import MMD
 
-from .drawing.points import show_points
-from .drawing.theme import COLOURS, grid_figure, is_image, limits_of, new_figure, plane
-from .picture import PictureCallback, picture
+from .drawing.images import grid_figure, is_image, limits_of
+from .drawing.observing import picture
+from .drawing.theme import COLOURS, new_figure
+from .drawing.vectors import plane, show_points
+from .picture import PictureCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMNS = 12
+IN_A_ROW = 12
+WIDE = 6.4  # inches, of the two panels of vectors
 
 
 @picture
-def prior_samples(model: Any, x: Tensor, n: int = 72) -> Figure:
-    """Draw means of p(x|z) at draws z of the prior; of vectors, beside the data.
+def prior_samples(model: Model, x: Tensor, n: int = 72) -> Figure:
+    """Draw means of p(x|z) at draws z of the prior; vectors are drawn beside the data.
 
-    Means, since a draw of p(x|z) adds the noise of every element.
+    They are means, since a draw of p(x|z) adds noise to every element.
 
     Args:
-        model: an AutoEncoder.
-        x: examples (B, *S) to set the scale, on the model's device.
-        n: how many samples to draw of images; of vectors, there are as many as examples.
+        model: the model.
+        x: examples (B, *S) that set the scale, on the model's device.
+        n: how many images to draw; of vectors, there are as many as examples.
 
     Raises:
-        UsageError: where nothing holds the codes to the prior.
+        UsageError: if nothing holds the codes to the prior.
     """
-    if (reason := no_prior(model)) is not None:
+    if (reason := without_prior(model)) is not None:
         raise UsageError(reason)
     if is_image(model.shape):
-        samples = model.sample(n // COLUMNS * COLUMNS).unflatten(0, (-1, COLUMNS))
+        samples = model.sample(n // IN_A_ROW * IN_A_ROW).unflatten(0, (-1, IN_A_ROW))
         return grid_figure(
             samples, "Samples: means of p(x|z), z ~ p(z)", limits=limits_of(model, x)
         )
@@ -52,11 +56,8 @@ def prior_samples(model: Any, x: Tensor, n: int = 72) -> Figure:
     return figure
 
 
-WIDE = 6.4  # inches
-
-
-def no_prior(model: Any) -> str | None:
-    """Why samples of the prior say nothing of this model, or None."""
+def without_prior(model: Model) -> str | None:
+    """Why samples of the prior say nothing about this model, or None if they do."""
     if model.posterior.stochastic or any(isinstance(r, MMD) for r in model.regularizers.values()):
         return None
     return "prior_samples needs codes that are held to the prior, by a Rate or an MMD."
@@ -68,15 +69,13 @@ class PriorSamples(PictureCallback):
     name: ClassVar[str] = "prior_samples"
     caption: ClassVar[str] = (
         "What the model makes up: the decoder's means at draws of the prior, the same draws at "
-        "every step. Right when they look like the data, and differ; between two kinds means that "
-        "the codes leave parts of the prior empty."
+        "every step. It is right if they look like the data and differ from each other; images "
+        "between two kinds mean that the codes leave parts of the prior empty."
     )
+    examples: ClassVar[int] = 1000
 
-    def __init__(self, every_n_epochs: int = 0, items: int = 1000, **common: Any) -> None:
-        super().__init__(every_n_epochs, items, **common)
+    def suits(self, model: Model, data: Any) -> str | None:
+        return without_prior(model)
 
-    def suits(self, model: Any, data: Any) -> str | None:
-        return no_prior(model)
-
-    def draw(self, model: Any, pair: Pair) -> Figure:
+    def draw(self, model: Model, pair: Pair) -> Figure:
         return prior_samples(model, pair.x)

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from ae_lightning.core.types import Pair
+from ae_lightning.model import Model
 
-from .drawing.points import show_points
-from .drawing.signed import signed_colours
-from .drawing.theme import COLOURS, finite, grid_figure, is_image, limits_of, new_figure, plane
-from .picture import PictureCallback, picture
+from .drawing.images import grid_figure, is_image, limits_of, scaled, signed_colours
+from .drawing.observing import picture
+from .drawing.theme import COLOURS, drawable, new_figure
+from .drawing.vectors import plane, show_points
+from .picture import PictureCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FULL_COLOUR = 0.5  # of the data's range: the error drawn in the fullest colour, at every step
+FULL_COLOUR = 0.5  # of the data's range: an error drawn in full colour, at every step
 
 
 @picture
-def reconstructions(model: Any, pair: Pair, columns: int = 10) -> Figure:
+def reconstructions(model: Model, pair: Pair, columns: int = 10) -> Figure:
     """Draw x, x̃, r(x̃), the error r(x̃) − x and, for a stochastic posterior, samples of the prior.
 
-    Images are drawn in rows; vectors, as scatters in the plane of their two leading directions.
-    The samples are means of p(x|z).
+    Images are drawn in rows, vectors as scatters in the plane of their two leading directions. The
+    samples are means of p(x|z).
 
     Args:
-        model: an AutoEncoder.
-        pair: the examples, x and x̃ (B, *S) on the model's device; the error is a mean over all.
-        columns: how many examples to draw of images; of vectors, all are drawn.
+        model: the model.
+        pair: the examples, x and x̃ (B, *S), on the model's device; the error is a mean over all.
+        columns: how many images to draw; vectors are all drawn.
     """
     r = model.reconstruct(pair.x_tilde)
-    mse = float(finite((r - pair.x).square().mean(), "the reconstruction"))
+    mse = float(drawable((r - pair.x).square().mean(), "the reconstruction"))
     if is_image(model.shape):
         pair, r = Pair(*(t[:columns] for t in pair)), r[:columns]
     rows = {"clean": pair.x}
@@ -42,19 +44,19 @@ def reconstructions(model: Any, pair: Pair, columns: int = 10) -> Figure:
     samples = {"samples": model.sample(len(pair.x))} if model.posterior.stochastic else {}
     if not is_image(model.shape):
         return _scatters(rows | samples, mse)
-    low, high = limits_of(model, pair.x)
-    rows = {name: (images - low) / (high - low) for name, images in rows.items()}
-    error = (r - pair.x) / (high - low)
-    # Several channels are drawn by their mean error: colours of errors cannot be read.
-    rows["error"] = signed_colours(error.mean(1, keepdim=True), FULL_COLOUR)
-    rows |= {name: (images - low) / (high - low) for name, images in samples.items()}
+    limits = limits_of(model, pair.x)
+    rows = {name: scaled(images, limits) for name, images in rows.items()}
+    # Errors in colour cannot be read: several channels are drawn by their mean.
+    error = (rows["reconstructed"] - rows["clean"]).mean(1, keepdim=True)
+    rows["error"] = signed_colours(error, FULL_COLOUR)
+    rows |= {name: scaled(images, limits) for name, images in samples.items()}
     colours = [row.cpu().expand(-1, 3, -1, -1) for row in rows.values()]
-    title = f"Reconstructions: mean squared error {mse:.4f} a value"
+    title = f"Reconstructions: mean squared error {mse:.4f} per value"
     return grid_figure(torch.stack(colours), title, rows=list(rows))
 
 
 def _scatters(rows: dict[str, torch.Tensor], mse: float) -> Figure:
-    title = f"Reconstructions: mean squared error {mse:.4g} a value"
+    title = f"Reconstructions: mean squared error {mse:.4g} per value"
     side = min(2.5, 7.1 / len(rows))
     figure = new_figure(side * len(rows) + 0.3, side + 0.5, title)
     grid = figure.subplots(1, len(rows), sharex=True, sharey=True)
@@ -73,13 +75,11 @@ class Reconstructions(PictureCallback):
     name: ClassVar[str] = "reconstructions"
     caption: ClassVar[str] = (
         "Validation examples, what the model was given of them, and what it makes of that. In the "
-        "row of errors red is too bright, blue too dark, in full colour from half the range of "
-        "values on. A good denoiser restores strokes; a poor one blurs. Samples are means of "
-        "p(x|z) at draws of the prior."
+        "row of errors, red is too bright and blue too dark, in full colour from half the range of "
+        "values on. A good denoiser restores strokes; a poor one blurs everything. Samples are "
+        "means of p(x|z) at draws of the prior."
     )
+    examples: ClassVar[int] = 200
 
-    def __init__(self, every_n_epochs: int = 0, items: int = 200, **common: Any) -> None:
-        super().__init__(every_n_epochs, items, **common)
-
-    def draw(self, model: Any, pair: Pair) -> Figure:
+    def draw(self, model: Model, pair: Pair) -> Figure:
         return reconstructions(model, pair)

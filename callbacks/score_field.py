@@ -12,18 +12,15 @@ from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.geometry import score
 from ae_lightning.likelihoods import Laplace
+from ae_lightning.model import Model
 
-from .drawing.theme import COLOURS, is_image, label_axes, new_figure, plane
-from .drawing.vector_field import (
-    field,
-    kernel_log_density,
-    reach,
-    show_arrows,
-    show_cells,
-    show_density,
-)
-from .picture import PictureCallback, picture
-from .score_images import score_images
+from .drawing.fields import field, kernel_log_density, reach, show_arrows, show_cells, show_density
+from .drawing.images import is_image
+from .drawing.observing import picture
+from .drawing.score_panels import score_images
+from .drawing.theme import COLOURS, new_figure
+from .drawing.vectors import name_axes, plane
+from .picture import PictureCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +29,7 @@ ARROWS, CELLS = 20, 60  # along a side of the field
 
 
 class SmoothedDensity(Protocol):
-    """A density that knows what Gaussian noise of standard deviation σ makes of it, p_σ."""
+    """A density that knows p_σ, itself smoothed by Gaussian noise of standard deviation σ."""
 
     def log_prob(self, x: Tensor, sigma: float) -> Tensor:
         """log p_σ(x): (B, *S) -> (B,)."""
@@ -43,25 +40,25 @@ class SmoothedDensity(Protocol):
 
 @picture
 def score_field(
-    model: Any, pair: Pair, sigma: float, density: SmoothedDensity | None = None
+    model: Model, pair: Pair, sigma: float, density: SmoothedDensity | None = None
 ) -> Figure:
     r"""Draw the learned score (r(x̃) − x̃)/σ², an estimate of ∇ log p_σ(x̃).
 
-    Of vectors, it is drawn as arrows over the contours of log p_σ, in the plane of the data's two
-    leading directions; where the density is known, with the analytic score and the error beside
-    it. Of images, it is drawn in the plane of three of them, and as x, x̃, the score and
-    x̃ + σ² · score. Places that the corruption does not reach from the data are left blank: there
-    the model extrapolates.
+    For vectors, it is drawn as arrows over the contours of log p_σ, in the plane of the data's two
+    leading directions, next to the analytic score and the error if the density is known. For
+    images, it is drawn in the plane of three of them, and as x, x̃, the score and x̃ + σ² · score.
+    Places that the corruption does not reach from the data are left blank: the model extrapolates
+    there.
 
     Args:
-        model: an AutoEncoder.
+        model: the model.
         pair: the examples, x and x̃ = x + σε (B, *S), on the model's device.
         sigma: σ, the standard deviation of the Gaussian corruption that the model was trained with.
-        density: knows log p_σ and ∇ log p_σ; without it, the contours are those of the examples x,
-            each smoothed by N(0, σ²I).
+        density: what knows log p_σ and ∇ log p_σ; if None, the contours are those of the examples
+            x, each smoothed by N(0, σ²I).
 
     Raises:
-        UsageError: where sigma is not positive.
+        UsageError: if sigma is not positive.
 
     References:
         | A Connection Between Score Matching and Denoising Autoencoders (Vincent, 2011)
@@ -72,11 +69,11 @@ def score_field(
         raise UsageError(f"sigma is {sigma}: expected the corruption's, a positive number.")
     if is_image(pair.x.shape[1:]):
         return score_images(model, pair, sigma)
-    return _of_vectors(model, pair, sigma, density)
+    return _score_of_vectors(model, pair, sigma, density)
 
 
 def score_error(
-    model: Any, x_tilde: Tensor, sigma: float, density: SmoothedDensity
+    model: Model, x_tilde: Tensor, sigma: float, density: SmoothedDensity
 ) -> tuple[float, float]:
     """√(E‖ŝ − s‖² / E‖s‖²) and the mean cosine between ŝ and s, at draws x̃ (B, *S) of p_σ."""
     learned = score(model, x_tilde, sigma).flatten(1)
@@ -85,11 +82,13 @@ def score_error(
     return float(error), float(torch.cosine_similarity(learned, true, dim=1).mean())
 
 
-def _of_vectors(model: Any, pair: Pair, sigma: float, density: SmoothedDensity | None) -> Figure:
+def _score_of_vectors(
+    model: Model, pair: Pair, sigma: float, density: SmoothedDensity | None
+) -> Figure:
     flat = pair.x.flatten(1)
     onto = plane(flat)
     span = (flat.float().cpu() - onto[0]) @ onto[1].T
-    # Noise of the length that D-dimensional noise has does not lie within a plane.
+    # What reaches a place in the plane is noise of two dimensions, not of all D.
     coarse, fine = (field(pair.x, reach(sigma, 2), onto, span, n) for n in (ARROWS, CELLS))
 
     def learned(x: Tensor) -> Tensor:
@@ -129,15 +128,14 @@ def _of_vectors(model: Any, pair: Pair, sigma: float, density: SmoothedDensity |
         figure.colorbar(image, ax=grid[2], label="σ ‖learned − analytic‖", shrink=0.8)
         error, cosine = score_error(model, pair.x_tilde, sigma, density)
         grid[2].set_title(f"error {error:.1%} (RMS), cosine {cosine:.3f}")
-    names = ("x₁", "x₂") if flat.shape[1] == 2 else ("first direction", "second direction")
     for axes in grid:
-        label_axes(axes, names)
+        name_axes(axes, flat.shape[1])
         axes.label_outer()
     return figure
 
 
 def sigma_of(data: Any) -> float | None:
-    """The standard deviation of the data's Gaussian corruption; None where it has none."""
+    """The standard deviation of the data's Gaussian corruption, or None if it has none."""
     corruption = getattr(data, "corruption", None)
     if isinstance(corruption, GaussianNoise) and corruption.sigma > 0:
         return corruption.sigma
@@ -149,16 +147,13 @@ class ScoreField(PictureCallback):
 
     name: ClassVar[str] = "score_field"
     caption: ClassVar[str] = (
-        "Arrows point to where the data are denser: towards their ridges, where they vanish, and "
-        "the longer the farther off. What the corruption does not reach is left blank."
+        "Arrows point to where the data are denser. They lead to the ridges of the density, vanish "
+        "on them, and are longer farther off. Places that the corruption does not reach are left "
+        "blank."
     )
+    examples: ClassVar[int] = 1000
 
-    def __init__(
-        self, every_n_epochs: int = 0, items: int = 1000, seed: int = 0, every_n_steps: int = 0
-    ) -> None:
-        super().__init__(every_n_epochs, items, seed, every_n_steps)
-
-    def suits(self, model: Any, data: Any) -> str | None:
+    def suits(self, model: Model, data: Any) -> str | None:
         if sigma_of(data) is None:
             return (
                 "a score field needs a model trained with Gaussian corruption: "
@@ -168,7 +163,7 @@ class ScoreField(PictureCallback):
             return "a score field needs a likelihood fitted by its mean, as Gaussian: not Laplace."
         return None
 
-    def draw(self, model: Any, pair: Pair) -> Figure:
+    def draw(self, model: Model, pair: Pair) -> Figure:
         sigma = sigma_of(self.data)
         assert sigma is not None
         return score_field(model, pair, sigma, getattr(self.data, "toy", None))

@@ -1,4 +1,4 @@
-"""The tangents of the data that a model has learned, and how far off the true ones they are."""
+"""The tangents that a model has learned of the data, and how far they are from the true ones."""
 
 from __future__ import annotations
 
@@ -7,19 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import Tensor
 
 from ae_lightning.core.types import Pair
+from ae_lightning.model import Model
 
-from .drawing.directions import (
-    Tangents,
-    largest,
-    local_pca,
-    nearest,
-    of_decoder,
-    of_encoder,
-    of_reconstruction,
-    principal_angles,
-    telling,
-    unconstrained,
-)
+from .drawing.examples import choose
+from .drawing.images import is_image, limits_of, scaled
+from .drawing.observing import picture
 from .drawing.tangent_panels import (
     directions_grid,
     show_angles,
@@ -27,14 +19,26 @@ from .drawing.tangent_panels import (
     show_tangents,
     walks_grid,
 )
-from .drawing.theme import is_image, limits_of, new_figure
-from .picture import PictureCallback, choose, picture
+from .drawing.tangents import (
+    Tangents,
+    largest,
+    local_pca,
+    nearest_neighbours,
+    of_decoder,
+    of_encoder,
+    of_reconstruction,
+    principal_angles,
+    telling,
+    unconstrained,
+)
+from .drawing.theme import new_figure
+from .picture import PictureCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LINES = 6  # of images
-CANDIDATES = 2000  # validation examples that neighbours are looked for among
+IN_ALL = 6  # lines of images
+CANDIDATES = 2000  # validation examples among which neighbours are sought
 NAMES: dict[Tangents, str] = {
     of_encoder: "encoder",
     of_decoder: "decoder",
@@ -44,7 +48,7 @@ NAMES: dict[Tangents, str] = {
 
 @picture
 def tangent_directions(
-    model: Any,
+    model: Model,
     x: Tensor,
     near: Tensor,
     true: Tensor | None = None,
@@ -53,17 +57,18 @@ def tangent_directions(
 ) -> Figure:
     r"""Draw the directions in which the model has learned that the data vary.
 
-    Of images: the k leading tangents t of the first few, beside the principal directions of their
-    nearest neighbours and, where known, the true tangents; and walks x + αt. Of vectors: the
-    tangents as lines over the true ones (else the neighbours'), and the angles between them.
+    For images: the k leading tangents t of the first few, with the principal directions of their
+    nearest neighbours and, if they are known, the true tangents; and walks x + αt. For vectors: the
+    tangents as lines over the true ones (or the neighbours', if those are not known), and the
+    angles between them.
 
     Args:
-        model: an AutoEncoder.
+        model: the model.
         x: the examples (B, *S), on the model's device.
-        near: each one's nearest neighbours (B, n, *S).
+        near: the nearest neighbours of each (B, n, *S).
         true: vectors that span the true tangent spaces (B, d, *S).
         k: how many tangents of an image are drawn.
-        of: which tangents: `of_encoder`, `of_decoder` or `of_reconstruction`; `telling(model)`, if
+        of: which tangents: `of_encoder`, `of_decoder` or `of_reconstruction`; `telling(model)` if
             None.
 
     References:
@@ -72,12 +77,12 @@ def tangent_directions(
     """
     of = telling(model) if of is None else of
     if is_image(x.shape[1:]):
-        return _of_images(model, x, near, true, k, of)
-    return _of_vectors(model, x, near, true, of)
+        return _tangents_of_images(model, x, near, true, k, of)
+    return _tangents_of_vectors(model, x, near, true, of)
 
 
-def _title(model: Any, values: Tensor, k: int, of: Tangents) -> str:
-    """Say what the tangents are of, and what gap the spectrum has after the k-th."""
+def _title(model: Model, values: Tensor, k: int, of: Tangents) -> str:
+    """Say of which Jacobian the tangents are, and what gap its spectrum has after the k-th."""
     title = f"Tangents: singular vectors of the {NAMES.get(of, of.__name__)}'s Jacobian"
     if unconstrained(model):
         return f"{title}\nno gap in its spectrum: nothing makes this larger code choose directions"
@@ -87,10 +92,10 @@ def _title(model: Any, values: Tensor, k: int, of: Tangents) -> str:
     return title
 
 
-def _of_images(
-    model: Any, x: Tensor, near: Tensor, true: Tensor | None, k: int, of: Tangents
+def _tangents_of_images(
+    model: Model, x: Tensor, near: Tensor, true: Tensor | None, k: int, of: Tangents
 ) -> Figure:
-    few = LINES // (2 if true is None else 3)
+    few = IN_ALL // (2 if true is None else 3)
     images, neighbourhood = x[:few], near[:few]
     learned, values = of(model, images, k)
     kinds = {"learned": learned, "neighbours": local_pca(neighbourhood, k)}
@@ -101,21 +106,21 @@ def _of_images(
         title += (
             f"\nmedian angles to the true tangent space {', '.join(f'{a:.0f}°' for a in angles)}"
         )
-    low, high = limits_of(model, images)
-    shown = (images - low) / (high - low)
+    limits = limits_of(model, images)
+    shown, unit = scaled(images, limits), limits[1] - limits[0]
     span = float((neighbourhood - images[:, None]).flatten(2).norm(dim=2).mean())
     return show_grids(
         title,
         {
             "directions t, of length 1": directions_grid(shown, kinds),
-            "walks x + αt, by α (input units)": walks_grid(
-                shown, learned / (high - low), len(kinds), span
-            ),
+            "walks x + αt, by α (input units)": walks_grid(shown, learned / unit, len(kinds), span),
         },
     )
 
 
-def _of_vectors(model: Any, x: Tensor, near: Tensor, true: Tensor | None, of: Tangents) -> Figure:
+def _tangents_of_vectors(
+    model: Model, x: Tensor, near: Tensor, true: Tensor | None, of: Tangents
+) -> Figure:
     d = 1 if true is None else true.shape[1]
     learned, values = of(model, x, d)
     pca = local_pca(near, d)
@@ -136,48 +141,49 @@ def _of_vectors(model: Any, x: Tensor, near: Tensor, true: Tensor | None, of: Ta
 class TangentDirections(PictureCallback):
     """Draw `tangent_directions` at fixed validation examples.
 
-    Where the data know their true tangents, log the median over the examples of the largest
-    principal angle to them, in degrees, as val/tangent_angle.
+    If the data know their true tangents, log the median over the examples of the largest principal
+    angle to them, in degrees, as val/tangent_angle.
 
     Args:
-        every_n_epochs, items, seed, every_n_steps: as in `PictureCallback`.
+        every_n_epochs: how often to draw, in epochs.
         k: how many tangents of an image are drawn.
-        neighbours: how many nearest neighbours the principal directions are of.
-        of: which tangents: `of_encoder`, `of_decoder` or `of_reconstruction`; as the model's kind
-            suggests, if None.
+        neighbours: of how many nearest neighbours to find the principal directions.
+        of: which tangents: `of_encoder`, `of_decoder` or `of_reconstruction`; those that suit the
+            kind of model if None.
+        common: the other arguments of `PictureCallback`: items, seed, every_n_steps.
     """
 
     name: ClassVar[str] = "tangent_directions"
     slow: ClassVar[bool] = True
     caption: ClassVar[str] = (
-        "Directions in which the model has learned that the data vary: strokes that slant, thicken "
-        "or shift the image when right, speckle when not. Red is more, blue is less (of colour "
-        "images, in colours about grey). σ5/σ6 is the gap in the spectrum after them: where it is "
-        "near 1, others would do as well."
+        "Directions in which the model has learned that the data vary. Right ones slant, thicken "
+        "or shift the strokes of an image; wrong ones are speckle. Red is more, blue is less (of "
+        "colour images, in colours about grey). σ5/σ6 is the gap in the spectrum after them: if it "
+        "is near 1, other directions would do as well."
     )
+    examples: ClassVar[int] = 100
 
     def __init__(
         self,
         every_n_epochs: int = 0,
-        items: int = 100,
-        seed: int = 0,
-        every_n_steps: int = 0,
+        *,
         k: int = 5,
         neighbours: int = 20,
         of: Tangents | None = None,
+        **common: Any,
     ) -> None:
-        super().__init__(every_n_epochs, items, seed, every_n_steps)
+        super().__init__(every_n_epochs, **common)
         self.k, self.neighbours, self.of = k, neighbours, of
 
-    def draw(self, model: Any, pair: Pair) -> Figure:
+    def draw(self, model: Model, pair: Pair) -> Figure:
         true = true_tangents(self.data, pair)
         if true is None and is_image(model.shape):
-            pair = Pair(*(t[:LINES] for t in pair))  # all that is drawn
+            pair = Pair(*(t[:IN_ALL] for t in pair))  # all that is drawn
         among = choose(self.data, CANDIDATES, self.seed).x.to(pair.x)
-        near = nearest(pair.x, among, self.neighbours)
+        near = nearest_neighbours(pair.x, among, self.neighbours)
         return tangent_directions(model, pair.x, near, true, self.k, self.of)
 
-    def measure(self, model: Any, pair: Pair) -> dict[str, float]:
+    def measure(self, model: Model, pair: Pair) -> dict[str, float]:
         true = true_tangents(self.data, pair)
         if true is None:
             return {}
@@ -186,7 +192,7 @@ class TangentDirections(PictureCallback):
 
 
 def true_tangents(data: Any, pair: Pair) -> Tensor | None:
-    """Vectors that span the true tangent spaces at validation pairs (B, d, *S), where known."""
+    """Vectors that span the true tangent spaces at validation pairs (B, d, *S), if known."""
     if hasattr(data, "tangents"):
         return data.tangents("val", pair.places.tolist()).to(pair.x)  # type: ignore[no-any-return]
     toy: Any = getattr(data, "toy", None)

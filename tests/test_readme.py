@@ -11,9 +11,9 @@ from PIL import Image
 
 import ae_lightning
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.callbacks.report.run_report import known_pictures
+from ae_lightning.callbacks.report.choosing import known_pictures
 from ae_lightning.cli.composition import shipped
-from ae_lightning.cli.main import PLAIN, TRAINER, main
+from ae_lightning.cli.main import PLAIN_COMMANDS, TRAINER_COMMANDS, main
 from ae_lightning.core.parts import locate
 from ae_lightning.theory import CLAIMS
 
@@ -193,7 +193,7 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 def test_every_command_and_config_of_a_page_is_known(page: Path) -> None:
     text = page.read_text()
     named = re.findall(r"(?:^    |`|&& )ae-lightning (\w+)", text, re.MULTILINE)
-    assert set(named) <= TRAINER.keys() | PLAIN.keys()
+    assert set(named) <= TRAINER_COMMANDS.keys() | PLAIN_COMMANDS.keys()
     assert set(re.findall(r"--config (\w+)(?![\w.-])", text)) <= shipped().keys()
 
 

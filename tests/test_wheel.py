@@ -48,6 +48,12 @@ def test_every_shipped_config_is_in_it(wheel: Path) -> None:
     assert sweeps <= files(wheel)
 
 
+def test_every_template_of_a_page_is_in_it(wheel: Path) -> None:
+    templates = {file.name for file in (ROOT / "callbacks/report/templates").iterdir()}
+    assert templates
+    assert {f"ae_lightning/callbacks/report/templates/{name}" for name in templates} <= files(wheel)
+
+
 def test_the_pictures_of_the_readme_are_not_in_it(wheel: Path) -> None:
     assert not [name for name in files(wheel) if "gallery" in name or name.endswith(".png")]
 

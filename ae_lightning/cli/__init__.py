@@ -1,1 +1,1 @@
-"""The command line: `main` dispatches, and each command has a file of its name."""
+"""The command line: `main` dispatches to one file per command; evaluate holds three of them."""

@@ -1,4 +1,4 @@
-"""What fit, validate, test and predict share: LightningCLI, strict and short of speech."""
+"""What fit, validate, test and predict share: LightningCLI, strict and terse."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ import re
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Iterable
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import Any
 
 import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.accelerators import AcceleratorRegistry as ACCELERATORS
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.strategies import StrategyRegistry as STRATEGIES
 
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.cli import composition
-from ae_lightning.cli.messages import ParseFailure, blamed, explain, known_failure, root_cause
+from ae_lightning.cli.messages import MARK, OneSentence, ParseFailure, blamed, known_failure
 from ae_lightning.cli.presets import with_classes, with_defaults
-from ae_lightning.cli.rules import check_configs, check_settings
+from ae_lightning.cli.rules import check_settings
 from ae_lightning.core.distributed import first_process
-from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.errors import UsageError
 from ae_lightning.datamodules import PairDataModule
 from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
 from ae_lightning.training.heartbeat import be_parent
 from ae_lightning.training.progress_bar import SparingProgressBar
 
-# What is not for configs to set, and where it comes from.
+# Arguments that no config sets, and where they come from.
 LINKS = {
     "model": {
         "shape": "data.shape",
@@ -43,7 +41,7 @@ LINKS = {
 DEFAULTS = {"inference_mode": False, "enable_model_summary": False}
 
 
-# Lightning's lines that tell a user nothing, or what is said here in other words.
+# Lines of Lightning's that tell a user nothing new.
 CHATTER = re.compile(
     r"💡 Tip|Loading `train_dataloader` to estimate|[TH]PU available"
     r"|GPU available: (False|.*used: True)|LOCAL_RANK: "
@@ -52,11 +50,11 @@ CHATTER = re.compile(
 
 
 def quieten() -> None:
-    """Drop what is no news, line by line; every other message and warning stays."""
+    """Drop the lines of `CHATTER`; every other message and warning stays."""
     log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     if not any(isinstance(f, Quiet) for f in log.filters):
         log.addFilter(Quiet())
-    # Of torch, about Lightning: nobody else can do anything about it.
+    # A warning of torch's that only Lightning can do anything about.
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
 
@@ -68,11 +66,8 @@ class Quiet(logging.Filter):
         return not CHATTER.match(record.getMessage())
 
 
-class Parser(LightningArgumentParser):
-    """Raise what is wrong, where others print the usage and exit."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise ParseFailure(message) from ex
+class Parser(OneSentence, LightningArgumentParser):
+    """Lightning's parser, which raises one sentence."""
 
 
 class CommandLine(LightningCLI):
@@ -82,7 +77,7 @@ class CommandLine(LightningCLI):
         command: fit, validate, test or predict.
         tree: the composed configs.
         flags: the flags, which override them.
-        own: the options that were settled before.
+        own: the options that were read before.
     """
 
     def __init__(
@@ -90,9 +85,8 @@ class CommandLine(LightningCLI):
     ) -> None:
         tree, flags = with_classes(tree, flags)
         tree = with_defaults(tree, flags)
-        self.command, self.tree, self.flags, self.own = command, tree, flags, own
+        self.command, self.own = command, own
         refuse_linked(tree, flags)
-        check_configs(tree, flags)
         quieten()
         super().__init__(
             AutoEncoder,
@@ -116,7 +110,7 @@ class CommandLine(LightningCLI):
         return {self.command: handled}
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        help = "What every draw is a function of, beside its place."
+        help = "The seed of the weights, the order of the data and the noise."
         parser.add_argument("--seed_everything", type=int, default=0, help=help)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -124,7 +118,7 @@ class CommandLine(LightningCLI):
             for name, source in links.items():
                 when = "parse" if source == "seed_everything" else "instantiate"
                 parser.link_arguments(source, f"{target}.init_args.{name}", apply_on=when)
-        # Settled before this parser is built, they stand here for --help and for did-you-mean.
+        # Read before this parser is built: here for --help, and to be found when misspelt.
         parser.add_argument("--run", type=str | None, default=None, help="The run's directory.")
         parser.add_argument("--debug", type=bool, default=False, help="Show where errors arise.")
 
@@ -132,13 +126,11 @@ class CommandLine(LightningCLI):
         try:
             self.config = parser.parse_args(args)
         except ParseFailure as failure:
-            actions = self._subcommand_parsers[self.command]._actions
-            options = {o.lstrip("-") for a in actions for o in a.option_strings}
-            raise UsageError(explain(str(failure), self.tree, self.flags, options)) from failure
+            raise UsageError(str(failure).replace(MARK, "")) from failure
         check_settings(self.settings)
 
     def _parse_ckpt_path(self) -> None:
-        """Replace nothing: what a checkpoint records lies below the configs and the flags."""
+        """Do nothing: configs and flags override what a checkpoint records."""
 
     def _set_seed(self) -> None:
         seed_everything(self.settings.seed_everything, workers=True, verbose=False)
@@ -151,19 +143,19 @@ class CommandLine(LightningCLI):
     # ------------------------------------------------------------------ building
 
     def instantiate_classes(self) -> None:
-        trainer = self.settings.trainer
-        check_name("strategy", trainer.strategy, STRATEGIES.available_strategies())
-        check_name("accelerator", trainer.accelerator, ACCELERATORS.available_accelerators())
         try:
             super().instantiate_classes()
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
-            cause = root_cause(error)
+            cause: BaseException = error
+            while not isinstance(cause, UsageError) and cause.__cause__ is not None:
+                cause = cause.__cause__
             if isinstance(cause, UsageError):
                 raise UsageError(str(cause)) from error
-            plain = (ValueError, TypeError, ImportError, MisconfigurationException)
-            name = "" if isinstance(cause, plain) else f"{type(cause).__name__}: "
-            text = known_failure(cause) or name + " ".join(str(cause).split())
-            raise UsageError(blamed(text, trainer.as_dict())) from error
+            if sentence := known_failure(cause):
+                raise UsageError(blamed(sentence, self.settings.trainer.as_dict())) from error
+            plain = isinstance(cause, ValueError | TypeError)
+            name = "" if plain else f"{type(cause).__name__}: "
+            raise UsageError(name + " ".join(str(cause).split())) from error
 
     def instantiate_trainer(self, **ours: Any) -> Trainer:
         trainer = self._get(self.config_init, "trainer")
@@ -184,16 +176,6 @@ class CommandLine(LightningCLI):
             print(text, flush=True)
 
 
-def check_name(option: str, value: Any, known: Iterable[str]) -> None:
-    """Refuse a name that Lightning does not know."""
-    known = ["auto", *known] + (["gpu"] if option == "accelerator" else [])
-    if isinstance(value, str) and value not in known:
-        hint = nearest(value, known)
-        if not hint.startswith("did"):  # the variants of a strategy would be no answer
-            hint = nearest(value, [name for name in known if "_" not in name])
-        raise UsageError(f"trainer.{option} is {value}: {hint}")
-
-
 def listed(value: Any) -> list[Any]:
     """A value as a list: none, one or several.
 
@@ -206,7 +188,7 @@ def listed(value: Any) -> list[Any]:
 
 
 def refuse_linked(tree: composition.Tree, flags: list[str]) -> None:
-    """Refuse configs and flags that set what follows from something else."""
+    """Refuse configs and flags that set an argument that follows from something else."""
     for target, links in LINKS.items():
         node = tree.get(target)
         given = node.get("init_args") if isinstance(node, dict) else None
@@ -214,3 +196,9 @@ def refuse_linked(tree: composition.Tree, flags: list[str]) -> None:
             option = re.compile(rf"--{target}\.(init_args\.)?{name}(=|$)")
             if name in (given or {}) or any(map(option.match, flags)):
                 raise UsageError(f"{target}.init_args.{name} cannot be set: it follows {source}.")
+
+
+def unlinked(target: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record without the arguments of `LINKS`: the config that it was made of."""
+    arguments = {k: v for k, v in record["init_args"].items() if k not in LINKS[target]}
+    return {"class_path": record["class_path"], "init_args": arguments}

@@ -1,6 +1,6 @@
 """The shipped configs, and how configs are put together.
 
-Configs merge from left to right, key by key, so that each adds to those before it; where a
+Configs merge from left to right, key by key, so that each adds to those before it; if a
 `class_path` changes, the arguments of the former class are dropped.
 """
 
@@ -17,14 +17,16 @@ from ae_lightning.core.errors import UsageError, nearest
 
 Tree = dict[str, Any]
 
+# Read before the configs are, so that none can set them.
+ONLY_OPTIONS: Final = ("run", "resume", "ckpt_path", "config", "debug")
 CONFIGS: Final = Path(__file__).parents[1] / "configs"
 
 
-class Loader(yaml.SafeLoader):
+class ConfigLoader(yaml.SafeLoader):
     """YAML in which 1e-3 is a number, as it is in Python."""
 
 
-Loader.add_implicit_resolver(
+ConfigLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"),
     list("-+0123456789"),
@@ -41,7 +43,7 @@ def shipped_sweeps() -> dict[str, Path]:
     return {file.stem: file for file in sorted(CONFIGS.glob("sweeps/*.yaml"))}
 
 
-def headline(file: Path) -> tuple[str, str]:
+def kind_and_purpose(file: Path) -> tuple[str, str]:
     """What kind of config a shipped file is, and what it is for: its first line, a comment."""
     with file.open() as lines:
         kind, _, text = next(lines).removeprefix("# ").strip().partition(": ")
@@ -49,10 +51,10 @@ def headline(file: Path) -> tuple[str, str]:
 
 
 def read(name: str) -> Tree:
-    """Read a config: a file of that path, else a shipped one of that name.
+    """Read a config: the file of that path, or the shipped config of that name.
 
     Raises:
-        UsageError: where there is neither, or it is no YAML of names and values.
+        UsageError: if there is neither, or it is not YAML of names and values.
     """
     file = Path(name)
     if not is_file(file):
@@ -62,14 +64,14 @@ def read(name: str) -> Tree:
             )
         file = known[name]
     try:
-        tree = yaml.load(file.read_text(), Loader)
+        tree = yaml.load(file.read_text(), ConfigLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the config {name} cannot be read: {error}.") from None
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         place = f", line {mark.line + 1}" if mark else ""
         problem = problem or str(error).splitlines()[0]
-        raise UsageError(f"the config {name}{place} is no YAML: {problem}.") from None
+        raise UsageError(f"the config {name}{place} is not YAML: {problem}.") from None
     except RecursionError:
         raise UsageError(f"the config {name} is nested too deeply to be read.") from None
     if tree is None:
@@ -83,7 +85,7 @@ def read(name: str) -> Tree:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file; what can be no path is none."""
+    """Whether there is such a file; text that cannot be a path is not one."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -91,13 +93,13 @@ def is_file(path: Path) -> bool:
 
 
 def malformed(node: Any, path: str = "", above: tuple[int, ...] = ()) -> str | None:
-    """Say what in a config no parser can make sense of, or None.
+    """Say what a config holds that no parser can make sense of, or return None.
 
     >>> malformed({"model": {"class_path": 3}})
-    'model.class_path is 3, and no text'
+    'model.class_path is 3: expected text'
     """
     if id(node) in above:
-        return f"{path} refers to what it stands in"
+        return f"{path} contains itself"
     if isinstance(node, list):
         entries: Iterable[tuple[Any, Any]] = [(str(i), value) for i, value in enumerate(node)]
     elif isinstance(node, Mapping):
@@ -107,9 +109,15 @@ def malformed(node: Any, path: str = "", above: tuple[int, ...] = ()) -> str | N
     for name, value in entries:
         here = f"{path}.{name}" if path else str(name)
         if not isinstance(name, str):
-            return f"{here} has the name {name!r}, which is no text: put it in quotes"
+            return f"{here} has the name {name!r}, which is not text: put it in quotes"
+        if not path and name in ONLY_OPTIONS:
+            return f"{name} stands in a config: give it on the command line, as --{name}"
+        if not path and name in ("trainer", "checkpoints") and not isinstance(value or {}, Mapping):
+            return f"{name} is {value}: expected names with values"
+        if "class_path" in node and name not in ("class_path", "init_args", "dict_kwargs"):
+            return f"{here} stands beside class_path: arguments belong under init_args"
         if name == "class_path" and not isinstance(value, str):
-            return f"{here} is {value!r}, and no text"
+            return f"{here} is {value!r}: expected text"
         if name == "init_args" and not isinstance(value, Mapping):
             return f"{here} is {value!r}: expected names with values"
         if wrong := malformed(value, here, (*above, id(node))):
@@ -123,10 +131,12 @@ def compose(trees: Iterable[Tree]) -> Tree:
     >>> compose([{"a": {"x": 1}}, {"a": {"y": 2}}])
     {'a': {'x': 1, 'y': 2}}
     """
-    whole: Tree = {}
+    composed: Tree = {}
     for tree in trees:
-        whole = merge(whole, tree)
-    return whole
+        composed = merge(composed, tree)
+    if wrong := malformed(composed):
+        raise UsageError(f"{wrong}.")
+    return composed
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
@@ -160,3 +170,13 @@ def same_class(one: str, other: str) -> bool:
         return locate(one) is locate(other)
     except (ImportError, UsageError):
         return False
+
+
+def short_name(class_path: str) -> str:
+    """The name of the shipped config of a class, or the class's own name in lower case."""
+    for name, file in shipped().items():
+        for section in ("model", "data"):
+            node = read(str(file)).get(section, {})
+            if "class_path" in node and same_class(node["class_path"], class_path):
+                return name
+    return class_path.rpartition(".")[2].lower()

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from ae_lightning.cli.composition import headline, shipped, shipped_sweeps
+from ae_lightning.cli.composition import kind_and_purpose, shipped, shipped_sweeps
 from ae_lightning.core.errors import UsageError, nearest
 
-KINDS = ("system", "networks", "data", "extra")
+ORDER_OF_KINDS = ("system", "networks", "data", "extra")
 
 
 def configs(name: str | None = None) -> None:
-    """List the shipped configs, with a line each, or print one of them.
+    """List the shipped configs, a line each, or print one of them.
 
     Args:
         name: the config, or the sweep, to print.
 
     Raises:
-        UsageError: where there is none of that name.
+        UsageError: if there is none of that name.
     """
     if name is not None:
         files = shipped() | shipped_sweeps()
@@ -25,8 +25,8 @@ def configs(name: str | None = None) -> None:
             raise UsageError(f"there is no shipped config {name}: {nearest(name, files)}")
         print(files[name].read_text(), end="")
         return
-    known = [(*headline(file), name) for name, file in shipped().items()]
-    known.sort(key=lambda entry: KINDS.index(entry[0]))
+    known = [(*kind_and_purpose(file), name) for name, file in shipped().items()]
+    known.sort(key=lambda entry: ORDER_OF_KINDS.index(entry[0]))
     width = max(len(name) for *_, name in known)
     for kind, entries in groupby(known, key=lambda entry: entry[0]):
         print(kind)

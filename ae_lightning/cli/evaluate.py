@@ -1,4 +1,4 @@
-"""Validate, test and predict with a checkpoint, which holds all that these need."""
+"""validate, test and predict: run a checkpoint, which holds all that they need."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import torch
 from lightning.pytorch.cli import LightningArgumentParser
 
 from ae_lightning.cli import composition
-from ae_lightning.cli.command_line import CommandLine, listed
-from ae_lightning.cli.fit import unlinked
+from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
 from ae_lightning.core.errors import UsageError
 from ae_lightning.training import run_directory
@@ -27,7 +26,7 @@ class Evaluate(CommandLine):
     """Run one of the three on the model and data that a checkpoint records.
 
     Raises:
-        UsageError: where there is no such checkpoint, or the options do not fit it.
+        UsageError: if there is no such checkpoint, or the options do not fit it.
     """
 
     def __init__(self, command: str, own: Namespace, flags: list[str]) -> None:
@@ -54,11 +53,11 @@ class Evaluate(CommandLine):
                 self.say(line)
 
     def after_instantiate_classes(self) -> None:
-        """Load the weights into the model as it is configured, which flags may have changed."""
+        """Load the weights into the model, which configs and flags may have changed."""
         shape = self.recorded["model"]["init_args"]["shape"]
         if list(self.model.shape) != list(shape):
             raise UsageError(
-                f"{self.file} is of a model for data of shape {tuple(shape)}, and these are "
+                f"{self.file} holds a model for data of shape {tuple(shape)}, and these are "
                 f"of shape {self.model.shape}."
             )
         self.model.on_load_checkpoint(self.checkpoint)
@@ -104,12 +103,12 @@ def chosen(command: str, own: Namespace, flags: list[str]) -> Path:
     """The checkpoint that the options name.
 
     Raises:
-        UsageError: where they name none, or two.
+        UsageError: if they name none, or two.
     """
     if (own.run is None) == (own.ckpt_path is None):
         names = [f.partition("=")[0] for f in flags if f.startswith("--")]
         wrong = [n for n in names if get_close_matches(n, ["--ckpt_path", "--run"])]
-        hint = f"; {wrong[0]} is no option" if wrong else ""
+        hint = f"; {wrong[0]} is not an option" if wrong else ""
         raise UsageError(f"{command} needs one of --ckpt_path FILE and --run DIR{hint}.")
     file: Path = own.ckpt_path or run_directory.best_checkpoint(own.run)
     return file

@@ -7,27 +7,27 @@ import shlex
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ae_lightning.callbacks import Report
 from ae_lightning.cli import composition
-from ae_lightning.cli.command_line import LINKS, CommandLine, listed
+from ae_lightning.cli.bookkeeping import Bookkeeping, as_yaml
+from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
-from ae_lightning.cli.resume import former_config, refuse_changes
+from ae_lightning.cli.resume import refuse_changes, state_to_resume
 from ae_lightning.cli.summary import summary
 from ae_lightning.core.distributed import first_process, launched_apart
-from ae_lightning.core.errors import NonFiniteError, UsageError, nearest
+from ae_lightning.core.errors import NonFiniteError, UsageError
 from ae_lightning.training import run_directory
 from ae_lightning.training.atomic import write_text
-from ae_lightning.training.checkpoint_reading import RESUMING, RUN_CONFIG, read_checkpoint
+from ae_lightning.training.checkpoint_reading import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.compilation import Compilation
 from ae_lightning.training.heartbeat import lost
@@ -35,49 +35,12 @@ from ae_lightning.training.metrics_csv import MetricsFile
 from ae_lightning.training.signals import Interrupted, StopOnSignal
 from ae_lightning.training.weights_and_biases import Tracking, WeightsAndBiases
 
-LOG_INTERVAL = 50
-
-
-class Bookkeeping(Callback):
-    """Give loggers the whole config, and a log interval that an epoch is long enough for."""
-
-    def __init__(self, config: dict[str, Any], given_interval: int | None) -> None:
-        self.config, self.given_interval = config, given_interval
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if self.given_interval is not None:
-            return
-        batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
-        limit = trainer.limit_train_batches
-        batches = min(batches, limit) if isinstance(limit, int) else int(batches * (limit or 1))
-        trainer.log_every_n_steps = max(1, min(LOG_INTERVAL, batches))  # type: ignore[attr-defined]
-
-    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse before the first step what would fail after the first epoch."""
-        known = [name for name in trainer.callback_metrics if name.startswith("val/")]
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            monitor = str(getattr(callback, "monitor", ""))
-            if known and monitor.startswith("val") and monitor not in known:
-                raise UsageError(
-                    f"trainer.callbacks: the monitor of {type(callback).__name__} is {monitor}, "
-                    f"which validation does not log: {nearest(monitor, known)}"
-                )
-
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        checkpoint[RUN_CONFIG] = self.config
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for logger in trainer.loggers:
-            logger.log_hyperparams(self.config)
-
 
 class Fit(CommandLine):
     """Train, from the start or from a run's newest state.
 
     Raises:
-        UsageError: where the options are wrong, or the run directory is not as they say.
+        UsageError: if an option is wrong, or the run directory is not as the options say.
     """
 
     def __init__(self, own: Namespace, flags: list[str]) -> None:
@@ -87,10 +50,9 @@ class Fit(CommandLine):
         self.checkpoint: dict[str, Any] = {}  # what it holds
         self.claim: run_directory.NewRun | None = None
         if own.resume:
-            self._find_state()
-            former, wrong = former_config(own.run, self.checkpoint)
-            if wrong and self.state:
-                self.say(f"{wrong}: the config is taken from {self.state.name}")
+            self.state, self.checkpoint, former, news = state_to_resume(own.run)
+            for line in news:
+                self.say(line)
             trees.insert(0, former)
         try:
             super().__init__("fit", *with_folders(composition.compose(trees), flags), own)
@@ -98,26 +60,6 @@ class Fit(CommandLine):
             if self.claim is not None and not self._has_trained():
                 self.claim.withdraw()
             raise
-
-    def _find_state(self) -> None:
-        if self.run is None:
-            newest = max(
-                Path("runs").glob(f"*/{run_directory.CONFIG}"), key=os.path.getmtime, default=None
-            )
-            hint = f", such as --run {newest.parent}" if newest else " DIR"
-            raise UsageError(f"--resume goes on with a run: name it by --run{hint}.")
-        self.state, passed = run_directory.newest_state(run_directory.require_run(self.run))
-        if self.state is None and passed:
-            each = "; ".join(f"{file.name}: {wrong}" for file, wrong in passed.items())
-            folder = self.run / run_directory.CHECKPOINTS
-            raise UsageError(
-                f"{folder} holds damaged states only ({each}): remove it to train from the start."
-            )
-        for file, wrong in passed.items():
-            self.say(f"{file} is passed over: {wrong}.")
-        if self.state is not None:
-            self.checkpoint = read_checkpoint(self.state)
-        self.say(f"{self.run} goes on from {self.state.name if self.state else 'its start'}")
 
     def _has_trained(self) -> bool:
         trainer = getattr(self, "trainer", None)
@@ -132,7 +74,7 @@ class Fit(CommandLine):
         parser.add_argument(
             "--compile", type=bool, default=False, help="Compile encoder and decoder."
         )
-        parser.add_argument("--resume", type=bool, default=False, help="Go on with the run.")
+        parser.add_argument("--resume", type=bool, default=False, help="Continue the run in --run.")
 
     def before_instantiate_classes(self) -> None:
         trainer = self.settings.trainer
@@ -142,26 +84,28 @@ class Fit(CommandLine):
         if not self.own.resume:
             self._settle_run()
         assert self.run is not None
-        # Where nothing is a choice, as in check_val_every_n_epoch, it is kept too.
+        # Keep null too if it is a choice, as in check_val_every_n_epoch.
         chosen = {k for k, p in signature(Trainer).parameters.items() if p.default is not None}
         given = trainer.as_dict().items()
-        self.given = {k: plain(v) for k, v in given if v is not None or k in chosen}
+        self.given = {k: as_yaml(v) for k, v in given if v is not None or k in chosen}
         trainer.default_root_dir = str(self.run)
         for logger in listed(trainer.logger):
             if line := fill_in(logger, self.run):
                 self.say(line)
 
     def _settle_run(self) -> None:
-        """Rank zero chooses the directory, and hands it on to the processes that it starts."""
+        """Let rank zero choose the directory, and hand it on to the processes that it starts."""
         if not first_process() and run_directory.HANDED_ON in os.environ:
             self.run = Path(os.environ[run_directory.HANDED_ON])
         elif self.run is None and launched_apart():
             raise UsageError(
-                "several processes need one directory: name it by --run DIR (where torchrun takes "
-                "that for its own, put -- before fit)."
+                "several processes need one directory: name it by --run DIR (if torchrun takes "
+                "that for its own option, put -- before fit)."
             )
         elif first_process():
-            name = "-".join(short_name(self.settings[key].class_path) for key in ("model", "data"))
+            name = "-".join(
+                composition.short_name(self.settings[key].class_path) for key in ("model", "data")
+            )
             self.claim = (
                 run_directory.NewRun.numbered(name)
                 if self.run is None
@@ -178,7 +122,7 @@ class Fit(CommandLine):
         if not any(isinstance(c, Report) for c in listed(trainer.callbacks)):
             callbacks.append(Report())
         if self.settings.compile:
-            self.say("encoder and decoder are compiled in the first steps, which takes a while")
+            self.say("compiling encoder and decoder in the first steps, which takes a while")
             callbacks.append(Compilation())
         saves = trainer.enable_checkpointing is not False
         checkpoints = self._get(self.config_init, "checkpoints") if saves else None
@@ -218,21 +162,21 @@ class Fit(CommandLine):
             write_text(self.run / run_directory.CONFIG, text)
         try:
             self.trainer.fit(**arguments, ckpt_path=self.state)
-        except SystemExit as end:  # Lightning's own too: before the first batch, or at a second ^C
+        except SystemExit as end:  # Lightning's too, before the first batch or at a second ^C
             signum = end.signum if isinstance(end, Interrupted) else signal.SIGINT
             if isinstance(end, SIGTERMException):
                 signum = signal.SIGTERM
             elif not self.trainer.interrupted:
                 raise
-            self._say_how_to_go_on(signum)
+            self._say_how_to_continue(signum)
             sys.exit(128 + signum)
         except NonFiniteError as error:
             if not (self.run and run_directory.states(self.run)):
                 raise
-            hint = f"{self._to_go_on()} --trainer.gradient_clip_val 1"
+            hint = f"{self._to_continue()} --trainer.gradient_clip_val 1"
             raise NonFiniteError(f"{error} For instance: {hint}") from error
         except RuntimeError as error:
-            if lost(error):  # which has been said
+            if lost(error):  # and has been reported
                 sys.exit(1)
             raise
         if self.run is not None and self.trainer.is_global_zero:
@@ -243,7 +187,7 @@ class Fit(CommandLine):
             if run_directory.states(self.run):
                 summary(self.run)
 
-    def _say_how_to_go_on(self, signum: int) -> None:
+    def _say_how_to_continue(self, signum: int) -> None:
         if self.run is None or (self.claim is not None and not self._has_trained()):
             self.say(f"stopped by {signal.Signals(signum).name}; nothing is kept")
         else:
@@ -251,33 +195,8 @@ class Fit(CommandLine):
             where = (
                 f"after step {run_directory.step_of(state)}" if state else "before its first state"
             )
-            self.say(f"stopped by {signal.Signals(signum).name} {where}; to go on:")
-            self.say(self._to_go_on())
+            self.say(f"stopped by {signal.Signals(signum).name} {where}; to continue:")
+            self.say(self._to_continue())
 
-    def _to_go_on(self) -> str:
+    def _to_continue(self) -> str:
         return f"ae-lightning fit --run {shlex.quote(str(self.run))} --resume"
-
-
-def short_name(class_path: str) -> str:
-    """The name of the shipped config whose class this is, or the class's own in lower case."""
-    for name, file in composition.shipped().items():
-        for section in ("model", "data"):
-            node = composition.read(str(file)).get(section, {})
-            if "class_path" in node and composition.same_class(node["class_path"], class_path):
-                return name
-    return class_path.rpartition(".")[2].lower()
-
-
-def unlinked(target: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record without what follows from elsewhere: the config that it was made of."""
-    arguments = {k: v for k, v in record["init_args"].items() if k not in LINKS[target]}
-    return {"class_path": record["class_path"], "init_args": arguments}
-
-
-def plain(value: Any) -> Any:
-    """Settings as plain values, and as text where they are none."""
-    if isinstance(value, Mapping):
-        return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    return value if value is None or isinstance(value, bool | int | float) else str(value)

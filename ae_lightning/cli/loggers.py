@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ae_lightning.cli.composition import Tree
-from ae_lightning.cli.messages import class_named
 from ae_lightning.core.distributed import first_process
+from ae_lightning.core.parts import locate
 from ae_lightning.training.weights_and_biases import WeightsAndBiases, reason_for_offline
 
 RUN_ID: Final = "wandb_id"
@@ -19,7 +19,7 @@ RUN_FOLDER: Final = "<run>"  # stands for the run's directory until that is know
 
 
 def with_folders(tree: Tree, flags: list[str]) -> tuple[Tree, list[str]]:
-    """Name a folder for the loggers of configs and flags that need one and are given none.
+    """Give a folder to the loggers of configs and flags that need one and have none.
 
     >>> with_folders({}, ["--trainer.logger", "CSVLogger"])[1]
     ['--trainer.logger', 'CSVLogger', '--trainer.logger.save_dir=<run>']
@@ -39,7 +39,7 @@ def with_folders(tree: Tree, flags: list[str]) -> tuple[Tree, list[str]]:
 
 
 def with_folder(node: Any) -> Any:
-    """A logger's config, with a folder where it needs one and has none."""
+    """A logger's config, with a folder if it needs one and has none."""
     node = {"class_path": node} if isinstance(node, str) and needs_folder(node) else node
     if not (isinstance(node, Mapping) and needs_folder(node.get("class_path"))):
         return node
@@ -49,15 +49,20 @@ def with_folder(node: Any) -> Any:
 
 def needs_folder(class_path: Any) -> bool:
     """Whether a logger of this class cannot be made without a folder to write into."""
-    cls = class_named(class_path) if isinstance(class_path, str) else None
-    folder = inspect.signature(cls).parameters.get("save_dir") if cls is not None else None
+    if not isinstance(class_path, str):
+        return False
+    path = class_path if "." in class_path else f"lightning.pytorch.loggers.{class_path}"
+    try:
+        folder = inspect.signature(locate(path)).parameters.get("save_dir")
+    except Exception:  # the parser says what is wrong
+        return False
     return folder is not None and folder.default is folder.empty
 
 
 def fill_in(logger: Any, run: Path) -> str:
     """Fill in a logger's arguments for a run; return a line that says where its records go.
 
-    W&B's id is kept in the run's directory, so that a resumed run goes on under it.
+    W&B's id is kept in the run's directory, so that a resumed run keeps it.
     """
     arguments: Any = getattr(logger, "init_args", {})
     if "save_dir" in arguments and arguments.save_dir == RUN_FOLDER:

@@ -1,4 +1,4 @@
-"""The command line's front: it names the commands, and loads torch only for those that need it."""
+"""The entry of the command line: dispatch to a command, and load torch only if it needs it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from difflib import get_close_matches
 from importlib import import_module
 from inspect import getfullargspec
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ae_lightning.core.errors import TrainingError, UsageError
 
-TRAINER: Final = {
+TRAINER_COMMANDS: Final = {
     "fit": "train a system on a data set: --config vae --config digits",
     "validate": "the figures of the validation set, from --run DIR or --ckpt_path FILE",
     "test": "the figures of the test set, likewise",
     "predict": "codes, reconstructions and distortions of the test set, likewise",
 }
-# Each is a plain typed function of that name, in a module of that name in ae_lightning.cli.
-PLAIN: Final = {
+# Each is a plain typed function, in the module of its name in ae_lightning.cli.
+PLAIN_COMMANDS: Final = {
     "configs": "list the shipped configs, or print one: configs [NAME]",
     "summary": "what a run has reached, and where its files lie",
     "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
@@ -33,8 +33,8 @@ PLAIN: Final = {
 
 OPTIONS: Final = """options of fit, validate, test and predict:
   --config NAME     a shipped config or a file; several add up from left to right
-  --run DIR         the run's directory; fit makes runs/<system>-<data>-<n> unless told
-  --resume          fit: go on with the run in --run DIR, from its newest state
+  --run DIR         the run's directory; by default, fit makes runs/<system>-<data>-<n>
+  --resume          fit: continue the run in --run DIR from its newest state
   --ckpt_path FILE  validate, test, predict: this checkpoint, with its model and its data
   --debug           show where an error arose
   --help            all options of a command, such as --trainer.max_epochs
@@ -44,7 +44,7 @@ OPTIONS: Final = """options of fit, validate, test and predict:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 2 for a wrong use, 1 for what is unexpected."""
+    """Run one command and return its exit code: 0, 2 for a wrong use, 1 for anything unexpected."""
     command, *rest = [*(sys.argv[1:] if args is None else args)] or ["--help"]
     if command in ("-h", "--help", "help"):
         print(usage())
@@ -54,15 +54,15 @@ def main(args: Sequence[str] | None = None) -> int:
 
         print(f"ae-lightning {version('ae-lightning')}")
         return 0
-    known = [*TRAINER, *PLAIN]
+    known = [*TRAINER_COMMANDS, *PLAIN_COMMANDS]
     if command not in known:
         close = get_close_matches(command, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(known)}."
-        return fail(f"{command} is no command: {hint}")
+        return fail(f"unknown command {command!r}: {hint}")
     try:
         run(command, rest)
         sys.stdout.flush()
-    except BrokenPipeError:  # who reads this, such as head, has read enough
+    except BrokenPipeError:  # the reader, such as head, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except UsageError as error:
@@ -98,17 +98,17 @@ def fail(sentence: str, code: int = 2) -> int:
 
 def usage() -> str:
     """The front page."""
-    rows = [f"  {name:10}{text}" for name, text in (TRAINER | PLAIN).items()]
+    rows = [f"  {name:10}{text}" for name, text in (TRAINER_COMMANDS | PLAIN_COMMANDS).items()]
     title = "ae-lightning COMMAND …: autoencoders as one objective"
     return "\n".join([title, "", *rows, "", OPTIONS])
 
 
 def run(command: str, args: list[str]) -> None:
     """Load what a command needs, and run it."""
-    # A user's own parts lie here; appended, so that the installed package wins over them.
+    # Users' own parts lie here; appended, so that installed packages win over them.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    if command in PLAIN:
+    if command in PLAIN_COMMANDS:
         function = getattr(import_module(f"ae_lightning.cli.{command}"), command)
         return call(function, args)
     own, flags = settled(command, args)
@@ -123,7 +123,7 @@ def run(command: str, args: list[str]) -> None:
 
 
 def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
-    """Take the options that say what is parsed at all; return the others as they were given."""
+    """Parse the options that say what else to parse; return the others as they were given."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("-c", "--config", action="append", default=[])
     parser.add_argument("--run", type=folder)
@@ -140,27 +140,20 @@ def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
 
 
 def folder(name: str) -> Path:
-    """The directory of this name, where it is one."""
+    """A directory's path, which may not be empty."""
     if not name:
         raise ArgumentTypeError("expected a directory")
     return Path(name)
 
 
 def call(function: Callable[..., None], args: list[str]) -> None:
-    """Call a plain function with what its signature asks for."""
+    """Call a plain function with the arguments that its signature asks for."""
     import jsonargparse
 
-    class Parser(jsonargparse.ArgumentParser):
-        def error(self, message: str, ex: Exception | None = None) -> Any:
-            if "Parser key" in message:
-                from ae_lightning.cli.messages import explain
+    from ae_lightning.cli.messages import MARK, OneSentence, ParseFailure
 
-                raise UsageError(explain(message, {}, args, [])) from None
-            wrong = message.removeprefix("unrecognized arguments: ")
-            missing = message.removeprefix("the following arguments are required: ")
-            if wrong != message:
-                raise UsageError(f"{wrong} is no option of {function.__name__}.")
-            raise UsageError(f"{function.__name__} needs {' '.join(missing.split())}.")
+    class Parser(OneSentence, jsonargparse.ArgumentParser):
+        """Jsonargparse's parser, which raises one sentence."""
 
     parser = Parser(prog=f"ae-lightning {function.__name__}", description=function.__doc__)
     parser.add_argument("--debug", action="store_true")
@@ -171,7 +164,10 @@ def call(function: Callable[..., None], args: list[str]) -> None:
         parser.add_argument(name, nargs="?", type=str, default=None)
     if signature.varargs:
         parser.add_argument(signature.varargs, nargs="*", type=str, default=[])
-    given = parser.parse_args(args)
+    try:
+        given = parser.parse_args(args)
+    except ParseFailure as failure:
+        raise UsageError(f"{function.__name__}: {str(failure).replace(MARK, '')}") from failure
     several = given[signature.varargs] if signature.varargs else ()
     named = {name: given[name] for name in signature.kwonlyargs}
     function(*(given[name] for name in signature.args), *several, **named)

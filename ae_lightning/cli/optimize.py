@@ -26,16 +26,16 @@ def optimize(
 
     Args:
         folder: the images, as --config folder takes them.
-        out: where to write: a folder that is not there, or empty.
-        resize: the side, in pixels, that images are scaled and cropped to; else they keep theirs.
-        greyscale: true for one channel; else there are three.
-        val_size: how many examples validation gets, and testing, where the folder has no splits.
-        split_seed: what that split is a function of.
+        out: where to write: a folder that does not exist, or is empty.
+        resize: the side, in pixels, that images are scaled and cropped to; not resized by default.
+        greyscale: true for one channel; three by default.
+        val_size: how many examples validation and testing get if the folder has no splits.
+        split_seed: the seed of that split.
         chunk_mb: the size of a chunk, in megabytes.
         num_workers: how many processes read images.
 
     Raises:
-        UsageError: where an option is wrong, an image cannot be read, or OUT cannot be written.
+        UsageError: if an option is wrong, an image cannot be read, or OUT cannot be written.
     """
     if not folder.expanduser().is_dir():
         raise UsageError(f"there is no folder {folder}: give optimize a folder of images.")

@@ -10,8 +10,9 @@ import yaml
 
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.callbacks.picture import FOLDER
+from ae_lightning.callbacks.report.choosing import all_suitable, pictures_named
 from ae_lightning.callbacks.report.history import read_history
-from ae_lightning.callbacks.report.run_report import all_suitable, named, title_of, write_report
+from ae_lightning.callbacks.report.run_page import title_of, write_report
 from ae_lightning.cli import composition
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import rebuild
@@ -22,25 +23,27 @@ from ae_lightning.training.checkpoint_reading import DATA, MODEL, read_checkpoin
 def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | None = None) -> None:
     """Draw pictures of a checkpoint, and a page of them, index.html.
 
-    Of pictures that are not named, one that fails is left out, and why is said.
+    A picture that fails is skipped, with a reason, unless it was named.
 
     Args:
-        checkpoint: the checkpoint, or a run's directory, whose best is taken.
-        names: which pictures to draw; all that suit the model, if none is named. With arguments,
+        checkpoint: the checkpoint, or a run's directory, for its best one.
+        names: the pictures to draw; by default, all that suit the model. Arguments follow a name,
             as in latent_traversal:animated=true:start=null codes:umap=true.
-        data: a config of other data to draw of, shipped or a file; that of training, if not given.
-        out: where to write; plots beside the run's checkpoints, if not given.
+        data: a config of other data, shipped or a file; by default, the data of training.
+        out: where to write; by default, plots in the run's directory.
 
     Raises:
-        UsageError: where there is no such checkpoint or picture, or they do not suit one another.
+        UsageError: if there is no such checkpoint or picture, or they do not suit one another.
     """
     file = run_directory.best_checkpoint(checkpoint) if checkpoint.is_dir() else checkpoint
     state = read_checkpoint(file)
-    pictures = named(names)  # before the data is read, which may take a while
+    pictures = pictures_named(names)  # before the data is read, which may take a while
     model = AutoEncoder.load_from_checkpoint(file)
-    source = data_of(state, file, data)
+    source = make_data(state, file, data)
     if tuple(source.shape) != model.shape:
-        raise UsageError(f"{file} is of data of shape {model.shape}, and this is {source.shape}.")
+        raise UsageError(
+            f"{file} holds a model for data of shape {model.shape}, not {source.shape}."
+        )
     run = run_directory.folder_of(file)
     history = read_history(run)
     out = run / "plots" if out is None else out
@@ -58,7 +61,7 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
             if pictures:
                 raise
             why = str(error) or type(error).__name__
-            print(f"the picture {picture.name} is left out: {why}", file=sys.stderr)
+            print(f"the picture {picture.name} is skipped: {why}", file=sys.stderr)
             continue
         for drawn in (stem.with_suffix(".png"), stem.with_suffix(".gif")):
             if drawn.exists():
@@ -68,8 +71,8 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
     print(write_report(out, title_of(model, source), text, history))
 
 
-def data_of(state: dict[str, Any], file: Path, config: str | None) -> Any:
-    """Make the data that a checkpoint was trained on, or that a config names."""
+def make_data(state: dict[str, Any], file: Path, config: str | None) -> Any:
+    """Build the data that a checkpoint was trained on, or that a config names."""
     record = state.get(DATA) if config is None else composition.read(config).get("data")
     if not record:
         where = f"{file} records no data: name one" if config is None else f"{config} names no data"

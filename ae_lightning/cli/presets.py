@@ -19,7 +19,7 @@ def with_classes(tree: Tree, flags: list[str]) -> tuple[Tree, list[str]]:
     """Move --model NAME and --data NAME into the configs: the parser reads those before flags.
 
     >>> with_classes({"data": {"init_args": {"batch_size": 8}}}, ["--data", "Digits"])
-    ({'data': {'class_path': 'Digits', 'init_args': {'batch_size': 8}}}, [])
+    ({'data': {'init_args': {'batch_size': 8}, 'class_path': 'Digits'}}, [])
     """
     flags = list(flags)
     for section in ("model", "data"):

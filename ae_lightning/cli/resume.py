@@ -1,11 +1,12 @@
-"""What a resumed run takes from its checkpoint, and what may not have changed since."""
+"""Where a resumed run continues, with which config, and what may not have changed since."""
 
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ae_lightning.cli import composition
 from ae_lightning.cli.command_line import LINKS
@@ -13,29 +14,61 @@ from ae_lightning.cli.composition import Tree
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import check_record, locate, to_plain
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import RUN_CONFIG, recorded
+from ae_lightning.training.checkpoint_reading import RUN_CONFIG, read_checkpoint, recorded
 
-PLAIN: Final = (type(None), bool, int, float, str, tuple, list)
-
-# Where the data lie and how they are read, as against what they are. Of the rest, all of `trainer`
-# and `checkpoints` may change: how long, on what and with what at its side the model is trained.
+# Where the data lie and how they are read, not what they are. All of `trainer` and `checkpoints`
+# may change too: how long the model is trained, on what devices, and with which callbacks.
 PLACES: Final = ("root", "path", "download", "in_memory", "num_workers")
 MAY_CHANGE: Final = {f"data.{n}" for n in (*PLACES, "cache_dir", "max_cache_size")}
 
 
-def former_config(run: Path, checkpoint: dict[str, Any]) -> tuple[Tree, str]:
-    """The config that a run goes on with, and what is wrong with config.yaml if it is not that.
+class Resumed(NamedTuple):
+    """What a run continues from."""
 
-    It is the state's that the run goes on from, where config.yaml is lost or damaged.
+    state: Path | None  # none if it was stopped before its first one
+    checkpoint: dict[str, Any]  # what the state holds
+    config: Tree
+    news: list[str]  # to tell the user
+
+
+def state_to_resume(run: Path | None) -> Resumed:
+    """Find the newest state of a run that verifies, and the run's config.
 
     Raises:
-        UsageError: where both are.
+        UsageError: if no run is named, or the one that is cannot be continued.
+    """
+    if run is None:
+        configs = Path("runs").glob(f"*/{run_directory.CONFIG}")
+        newest = max(configs, key=os.path.getmtime, default=None)
+        hint = f", such as --run {newest.parent}" if newest else " DIR"
+        raise UsageError(f"--resume continues a run: name it by --run{hint}.")
+    state, skipped = run_directory.newest_state(run_directory.require_run(run))
+    if state is None and skipped:
+        each = "; ".join(f"{file.name}: {wrong}" for file, wrong in skipped.items())
+        folder = run / run_directory.CHECKPOINTS
+        raise UsageError(f"{folder} holds only damaged states ({each}): remove it to start again.")
+    news = [f"{file} is skipped: {wrong}." for file, wrong in skipped.items()]
+    news.append(f"{run} continues from {state.name if state else 'its start'}")
+    checkpoint = read_checkpoint(state) if state else {}
+    config, wrong = former_config(run, checkpoint)
+    if wrong and state:
+        news.append(f"{wrong}: the config is taken from {state.name}")
+    return Resumed(state, checkpoint, config, news)
+
+
+def former_config(run: Path, checkpoint: dict[str, Any]) -> tuple[Tree, str]:
+    """The config that a run continues with, and what is wrong with config.yaml if it is not that.
+
+    If config.yaml is lost or damaged, it is the one that the state records.
+
+    Raises:
+        UsageError: if both are lost or damaged.
     """
     file, kept = run / run_directory.CONFIG, checkpoint.get(RUN_CONFIG)
     try:
         tree, wrong = composition.read(str(file)), ""
         if not {"model", "data"} <= tree.keys():
-            wrong = f"{file} holds no whole config"
+            wrong = f"{file} is not a whole config"
     except UsageError as error:
         if kept is None:
             raise
@@ -47,7 +80,7 @@ def former_config(run: Path, checkpoint: dict[str, Any]) -> tuple[Tree, str]:
 
 
 def refuse_changes(given: Tree, checkpoint: dict[str, Any], file: Path) -> None:
-    """Refuse to go on with another model or other data than a checkpoint's.
+    """Refuse to continue with another model or other data than a checkpoint's.
 
     Args:
         given: the records of model and data as they are configured now.
@@ -65,7 +98,9 @@ def refuse_changes(given: Tree, checkpoint: dict[str, Any], file: Path) -> None:
     )
     if found:
         each = "; ".join(f"{name} is {new}, and was {old}" for name, (new, old) in found.items())
-        raise UsageError(f"{each} in {file}: a run goes on as it began, so start another for that.")
+        raise UsageError(
+            f"{each} in {file}: a run continues as it began, so start another one for that."
+        )
 
 
 def differences(name: str, old: Any, new: Any) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -87,7 +122,7 @@ def differences(name: str, old: Any, new: Any) -> Iterator[tuple[str, tuple[str,
         yield source or name, (shown(new), shown(old))
         return
     if "class_path" in old:
-        # What one record leaves out of an optimizer's arguments, another spells out.
+        # One record of an optimizer may leave out an argument that another spells out.
         defaults = defaults_of(old["class_path"])
         old, new = ({**defaults, **node.get("init_args", {})} for node in (old, new))
     for key in {**old, **new}:
@@ -95,10 +130,11 @@ def differences(name: str, old: Any, new: Any) -> Iterator[tuple[str, tuple[str,
 
 
 def defaults_of(class_path: str) -> dict[str, Any]:
-    """The arguments that a class takes without being given them, as plain values."""
+    """The default arguments of a class that are plain values."""
     parameters = inspect.signature(locate(class_path)).parameters.items()
     given = {name: p.default for name, p in parameters if p.default is not p.empty}
-    return {name: to_plain(value) for name, value in given.items() if isinstance(value, PLAIN)}
+    simple = (type(None), bool, int, float, str, tuple, list)
+    return {name: to_plain(value) for name, value in given.items() if isinstance(value, simple)}
 
 
 def shown(value: Any) -> str:

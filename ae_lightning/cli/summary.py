@@ -1,4 +1,4 @@
-"""What a run has reached, and where it lies."""
+"""What a run has reached, and where its files lie."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import MODEL, read_checkpoint
 
-# The figures of validation that a summary shows, where the model has them, and their units.
-FIGURES = {
+# The figures of validation that a summary shows if the model has them, and their units.
+SUMMARISED = {
     "elbo": ("ELBO", "nats"),
     "distortion": ("distortion", "nats"),
     "rate": ("rate", "nats"),
@@ -26,7 +26,7 @@ def summary(run: Path) -> None:
         run: the run's directory.
 
     Raises:
-        UsageError: where it holds no run, or no checkpoint.
+        UsageError: if it holds no run, or no checkpoint.
     """
     from rich.console import Console
     from rich.table import Table
@@ -35,11 +35,11 @@ def summary(run: Path) -> None:
     checkpoint = read_checkpoint(best)
     figures = validation(checkpoint)
     table = Table(
-        title=headline(checkpoint, best), title_justify="left", show_header=False, box=None
+        title=caption(checkpoint, best), title_justify="left", show_header=False, box=None
     )
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, (label, unit) in FIGURES.items():
+    for name, (label, unit) in SUMMARISED.items():
         if (value := figures.get(f"val/{name}")) is not None:
             if name == "active_units":
                 size = checkpoint[MODEL]["init_args"].get("latent")
@@ -56,8 +56,8 @@ def validation(checkpoint: dict[str, Any]) -> dict[str, float]:
     return dict(checkpoint.get("callbacks", {}).get("Checkpoints", {}).get("latest", {}))
 
 
-def headline(checkpoint: dict[str, Any], file: Path) -> str:
-    """Say what is summarised."""
+def caption(checkpoint: dict[str, Any], file: Path) -> str:
+    """The title of the summary: which validation it shows."""
     figures = validation(checkpoint)
     if not figures:
         return f"{file.name}, without a validation"
@@ -66,7 +66,7 @@ def headline(checkpoint: dict[str, Any], file: Path) -> str:
 
 
 def places(run: Path, checkpoint: Path) -> dict[str, Path]:
-    """Where a run's files lie, as far as they are there."""
+    """Where a run's files lie, those that exist."""
     found = {"run": run, "checkpoint": checkpoint, "metrics": run / run_directory.METRICS}
     pictures = (run / "pictures" / "reconstructions").glob("*.png")
     if newest := max(pictures, key=lambda p: p.stat().st_mtime, default=None):

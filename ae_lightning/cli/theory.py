@@ -1,4 +1,4 @@
-"""Carry out the experiments that prove the theory."""
+"""Run the experiments that prove the theory."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def theory(*names: str, seed: int = 0, report: Path | None = None) -> None:
 
     Args:
         names: the claims, such as score and tangents; all, if none is named.
-        seed: what data, weights and noise are functions of.
+        seed: the seed of data, weights and noise.
         report: a folder for a page, index.html, with every claim, figure and picture.
 
     Raises:
-        UsageError: where there is no claim of a name.
-        SystemExit: with 1, where a claim fails.
+        UsageError: if there is no claim of a name.
+        SystemExit: with 1, if a claim fails.
     """
     from rich.console import Console
 
@@ -40,9 +40,9 @@ def theory(*names: str, seed: int = 0, report: Path | None = None) -> None:
     for proof in proofs:
         console.print(table(proof, console.width), "")
     if report is not None:
-        from ae_lightning.theory.page import write
+        from ae_lightning.theory.page import write_page
 
-        console.print(f"report: {write(proofs, report, seed)}", soft_wrap=True)
+        console.print(f"report: {write_page(proofs, report, seed)}", soft_wrap=True)
     run = [p for p in proofs if not p.skipped]
     failed = [p.claim.name for p in run if not p.proved]
     console.print(f"{len(run) - len(failed)} of {len(run)} claims proved")
@@ -52,7 +52,7 @@ def theory(*names: str, seed: int = 0, report: Path | None = None) -> None:
 
 
 def carry_out(name: str, seed: int) -> Proof:
-    """Prove one claim on one core, so that the result is the same beside others and alone."""
+    """Prove one claim on one core, so that its result does not depend on what runs beside it."""
     import torch
 
     from ae_lightning.theory.proof import prove

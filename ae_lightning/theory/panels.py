@@ -11,7 +11,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ae_lightning.callbacks.drawing.theme import house_style, montage, new_figure, show_image
+from ae_lightning.callbacks.drawing.images import show_image, tile
+from ae_lightning.callbacks.drawing.theme import house_style, new_figure
 
 WIDTH, HEIGHT = 3.6, 3.0  # inches
 
@@ -45,7 +46,7 @@ def strips(title: str, rows: dict[str, Tensor]) -> Figure:
         grid = figure.subplots(len(rows), squeeze=False)[:, 0]
         for axes, (label, images) in zip(grid, rows.items(), strict=True):
             most = images.flatten(1).abs().amax(1).view(-1, 1, 1, 1).clamp(min=1e-12)
-            show_image(axes, montage(images / most / 2 + 0.5, what=label))
+            show_image(axes, tile((images / most / 2 + 0.5)[None]))
             axes.text(-0.02, 0.5, label, transform=axes.transAxes, ha="right", va="center")
         grid[0].set_title(title)
     return figure

@@ -117,7 +117,7 @@ class Picture:
     @classmethod
     def of(cls, figure: Figure) -> Self:
         """Render a panel; in words, it is the titles of its axes."""
-        from ae_lightning.callbacks.drawing.theme import png
+        from ae_lightning.callbacks.drawing.saving import png
 
         figure.set_dpi(DPI)
         titles = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes]

@@ -1,1 +1,1 @@
-"""How pictures look: the theme, and what several pictures draw alike."""
+"""The machinery of pictures: the theme, what several of them share, and files."""

@@ -10,44 +10,42 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from .signed import extent, signed_colours
-from .theme import (
-    COLOURS,
-    FAINT,
+from .images import (
     LETTER,
-    finite,
-    label_axes,
-    montage,
+    extent,
     pixel_figure,
     place,
-    plane,
     show_image,
+    signed_colours,
+    tile,
     whole_scale,
     write_columns,
     write_rows,
 )
+from .theme import COLOURS, FAINT, drawable
+from .vectors import name_axes, plane, project
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STEPS = 5  # images in a walk x + αt
-LINES = 60  # vectors whose tangents are drawn
+WALK = 5  # images in a walk x + αt
+TANGENTS = 60  # vectors whose tangents are drawn
 
 
-class Grid(NamedTuple):
-    """Lines of images, all named."""
+class ImageLines(NamedTuple):
+    """Lines of images with their names."""
 
     lines: list[Tensor]  # (n, 3, H, W) each
     rows: list[str]
     columns: list[str]
-    each: int  # how many lines stand together
+    each: int  # how many lines belong together
 
 
-def directions_grid(x: Tensor, kinds: dict[str, Tensor]) -> Grid:
-    """Images (B, C, H, W), each with a line of directions (B, k, C, H, W) of every kind.
+def directions_grid(x: Tensor, kinds: dict[str, Tensor]) -> ImageLines:
+    """Lay out images (B, C, H, W), each with a line of directions (B, k, C, H, W) of every kind.
 
-    All are scaled to unit norm, and share one scale.
+    Directions have unit norm, and one colour scale.
 
     Args:
         x: the images, with values in [0, 1].
@@ -56,7 +54,7 @@ def directions_grid(x: Tensor, kinds: dict[str, Tensor]) -> Grid:
     k = max(t.shape[1] for t in kinds.values())
     limit = extent(torch.cat([*kinds.values()], dim=1))
     lines: list[Tensor] = []
-    for i, image in enumerate(finite(x, "the examples")):
+    for i, image in enumerate(drawable(x, "the examples")):
         for directions in kinds.values():
             line = torch.ones(k + 1, 3, *x.shape[2:])
             if len(lines) % len(kinds) == 0:
@@ -64,33 +62,33 @@ def directions_grid(x: Tensor, kinds: dict[str, Tensor]) -> Grid:
             line[1 : 1 + directions.shape[1]] = signed_colours(directions[i], limit)
             lines.append(line)
     names = ["x", *(f"t{i + 1}" for i in range(k))]
-    return Grid(lines, [*kinds] * len(x), names, len(kinds))
+    return ImageLines(lines, [*kinds] * len(x), names, len(kinds))
 
 
-def walks_grid(x: Tensor, tangents: Tensor, each: int, span: float) -> Grid:
-    """The walks x + αt, α from −span to span, along the first tangents (B, k, C, H, W).
+def walks_grid(x: Tensor, tangents: Tensor, each: int, span: float) -> ImageLines:
+    """Lay out the walks x + αt, α from −span to span, along the first tangents (B, k, C, H, W).
 
     Args:
         x: the images, with values in [0, 1].
         tangents: in the same units.
         each: how many walks an image takes.
     """
-    alphas = torch.linspace(-span, span, STEPS)
+    alphas = torch.linspace(-span, span, WALK)
     lines, names = [], []
-    for image, directions in zip(finite(x, "x"), finite(tangents, "a tangent"), strict=True):
+    for image, directions in zip(drawable(x, "x"), drawable(tangents, "a tangent"), strict=True):
         for j, t in enumerate(directions[:each]):
             line = image + alphas.view(-1, 1, 1, 1) * t
             lines.append(line if len(image) == 3 else line[:, :1].expand(-1, 3, -1, -1))
             names.append(f"x + αt{j + 1}")
         for _ in range(each - len(directions)):
-            lines.append(torch.ones(STEPS, 3, *x.shape[2:]))
+            lines.append(torch.ones(WALK, 3, *x.shape[2:]))
             names.append("")
     columns = [f"{a:+.1f}".replace("-", "−") if abs(a) > 1e-6 else "x" for a in alphas.tolist()]
-    return Grid(lines, names, columns, each)
+    return ImageLines(lines, names, columns, each)
 
 
-def show_grids(title: str, grids: dict[str, Grid]) -> Figure:
-    """Draw grids of as many lines side by side, each under its title, with their names."""
+def show_grids(title: str, grids: dict[str, ImageLines]) -> Figure:
+    """Draw grids of equally many lines side by side, each under its own title."""
     side = 10 + LETTER * max(len(name) for grid in grids.values() for name in grid.rows)
     images, centres = {}, {}
     for name, grid in grids.items():
@@ -116,13 +114,13 @@ def show_grids(title: str, grids: dict[str, Grid]) -> Figure:
     return figure
 
 
-def _stack(grid: Grid) -> tuple[NDArray[np.float32], list[float]]:
-    """The lines below one another, set apart after every few, and the height of their middles."""
+def _stack(grid: ImageLines) -> tuple[NDArray[np.float32], list[float]]:
+    """Stack the lines, those of each image together; also return the heights of their middles."""
     height = grid.lines[0].shape[2]
     parts, centres, top = [], [], 0
     for i, line in enumerate(grid.lines):
         gap = 0 if i == 0 else 1 if i % grid.each else height // 5
-        strip = torch.from_numpy(montage(line))
+        strip = torch.from_numpy(tile(line[None]))
         parts += [torch.ones(gap, *strip.shape[1:]), strip]
         centres.append(top + gap + (height - 1) / 2)
         top += gap + height
@@ -132,26 +130,26 @@ def _stack(grid: Grid) -> tuple[NDArray[np.float32], list[float]]:
 def show_tangents(axes: Axes, x: Tensor, reference: Tensor, learned: Tensor) -> None:
     """Draw reference tangents (B, d, D) at vectors x as thick lines, and learned ones over them.
 
-    Of a learned tangent space, the directions nearest to the reference are drawn, since its basis
-    is arbitrary. All in the plane of the data's two leading directions: tangents that leave it
-    are shorter.
+    The basis of a learned tangent space is arbitrary: its directions nearest to the reference are
+    drawn. All lie in the plane of the data's two leading directions; tangents that leave it look
+    shorter.
     """
     from matplotlib.collections import LineCollection
 
     origin, directions = plane(x.flatten(1))
-    points = (finite(x.flatten(1), "the examples") - origin) @ directions.T  # (B, 2)
+    points = torch.from_numpy(project(x, (origin, directions)))  # (B, 2)
     axes.scatter(points[:, 0], points[:, 1], s=3, color=FAINT, linewidths=0)
     length = 0.06 * float((points.amax(0) - points.amin(0)).max())
     onto = learned.flatten(2).mT @ learned.flatten(2)  # (B, D, D)
     closest = reference.flatten(2) @ onto
     for tangents, colour, wide in ((reference, "0.78", 4.0), (closest, COLOURS[1], 1.3)):
-        flat = normalize(finite(tangents[:LINES].flatten(2), "a tangent"), dim=2)
+        flat = normalize(drawable(tangents[:TANGENTS].flatten(2), "a tangent"), dim=2)
         sides = length * flat @ directions.T  # (L, d, 2)
-        middles = points[:LINES, None]
+        middles = points[:TANGENTS, None]
         ends = torch.stack([middles - sides, middles + sides], dim=2).flatten(0, 1)
         axes.add_collection(LineCollection(list(ends.numpy()), colors=colour, linewidths=wide))
     axes.autoscale_view()
-    label_axes(axes, ("x₁", "x₂") if x[0].numel() == 2 else ("first direction", "second direction"))
+    name_axes(axes, x[0].numel())
 
 
 def show_angles(axes: Axes, angles: dict[str, Tensor]) -> None:

@@ -6,15 +6,15 @@ import csv
 import math
 from pathlib import Path
 
-METRICS = "metrics.csv"
+from ae_lightning.training.run_directory import METRICS
 
 History = dict[str, list[tuple[int, float]]]  # by name: (step, value), in the order logged
 
 
 def read_history(run: Path) -> History:
-    """Read every metric of a run directory by name, non-finite values left out.
+    """Read every metric of a run directory by name, skipping values that are not finite.
 
-    Empty where there is no metrics.csv.
+    Empty if there is no metrics.csv.
     """
     history: History = {}
     if not (run / METRICS).exists():

@@ -28,9 +28,9 @@ from ae_lightning.callbacks import (
     ScoreField,
     observing,
 )
+from ae_lightning.callbacks.drawing.examples import choose
 from ae_lightning.callbacks.drawing.theme import house_style, new_figure
-from ae_lightning.callbacks.picture import choose
-from ae_lightning.callbacks.report.run_report import known_pictures
+from ae_lightning.callbacks.report.choosing import known_pictures
 from ae_lightning.core.errors import UsageError
 from ae_lightning.datamodules import Digits
 from ae_lightning.nn import MLP

@@ -21,18 +21,18 @@ from ae_lightning.callbacks import (
     score_field,
     tangent_directions,
 )
-from ae_lightning.callbacks.contraction import contraction_ratios
-from ae_lightning.callbacks.drawing.directions import (
+from ae_lightning.callbacks.contraction_curve import contraction_ratios
+from ae_lightning.callbacks.drawing.examples import choose
+from ae_lightning.callbacks.drawing.fields import plane_of_three, reach
+from ae_lightning.callbacks.drawing.images import signed_colours
+from ae_lightning.callbacks.drawing.tangents import (
     local_pca,
-    nearest,
+    nearest_neighbours,
     of_decoder,
     of_encoder,
     of_reconstruction,
     principal_angles,
 )
-from ae_lightning.callbacks.drawing.signed import signed_colours
-from ae_lightning.callbacks.drawing.vector_field import plane_of_three, reach
-from ae_lightning.callbacks.picture import choose
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import GaussianNoise, Masking
@@ -292,9 +292,9 @@ def test_principal_angles_of_planes() -> None:
 
 def test_neighbours_are_the_nearest_but_for_oneself_and_their_directions_the_datas() -> None:
     line = torch.linspace(0, 1, 50)[:, None] * torch.tensor([[3.0, 4.0]]) / 5
-    near = nearest(line[20:21], line, 4)[0]
+    near = nearest_neighbours(line[20:21], line, 4)[0]
     assert sorted(near.tolist()) == line[[18, 19, 21, 22]].tolist()
-    assert not (nearest(100 + line, 100 + line, 4) == (100 + line)[:, None]).all(2).any()
+    assert not (nearest_neighbours(100 + line, 100 + line, 4) == (100 + line)[:, None]).all(2).any()
     pca = local_pca(near[None], 1)
     assert torch.allclose(pca[0, 0], torch.tensor([0.6, 0.8]), atol=1e-5)
 
@@ -318,7 +318,7 @@ def test_walks_go_along_the_tangent() -> None:
 
 def test_a_larger_code_without_a_penalty_is_said_to_have_no_gap() -> None:
     x = torch.rand(6, 1, 4, 4)
-    near = nearest(x, x, 4)
+    near = nearest_neighbours(x, x, 4)
     free = systems.UndercompleteAutoEncoder((1, 4, 4), latent=20)
     assert "no gap in its spectrum" in tangent_directions(free, x, near).get_suptitle()
     held = systems.ContractiveAutoEncoder((1, 4, 4), latent=20)

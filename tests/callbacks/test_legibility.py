@@ -13,8 +13,9 @@ from matplotlib.transforms import Bbox
 
 from ae_lightning import systems
 from ae_lightning.callbacks import score_field
-from ae_lightning.callbacks.drawing.theme import house_style, pixel_figure, place, show_image
-from ae_lightning.callbacks.report.run_report import known_pictures
+from ae_lightning.callbacks.drawing.images import pixel_figure, place, show_image
+from ae_lightning.callbacks.drawing.theme import house_style
+from ae_lightning.callbacks.report.choosing import known_pictures
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import GaussianNoise

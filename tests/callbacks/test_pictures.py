@@ -1,6 +1,5 @@
 """Pictures: what they draw is what is known of linear maps, normal quantiles and sparse codes."""
 
-import io
 import sys
 from functools import partial
 from types import SimpleNamespace
@@ -8,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -33,25 +31,13 @@ from ae_lightning.callbacks import (
     reconstructions,
 )
 from ae_lightning.callbacks.codes import in_plane
-from ae_lightning.callbacks.drawing.latent import linear, quantiles, spherical
-from ae_lightning.callbacks.drawing.theme import (
-    house_style,
-    new_figure,
-    pixel_figure,
-    place,
-    plane,
-    png_of,
-    save_png,
-    show_image,
-    tile,
-)
+from ae_lightning.callbacks.drawing.vectors import plane
 from ae_lightning.callbacks.filters import decoder_filters, encoder_filters
-from ae_lightning.callbacks.latent_manifold import quantile_grid
-from ae_lightning.callbacks.latent_traversal import film
-from ae_lightning.callbacks.picture import write_gif
+from ae_lightning.callbacks.interpolation import spherical, straight
+from ae_lightning.callbacks.l0_error import kept_error
+from ae_lightning.callbacks.latent_manifold import quantile_grid, quantiles
+from ae_lightning.callbacks.report.choosing import known_pictures
 from ae_lightning.callbacks.report.history import read_history
-from ae_lightning.callbacks.report.run_report import known_pictures
-from ae_lightning.callbacks.sparsity import kept_error
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import GaussianNoise
@@ -135,35 +121,6 @@ def labels(figure: Figure) -> list[str]:
     return [t.get_text() for t in figure.axes[0].texts if t.get_ha() == "right"]
 
 
-# ---------------------------------------------------------------------------- grids
-
-
-def test_a_tile_holds_its_images_apart_by_white() -> None:
-    images = torch.rand(2, 3, 1, 4, 5)
-    tiled = torch.as_tensor(tile(images))[..., 0]
-    assert tiled.shape == (2 * 5 - 1, 3 * 6 - 1)
-    assert tiled[5:9, 12:17].equal(images[1, 2, 0])
-    assert tiled[4].eq(1).all()
-    assert tiled[:, [5, 11]].eq(1).all()
-
-
-@pytest.mark.parametrize("shape", [(9, 14), (9, 14, 3)])
-def test_sharp_images_are_drawn_as_matplotlib_draws_them(shape) -> None:
-    image = np.random.default_rng(0).random(shape, np.float32)
-    for dpi in (None, 77):  # the picture's own, and a user's
-        pixels = []
-        for sharp in (True, False):
-            with house_style():
-                axes = place(figure := pixel_figure(80, 70), 7, 11, 4 * 14, 4 * 9)
-                show_image(axes, image if image.ndim == 3 else image[..., None], sharp)
-                axes.images[0].set_interpolation("nearest")
-                figure.set_dpi(dpi or figure.dpi)
-                (canvas := FigureCanvasAgg(figure)).draw()
-            pixels.append(np.asarray(canvas.buffer_rgba()).astype(int))
-        assert pixels[0].min() < 30 < 225 < pixels[0][..., :3].max()
-        assert np.abs(pixels[0] - pixels[1]).max() <= 1
-
-
 def test_reconstructions_show_clean_corrupted_reconstructed_and_error() -> None:
     model = affine()
     x = examples(5)
@@ -233,32 +190,6 @@ def test_a_dimension_that_does_not_exist_is_refused() -> None:
         latent_traversal(affine(K=3), examples(), dims=[1, 3])
 
 
-def test_a_film_shows_every_dimension_and_plays_forth_and_back(tmp_path) -> None:
-    images = torch.rand(6, 4, 1, 3, 3)
-    frames = film(images, (0.0, 1.0))
-    assert frames.shape == (4, 1, 2 * 2 * 4, 2 * 5 * 4)
-    assert frames[2, :, 8:14:2, 0:6:2].equal(images[5, 2])
-    assert film(torch.rand(6, 4, 1, 50, 50), (0.0, 1.0)).shape == (4, 1, 2 * 51, 5 * 51)
-    write_gif(frames, tmp_path / "a.gif")
-    with Image.open(tmp_path / "a.gif") as gif:
-        assert gif.n_frames == 6
-        assert gif.info["loop"] == 0
-        gif.seek(2)
-        shown = torch.as_tensor(np.asarray(gif.convert("L")) / 255.0)
-    assert close(shown, frames[2, 0], absolute=0.1)
-
-
-@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 64, 64)])
-def test_a_film_is_light_whatever_it_shows(shape, tmp_path) -> None:
-    generator = torch.Generator().manual_seed(0)
-    frames = film(torch.rand(10, 13, *shape, generator=generator), (0.0, 1.0))  # the worst: noise
-    write_gif(frames, tmp_path / "noise.gif")
-    assert 10_000 < (tmp_path / "noise.gif").stat().st_size <= 150_000
-    with Image.open(tmp_path / "noise.gif") as gif:
-        assert gif.n_frames >= 12
-        assert min(gif.size) >= 32
-
-
 # ------------------------------------------------------------------------- manifolds
 
 
@@ -316,7 +247,7 @@ def test_spherical_interpolation_turns_at_one_speed_on_the_sphere() -> None:
     exact = torch.stack([angle.cos(), angle.sin(), 0 * t], dim=1)[None]
     assert close(spherical(a, b, t), exact, absolute=1e-12)
     for other in (2 * a, -a):  # no plane of rotation
-        assert close(spherical(a, other, t), linear(a, other, t), absolute=1e-12)
+        assert close(spherical(a, other, t), straight(a, other, t), absolute=1e-12)
 
 
 # ------------------------------------------------------------------ samples and codes
@@ -366,20 +297,20 @@ def test_larger_codes_are_drawn_on_their_principal_directions() -> None:
     assert (V[:2] @ plane(code)[1].T).abs().diag().allclose(torch.ones(2))
 
 
-def test_labels_that_are_no_kinds_are_drawn_as_a_scale() -> None:
+def test_labels_that_are_not_kinds_are_drawn_as_a_scale() -> None:
     y = torch.linspace(0, 1, 30)
     figure = codes(affine(), examples(30), y)
     assert np.allclose(figure.axes[0].collections[0].get_array(), y)
     assert figure.axes[1].get_ylabel() == "label"
 
 
-def test_umap_is_named_where_it_is_missing(monkeypatch) -> None:
+def test_umap_is_named_if_it_is_missing(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "umap", None)  # as if it were not installed
     with pytest.raises(UsageError, match="pip install umap-learn"):
         codes(affine(), examples(), torch.zeros(40), umap=True)
 
 
-def test_umap_is_drawn_of_the_codes_where_it_is_there(monkeypatch) -> None:
+def test_umap_is_drawn_of_the_codes_if_it_is_there(monkeypatch) -> None:
     class Swapping:
         """In place of umap-learn's own: it gives the first two coordinates, swapped."""
 
@@ -511,7 +442,7 @@ def test_rates_are_those_logged_or_else_those_of_the_examples() -> None:
     ("model", "said"),
     [
         (lambda: affine(stochastic=False), "a point mass has no rate"),
-        (lambda: affine(prior=GaussianMixture(2)), "GaussianMixture is none"),
+        (lambda: affine(prior=GaussianMixture(2)), "GaussianMixture is not"),
     ],
 )
 def test_a_rate_without_parts_is_refused(model, said) -> None:
@@ -558,38 +489,6 @@ def test_history_is_read_as_it_was_written_up_to_a_torn_row(tmp_path) -> None:
 
 
 # ------------------------------------------------------------------- bytes, and all systems
-
-
-def test_few_colours_are_written_as_they_are_and_noise_stays_light(tmp_path) -> None:
-    with house_style():
-        figure = new_figure(4, 3)
-        figure.subplots().plot([0, 1], [0, 1])
-    save_png(figure, tmp_path / "few.png")
-    assert Image.open(tmp_path / "few.png").convert("RGB").getpixel((0, 0)) == (255, 255, 255)
-    figure.savefig(tmp_path / "exact.png")
-    few, exact = (Image.open(tmp_path / f"{n}.png").convert("RGB") for n in ("few", "exact"))
-    assert np.abs(np.asarray(few).astype(int) - np.asarray(exact)).max() <= 2
-    noise = torch.rand(12, 12, 1, 28, 28)
-    with house_style():
-        figure = new_figure(5, 5)
-        figure.subplots().imshow(tile(noise)[..., 0], cmap="gray")
-    save_png(figure, tmp_path / "noise.png")
-    assert Image.open(tmp_path / "noise.png").convert("RGB").getpixel((0, 0)) == (255, 255, 255)
-    assert (tmp_path / "noise.png").stat().st_size < 250_000
-
-
-def test_a_photograph_keeps_its_colours_and_too_much_of_it_stays_light() -> None:
-    smooth = np.stack(np.meshgrid(np.arange(200), np.arange(150)), axis=2) * (255 / 200)
-    photograph = np.dstack([smooth, smooth.sum(2) / 2, np.full((150, 200), 255)]).astype(np.uint8)
-    generator = np.random.default_rng(0)
-    noise = generator.integers(0, 256, (300, 300, 4), np.uint8)
-    shown = [
-        np.asarray(Image.open(io.BytesIO(file)).convert("RGB")).astype(int)
-        for pixels in (photograph, noise)
-        if len(file := png_of(pixels, 150_000)) <= 150_000
-    ]
-    assert np.abs(shown[0] - photograph[..., :3]).max() <= 4
-    assert np.abs(shown[1] - noise[..., :3]).mean() < 30
 
 
 SYSTEMS = (

@@ -1,7 +1,6 @@
 """A run's page, and the plot command: the pictures of a checkpoint, with nothing given again."""
 
 import base64
-import html
 import io
 import re
 import time
@@ -11,12 +10,14 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from markupsafe import escape
 from PIL import Image
 
 from ae_lightning import systems
 from ae_lightning.callbacks import Codes, PictureCallback, Report, write_report
 from ae_lightning.callbacks.report import run_report
-from ae_lightning.callbacks.report.run_report import known_pictures, newest_pictures
+from ae_lightning.callbacks.report.choosing import known_pictures
+from ae_lightning.callbacks.report.run_page import newest_pictures
 from ae_lightning.cli import main as cli
 from ae_lightning.datamodules import Digits
 from ae_lightning.nn import MLP
@@ -73,7 +74,7 @@ def test_a_page_holds_all_of_itself_and_says_how_to_read_it(run) -> None:
     assert not re.search(r'(?:src|href)="(?!data:)', page)
     assert "<script" not in page
     for name in DRAWN:
-        assert html.escape(known_pictures()[name].caption) in page
+        assert escape(known_pictures()[name].caption) in page
     assert "<title>VariationalAutoEncoder on Digits</title>" in page
     assert "model: &lt;small &amp; plain&gt;" in page
     assert "after 6 steps" in page
@@ -86,6 +87,16 @@ def test_a_page_of_nothing_is_a_page(tmp_path) -> None:
     page = write_report(tmp_path, "A & B").read_text()
     assert "<h1>A &amp; B</h1>" in page
     assert images(page) == {}
+
+
+def test_whatever_comes_from_a_file_is_escaped(tmp_path) -> None:
+    wrong = '<b>"&'
+    (folder := tmp_path / "pictures" / wrong).mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(folder / "7.png")
+    page = write_report(tmp_path, wrong, wrong, {wrong: [(1, 2.0)]}).read_text()
+    body = page.partition("<body>")[2]
+    assert "<b>" not in page
+    assert body.count("&lt;b&gt;") >= 6  # title, config, metric; and id, heading and alt
 
 
 def test_the_newest_picture_is_the_one_written_last(tmp_path) -> None:
@@ -141,7 +152,7 @@ def test_a_run_that_a_signal_ends_has_its_page_of_what_is_quick(signal, tmp_path
 
 
 def test_an_interrupted_run_draws_no_longer_than_it_has_patience(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(run_report, "PATIENCE", 0.0)
+    monkeypatch.setattr(run_report, "DRAW_FOR", 0.0)
     interrupt(tmp_path, KeyboardInterrupt(), after=4)
     assert len(images((tmp_path / "index.html").read_text())) <= 1
 
@@ -178,7 +189,7 @@ def test_plot_draws_what_is_named_as_training_drew_it(run, tmp_path) -> None:
         assert drawn.read_bytes() == (run / "pictures" / name / "6.png").read_bytes()
 
 
-def test_plot_draws_of_other_data_where_told(run, tmp_path) -> None:
+def test_plot_draws_other_data_if_told(run, tmp_path) -> None:
     noisy = tmp_path / "noisy.yaml"
     noisy.write_text(
         "data:\n  class_path: ae_lightning.datamodules.Digits\n  init_args:\n    corruption:\n"
@@ -230,7 +241,7 @@ def test_plot_leaves_out_a_picture_that_fails_and_says_why(
         (["codes", "latent_manifold"], "a code of size 2, and this is 3"),
         (["l0_error"], "this code is not sparse"),
         (["--data", "vae"], "vae names no data, as in --data mnist."),
-        (["--dta", "vae"], "--dta vae is no option of plot."),
+        (["--dta", "vae"], "plot: --dta is not an option: did you mean --data?"),
     ],
 )
 def test_a_wrong_use_of_plot_is_one_sentence(run, tmp_path, args, said, capsys) -> None:

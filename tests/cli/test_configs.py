@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ae_lightning.cli.composition import compose, headline, merge, read, same_class, shipped
+from ae_lightning.cli.composition import compose, kind_and_purpose, merge, read, same_class, shipped
 from ae_lightning.cli.presets import with_defaults
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import locate
@@ -28,7 +28,7 @@ def test_the_names_of_the_shipped_configs() -> None:
 
 @pytest.mark.parametrize("name", shipped())
 def test_a_shipped_config_says_what_it_is_in_its_first_line(name: str) -> None:
-    kind, text = headline(shipped()[name])
+    kind, text = kind_and_purpose(shipped()[name])
     expected = "system" if name in SYSTEMS else "data" if name in DATA else kind
     assert (kind, kind in ("system", "networks", "data", "extra")) == (expected, True)
     assert 20 < len(text) < 90
@@ -114,10 +114,10 @@ def test_an_empty_config_adds_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"model: [1,\n  - a: b: c", "line 2 is no YAML"),
+        (b"model: [1,\n  - a: b: c", "line 2 is not YAML"),
         (b"- 1\n- 2", "is a list: expected names with values"),
-        (b"\xff\xfe\x00", "cannot be read|is no YAML"),
-        (b"a: \x00", "is no YAML"),
+        (b"\xff\xfe\x00", "cannot be read|is not YAML"),
+        (b"a: \x00", "is not YAML"),
     ],
 )
 def test_a_file_that_is_no_config_is_named(tmp_path: Path, content: bytes, sentence: str) -> None:

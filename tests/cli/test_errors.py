@@ -28,11 +28,15 @@ FILES = {
 CON = "--model.init_args.regularizers.con"
 WRONG = {
     "config": (["--config", "vea"], "vea", "did you mean vae?"),
-    "yaml": (["--config", "bad.yaml"], "bad.yaml, line 2", "no YAML"),
+    "yaml": (["--config", "bad.yaml"], "bad.yaml, line 2", "not YAML"),
     "option in yaml": (["--config", "option.yaml"], "trainer.max_epoch", "trainer.max_epochs?"),
     "section in yaml": (["--config", "section.yaml"], "trainr.max_epochs", "trainer.max_epochs?"),
     "argument in yaml": (["--config", "argument.yaml"], "model.latnt", "did you mean latent?"),
-    "deep in yaml": (["--config", "nested.yaml"], "regularizers.a.wieght", "did you mean weight?"),
+    "deep in yaml": (
+        ["--config", "nested.yaml"],
+        "model.regularizers.*.wieght",
+        "did you mean weight?",
+    ),
     "class in yaml": (["--config", "class.yaml"], "regularizers.L11", "did you mean L1?"),
     "type in yaml": (["--config", "type.yaml"], "model.latent is big", "a whole number"),
     "flat yaml": (["--config", "flat.yaml"], "model.latent", "under init_args"),
@@ -41,9 +45,9 @@ WRONG = {
     "option": (["--trainer.max_epoch", "3"], "--trainer.max_epoch ", "--trainer.max_epochs?"),
     "option with =": (["--trainer.max_epoch=3"], "--trainer.max_epoch ", "--trainer.max_epochs?"),
     "section": (["--modle.latent", "3"], "--modle.latent", "did you mean --model.latent?"),
-    "argument": (["--model.latnt", "3"], "--model.latnt", "did you mean latent?"),
+    "argument": (["--model.latnt", "3"], "model.latnt", "did you mean latent?"),
     "part's argument": (["--model.encoder.width", "[3]"], "encoder.width", "did you mean widths?"),
-    "data's argument": (["--data.batchsize", "3"], "--data.batchsize", "did you mean batch_size?"),
+    "data's argument": (["--data.batchsize", "3"], "data.batchsize", "did you mean batch_size?"),
     "type": (["--trainer.max_epochs", "many"], "max_epochs is many", "a whole number"),
     "list": (["--model.encoder.widths", "seven"], "encoder.widths is seven", "a list"),
     "choice": (["--checkpoints.mode", "least"], "checkpoints.mode is least", "min"),
@@ -52,17 +56,17 @@ WRONG = {
     "data": (["--data", "Digitss"], "data is Digitss", "did you mean Digits?"),
     "optimizer": (["--model.optimizer", "SDG"], "optimizer is SDG", "did you mean SGD?"),
     "penalty": ([CON, "Contractiv"], "regularizers.con is Contractiv", "did you mean Contractive?"),
-    "no subclass": (["--model", "torch.nn.Linear"], "torch.nn.Linear", "no AutoEncoder"),
+    "no subclass": (["--model", "torch.nn.Linear"], "torch.nn.Linear", "expected AutoEncoder"),
     "no module": ([CON, "nowhere.R"], "nowhere.R", "No module named 'nowhere'"),
     "broken module": ([CON, "syntax_error.R"], "syntax_error.R", "invalid syntax"),
     "linked": (["--model.seed", "7"], "model.init_args.seed", "seed_everything"),
     "value": (["--model.latent", "0"], "latent 0", "at least 1"),
     "batch size": (["--data.batch_size", "0"], "batch_size is 0", "at least 1"),
-    "strategy": (["--trainer.strategy", "dpp"], "trainer.strategy is dpp", "did you mean ddp?"),
-    "accelerator": (["--trainer.accelerator", "cdua"], "cdua", "did you mean cuda?"),
+    "strategy": (["--trainer.strategy", "dpp"], "strategy='dpp'", " ddp,"),
+    "accelerator": (["--trainer.accelerator", "cdua"], "accelerator='cdua'", " cuda"),
     "monitor": (["--checkpoints.monitor", "val/lss"], "val/lss", "did you mean val/loss?"),
     "no value": (["--trainer.max_epochs"], "--trainer.max_epochs", "expected one argument"),
-    "stray": (["stray"], "stray", "no option"),
+    "stray": (["stray"], "stray", "not an option"),
     "abbreviation": (["--resum"], "--resum", "did you mean --resume?"),
     "resume where": (["--resume"], "--resume", "name it by --run"),
     "resume nothing": (["--run", "nowhere", "--resume"], "nowhere is not a run", "config.yaml"),
@@ -105,20 +109,20 @@ def test_a_wrong_fit_is_one_sentence(
 @pytest.mark.parametrize(
     ("args", "right"),
     [
-        (["fit"], "--data is missing"),
-        (["fit", "--config", "vae"], "--data is missing"),
-        (["fit", "--config", "digits"], "--model is missing"),
+        (["fit"], "--data, --model must be given, as by --config vae"),
+        (["fit", "--config", "vae"], "--data must be given"),
+        (["fit", "--config", "digits"], "--model must be given"),
         (["fit", "--config"], "expected one argument"),
         (["fti"], "did you mean fit?"),
         (["frobnicate"], "the commands are fit"),
         (["validate"], "--ckpt_path FILE and --run DIR"),
         (["test", "--run", "nowhere"], "nowhere is not a run"),
-        (["predict", "--ckpt", "x"], "--ckpt is no option"),
+        (["predict", "--ckpt", "x"], "--ckpt is not an option"),
         (["validate", "--ckpt_path", "none.ckpt"], "there is no checkpoint none.ckpt"),
         (["validate", "--ckpt_path", "flat.yaml"], "flat.yaml is not a checkpoint"),
-        (["summary"], "summary needs run"),
+        (["summary"], "summary: run must be given"),
         (["summary", "nowhere"], "nowhere is not a run"),
-        (["configs", "--foo"], "--foo is no option of configs"),
+        (["configs", "--foo"], "configs: --foo is not an option"),
     ],
 )
 def test_every_other_wrong_use_is_one_sentence(
@@ -126,6 +130,23 @@ def test_every_other_wrong_use_is_one_sentence(
 ) -> None:
     assert right in sentence(capsys, *args)
     assert {p.name for p in files.iterdir()} == set(FILES)
+
+
+def test_the_attributes_of_parsers_that_names_and_types_come_from_are_there() -> None:
+    """They are private to argparse and jsonargparse, and read in messages.options_of alone."""
+    from jsonargparse import ArgumentParser
+
+    from ae_lightning.cli.messages import options_of
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--number", type=int | None)
+    inner = ArgumentParser(exit_on_error=False)
+    inner.add_argument("--inner.mode", type=str)
+    parser.add_subcommands().add_subcommand("fit", inner)
+    found = dict(options_of(parser))
+    moved = "argparse's _actions and choices, or jsonargparse's _typehint, have moved"
+    assert found.get("number") == int | None, moved
+    assert "inner.mode" in found, moved
 
 
 def test_debug_shows_where_an_error_arose(capsys: pytest.CaptureFixture[str]) -> None:

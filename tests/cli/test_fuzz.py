@@ -29,8 +29,7 @@ from ae_lightning import (
     schedules,
 )
 from ae_lightning.cli.composition import shipped
-from ae_lightning.cli.main import PLAIN, TRAINER, main
-from ae_lightning.cli.messages import arguments_of
+from ae_lightning.cli.main import PLAIN_COMMANDS, TRAINER_COMMANDS, main
 from ae_lightning.nn import MLP
 
 CASES = 240
@@ -65,13 +64,13 @@ def misspelt(word: str, random: Random) -> str:
 
 def wrong_names(random: Random, spell: Spell) -> Iterator[Case]:
     """Names one letter off: commands, configs, options, arguments and classes."""
-    trainer = [n for n in arguments_of(Trainer) if len(n) > 4]
+    trainer = [n for n in parameters_of(Trainer) if len(n) > 4]
     named = {
-        "": [*TRAINER, *PLAIN],
+        "": [*TRAINER_COMMANDS, *PLAIN_COMMANDS],
         "--config": list(shipped()),
         "trainer": trainer,
         "checkpoints": ["monitor", "every_n_steps", "mode"],
-        "model": [n for n in arguments_of(VariationalAutoEncoder) if len(n) > 3],
+        "model": [n for n in parameters_of(VariationalAutoEncoder) if len(n) > 3],
         "model.encoder": ["widths", "activation", "dropout", "unit_columns"],
         "data": ["batch_size", "val_size", "corruption", "split_seed", "unit_interval"],
         "model.regularizers.p": classes(regularizers, regularizers.Regularizer),
@@ -87,13 +86,29 @@ def wrong_names(random: Random, spell: Spell) -> Iterator[Case]:
             if wrong in names or wrong.startswith("-"):
                 continue
             if place == "":
-                yield [wrong, *FIT[1:]], f"{wrong} is no command"
+                yield [wrong, *FIT[1:]], f"unknown command {wrong!r}"
             elif place == "--config":
                 yield [*FIT, place, wrong], f"no config {wrong}"
             elif right[0].isupper():
                 yield [*FIT, f"--{place}", wrong], wrong
             else:
                 yield [*FIT, *spell(f"{place}.{wrong}", 1)], wrong
+
+
+def parameters_of(cls: type) -> dict[str, Any]:
+    """The types of a class's parameters by name, and of those that it passes on to its bases."""
+    found: dict[str, Any] = {}
+    for base in cls.__mro__:
+        if inspect.isfunction(init := vars(base).get("__init__")):
+            _, *parameters = inspect.signature(
+                init, eval_str=base is not Trainer
+            ).parameters.values()
+            kinds = {p.kind for p in parameters}
+            named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+            found = {p.name: p.annotation for p in named} | found
+            if inspect.Parameter.VAR_KEYWORD not in kinds:
+                break
+    return found
 
 
 def classes(module: Any, base: type) -> list[str]:
@@ -121,7 +136,7 @@ def wrong_types(random: Random, spell: Spell) -> Iterator[Case]:
     for slot, (module, base) in SLOTS.items():
         for name in classes(module, base):
             cls = getattr(module, name)
-            for argument, hint in arguments_of(cls).items():
+            for argument, hint in parameters_of(cls).items():
                 kinds = {hint, *get_args(hint)} & set(NO_VALUE)
                 if not kinds or isinstance(get_origin(hint), type):  # a list, which [1] is
                     continue
@@ -304,7 +319,8 @@ def contradictions(random: Random, spell: Spell) -> Iterator[Case]:
     yield [*FIT, "--data.path", "vectors.npy", "--model.likelihood", "Bernoulli"], "Bernoulli"
     yield [*FIT, "--config", "conv", "--data.path", "vectors.npy"], "(5,)"
     yield [*FIT, "--data.corruption", "BlockMasking", "--data.corruption.size", "9"], "BlockMasking"
-    yield [*FIT, "--trainer.max_epochs", "-1"], "max_epochs"
+    endless = ["--trainer.max_epochs", "-1", "--model.lr_schedule", "OneCycle"]
+    yield [*FIT, *endless], "max_epochs"
     steps = ["--model.lr_schedule.steps", "3", "--model.lr_schedule.epochs", "3"]
     yield [*FIT, *steps], "steps (3) or epochs (3)"
     yield [*dirac, "--trainer.callbacks", "PriorSamples"], "prior_samples"

@@ -76,7 +76,7 @@ def test_a_directory_that_holds_a_run_is_refused_untouched(
 ) -> None:
     before = {p: p.stat().st_mtime_ns for p in copy.rglob("*")}
     assert main([*FIT, "--run", "copy"]) == 2
-    assert "copy already contains a run: add --resume" in capsys.readouterr().err
+    assert "copy already contains a run: add --resume to continue it" in capsys.readouterr().err
     assert {p: p.stat().st_mtime_ns for p in copy.rglob("*")} == before
 
 
@@ -130,8 +130,8 @@ def test_a_damaged_state_is_named_and_passed_over(
     newest.write_bytes(flipped)
     assert main(["fit", "--run", "copy", "--resume"]) == 0
     said = capsys.readouterr().out
-    assert f"copy/checkpoints/{newest.name} is passed over: " in said
-    assert f"copy goes on from {former.name}" in said
+    assert f"copy/checkpoints/{newest.name} is skipped: " in said
+    assert f"copy continues from {former.name}" in said
     assert equal(whole, copy)
     assert rows(whole) == rows(copy)
 
@@ -152,7 +152,7 @@ def test_a_complete_run_says_so(copy: Path, capsys: pytest.CaptureFixture[str]) 
 def test_a_run_without_a_state_starts_anew(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(copy / "checkpoints")
     assert main(["fit", "--run", "copy", "--resume", "--trainer.max_epochs", "1"]) == 0
-    assert "copy goes on from its start" in capsys.readouterr().out
+    assert "copy continues from its start" in capsys.readouterr().out
     assert [r["epoch"] for r in rows(copy) if r["val/loss"]] == ["0"]
 
 
@@ -236,7 +236,7 @@ def test_flags_override_what_a_checkpoint_records(
     ("flags", "sentence"),
     [
         (["--model.latent", "3"], "does not fit the model as it is configured"),
-        (["--config", "sprites"], "is of a model for data of shape (1, 8, 8)"),
+        (["--config", "sprites"], "holds a model for data of shape (1, 8, 8)"),
     ],
 )
 def test_what_contradicts_a_checkpoint_is_refused(

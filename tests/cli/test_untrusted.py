@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from ae_lightning import AutoEncoder, UsageError
-from ae_lightning.cli.main import PLAIN, TRAINER, main
+from ae_lightning.cli.main import PLAIN_COMMANDS, TRAINER_COMMANDS, main
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
 
@@ -112,9 +112,9 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
 
 
 def test_every_command_and_every_path_that_one_takes_is_known_here() -> None:
-    assert WAYS.keys() == (TRAINER | PLAIN).keys()
+    assert WAYS.keys() == (TRAINER_COMMANDS | PLAIN_COMMANDS).keys()
     taken = set()
-    for command in PLAIN:
+    for command in PLAIN_COMMANDS:
         function = getattr(import_module(f"ae_lightning.cli.{command}"), command)
         for name, parameter in inspect.signature(function).parameters.items():
             if "Path" in str(parameter.annotation):

@@ -73,7 +73,7 @@ def signals() -> Iterator[str]:
                 if said.splitlines()[-1] == f"ae-lightning fit --run {n} --resume":
                     arguments = ["fit", "--run", str(n), "--resume"]
                 elif "nothing is kept" not in said:
-                    raise Failed(f"{when}: it does not say how to go on: {said}")
+                    raise Failed(f"{when}: it does not say how to continue: {said}")
                 done.append(when)
             run(folder, arguments)
             compare(folder, str(n), f"stopped at {', then '.join(done)}")
@@ -97,7 +97,7 @@ def flipped() -> Iterator[str]:
                 state.write_bytes(content)
             said = run(folder, ["fit", "--run", name, "--resume"])
             for state in damaged:
-                if f"{state.relative_to(folder)} is passed over: " not in said:
+                if f"{state.relative_to(folder)} is skipped: " not in said:
                     raise Failed(f"byte {place} of {state.name} is not found: {said}")
             compare(folder, name, f"with {len(damaged)} states damaged")
             yield f"{n + 1:2} of {FLIPS}: {len(damaged)} damaged, byte {place}: equal to the bit"

@@ -80,7 +80,7 @@ def test_a_stopped_run_has_a_state_of_that_place(
     assert progress["processed"] == batches
     line = said.splitlines()[-1]
     assert line == f"ae-lightning fit --run {run} --resume"
-    assert re.search(rf"stopped by {moment[-7:].strip(':')} after step \d+; to go on:", said)
+    assert re.search(rf"stopped by {moment[-7:].strip(':')} after step \d+; to continue:", said)
     resumed, said = ae_lightning(folder, shlex.split(line)[1:])
     assert resumed == 0, said
     assert eventful.differences(folder / "whole", folder / run) == []

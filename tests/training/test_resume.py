@@ -259,19 +259,19 @@ def test_the_best_checkpoint_is_a_state_too(
         flip(state)
     assert main(ON) == 0
     said = capsys.readouterr().out
-    assert said.count(" is passed over: its digest does not match its content.") == 2
-    assert "run goes on from best.ckpt" in said
+    assert said.count(" is skipped: its digest does not match its content.") == 2
+    assert "run continues from best.ckpt" in said
     assert eventful.differences(whole, run) == []
 
 
 def test_states_that_were_passed_over_do_not_displace_new_ones(whole: Path, run: Path) -> None:
-    """A run that goes on from an earlier state, and is killed before it reaches the damaged one."""
+    """A run that resumes from an earlier state, and is killed before it reaches the damaged one."""
     newest, former = run_directory.states(run)
     flip(newest)
     every = ["--checkpoints.every_n_steps", "1"]
     code, said = ae_lightning(Path.cwd(), [*ON, *every], {MOMENT: "batch:2"})
     assert code == -9, said
-    assert f"run goes on from {former.name}" in said
+    assert f"run continues from {former.name}" in said
     assert newest not in run_directory.states(run)
     assert newest.with_name(f"{newest.name}.damaged").exists()
     assert run_directory.newest_state(run)[1] == {}

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ae_lightning import geometry
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.callbacks.drawing.theme import COLOURS, label_axes
+from ae_lightning.callbacks.drawing.theme import COLOURS
+from ae_lightning.callbacks.drawing.vectors import label_axes
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import Manifold, Ring
 from ae_lightning.likelihoods import Gaussian

@@ -6,8 +6,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ae_lightning import geometry
-from ae_lightning.callbacks.drawing.theme import COLOURS, label_axes, plane
-from ae_lightning.callbacks.drawing.vector_field import (
+from ae_lightning.callbacks.drawing.fields import (
     Field,
     field,
     reach,
@@ -15,6 +14,8 @@ from ae_lightning.callbacks.drawing.vector_field import (
     show_cells,
     show_density,
 )
+from ae_lightning.callbacks.drawing.theme import COLOURS
+from ae_lightning.callbacks.drawing.vectors import label_axes, plane
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import Manifold, MixtureOfGaussians, Ring, Toy
 from ae_lightning.likelihoods import Gaussian

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from ae_lightning.callbacks.drawing.theme import COLOURS, label_axes, plane
-from ae_lightning.callbacks.drawing.vector_field import field, show_density
+from ae_lightning.callbacks.drawing.fields import field, show_density
+from ae_lightning.callbacks.drawing.theme import COLOURS
+from ae_lightning.callbacks.drawing.vectors import label_axes, plane
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import MixtureOfGaussians
 from ae_lightning.distributions import PointMass

@@ -1,4 +1,4 @@
-"""How much the code contracts distances, against the distance."""
+"""How much the code contracts distances, as a function of the distance."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ae_lightning.core.types import Pair
+from ae_lightning.model import Model
 from ae_lightning.nn import MLP, Identity
 
-from .drawing.theme import COLOURS, WIDTH, Room, finite, new_figure
-from .picture import PictureCallback, picture
-from .spectrum import FLOOR, log_scale, show_quartiles
+from .drawing.observing import picture
+from .drawing.theme import COLOURS, WIDTH, Room, drawable, log_scale, new_figure, show_quartiles
+from .jacobian_spectrum import LEAST_RATIO
+from .picture import PictureCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def contraction_ratios(model: Any, x: Tensor, directions: Tensor, radii: Tensor) -> Tensor:
+def contraction_ratios(model: Model, x: Tensor, directions: Tensor, radii: Tensor) -> Tensor:
     r"""‖f(x + r u) − f(x)‖ / r for unit directions u of every example: (B, n, radii).
 
     Args:
@@ -37,18 +39,19 @@ def contraction_ratios(model: Any, x: Tensor, directions: Tensor, radii: Tensor)
 
 
 @picture
-def contraction_curve(model: Any, x: Tensor, radii: Tensor | None = None, n: int = 8) -> Figure:
+def contraction_curve(model: Model, x: Tensor, radii: Tensor | None = None, n: int = 8) -> Figure:
     r"""Draw ‖Δh‖/‖Δx‖ against ‖Δx‖: median and quartiles over examples and directions.
 
-    In random directions, of which nearly all lead off the data, and towards other examples. A
-    contractive code keeps the first low near the data; how it rises with the radius, and stays
-    below the second, says how local the contraction is, and that it spares the data.
+    There is a curve for random directions, nearly all of which lead off the data, and one for
+    directions towards other examples. A contractive code keeps the first low near the data; its
+    rise with the radius says how local the contraction is, and its place below the second that
+    the data are spared.
 
     Args:
-        model: an AutoEncoder.
+        model: the model.
         x: the examples (B, *S), on the model's device; at least two.
-        radii: the distances; from 1/100 to twice the median distance of two examples, if None.
-        n: how many directions of each kind an example is moved in.
+        radii: the distances; if None, from 1/100 to twice the median distance of two examples.
+        n: in how many directions of each kind an example is moved.
 
     References:
         | Contractive Auto-Encoders (Rifai et al., 2011), figure 2
@@ -66,10 +69,10 @@ def contraction_curve(model: Any, x: Tensor, radii: Tensor | None = None, n: int
     for directions, label in ((noise, "random directions"), (towards, "towards other examples")):
         units = normalize(directions, dim=2).unflatten(2, x.shape[1:])
         found = contraction_ratios(model, x, units, radii).flatten(0, 1)
-        curves[label] = finite(found, "the ratio of distances")
+        curves[label] = drawable(found, "the ratio of distances")
     high = max(float(ratios.max()) for ratios in curves.values())
     low = max(
-        FLOOR * high, min(float(ratios.quantile(0.25, 0).min()) for ratios in curves.values())
+        LEAST_RATIO * high, min(float(ratios.quantile(0.25, 0).min()) for ratios in curves.values())
     )
     for (label, ratios), colour in zip(curves.items(), COLOURS, strict=False):
         show_quartiles(axes, radii.cpu(), ratios.clamp(min=low), label, colour)
@@ -87,8 +90,8 @@ def contraction_curve(model: Any, x: Tensor, radii: Tensor | None = None, n: int
     return figure
 
 
-def flat(model: Any) -> str | None:
-    """Why this model's code contracts alike at every distance, or None."""
+def without_curve(model: Model) -> str | None:
+    """Why this model's code contracts alike at every distance, or None if it does not."""
     one_layer = isinstance(model.encoder, MLP) and not model.encoder.widths
     if (one_layer or isinstance(model.encoder, Identity)) and model.posterior.activation is None:
         return "a contraction curve of an affine code is flat: the same at every radius."
@@ -99,32 +102,26 @@ class ContractionCurve(PictureCallback):
     """Draw `contraction_curve` at fixed validation examples.
 
     Args:
-        every_n_epochs, items, seed, every_n_steps: as in `PictureCallback`.
-        n: how many directions of each kind an example is moved in.
+        every_n_epochs: how often to draw, in epochs.
+        n: in how many directions of each kind an example is moved.
+        common: the other arguments of `PictureCallback`: items, seed, every_n_steps.
     """
 
     name: ClassVar[str] = "contraction_curve"
     caption: ClassVar[str] = (
         "How much of a move of the input reaches the code. A contractive code moves little for "
-        "small steps in random directions, which leave the data, and more towards other examples; "
-        "how the curve rises with the radius says how local the contraction is."
+        "small steps in random directions, which leave the data, and more for steps towards other "
+        "examples; the rise of the curve with the radius shows how local the contraction is."
     )
+    examples: ClassVar[int] = 16
+    fewest: ClassVar[int] = 2
 
-    def __init__(
-        self,
-        every_n_epochs: int = 0,
-        items: int = 16,
-        seed: int = 0,
-        every_n_steps: int = 0,
-        n: int = 8,
-    ) -> None:
-        super().__init__(every_n_epochs, items, seed, every_n_steps)
+    def __init__(self, every_n_epochs: int = 0, *, n: int = 8, **common: Any) -> None:
+        super().__init__(every_n_epochs, **common)
         self.n = n
 
-    def suits(self, model: Any, data: Any) -> str | None:
-        if self.items < 2:
-            return "a contraction curve needs at least two examples."
-        return flat(model)
+    def suits(self, model: Model, data: Any) -> str | None:
+        return without_curve(model)
 
-    def draw(self, model: Any, pair: Pair) -> Figure:
+    def draw(self, model: Model, pair: Pair) -> Figure:
         return contraction_curve(model, pair.x, n=self.n)

@@ -1,4 +1,4 @@
-"""A vector field in a plane of the data's space, left blank where the data are far."""
+"""A vector field in a plane of the data's space, left blank far from the data."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from torch.nn.functional import normalize
 
 from ae_lightning.core.errors import UsageError
 
-from .theme import COLOURS, finite, montage
+from .images import tile
+from .theme import COLOURS, drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
 BATCH = 256  # points of a field that go through the model at once
-HALF, APART = 21.0, 34.0  # pixels: half a thumbnail, and how far its middle is from its place
-DEPTHS = (40.0, 20.0, 10.0, 5.0, 2.0, 0.5)  # nats below the densest place where contours lie
+HALF, APART = 21.0, 34.0  # pixels: half a thumbnail, and the distance of its middle from its place
+DEPTHS = (40.0, 20.0, 10.0, 5.0, 2.0, 0.5)  # of contours, in nats below the densest place
 
 
 class Field(NamedTuple):
     """A grid of n × n points in a plane of the data's space; rows are the second coordinate's.
 
-    Values at points that are not seen are not a number.
+    Values at points that are not seen are NaN.
     """
 
     directions: Tensor  # two orthonormal vectors that span the plane (2, D)
@@ -40,7 +41,7 @@ class Field(NamedTuple):
         seen = self.seen.to(self.points.device)
         found = torch.cat([f(some) for some in self.points[seen].split(BATCH)])
         values = found.new_full((*seen.shape, *found.shape[1:]), torch.nan, device="cpu")
-        values[self.seen] = finite(found, "the field").to(values)
+        values[self.seen] = drawable(found, "the field").to(values)
         return values.float()
 
     def within(self, vectors: Tensor) -> Tensor:
@@ -58,13 +59,13 @@ def field(x: Tensor, radius: float, onto: tuple[Tensor, Tensor], span: Tensor, n
 
     Args:
         x: the data (B, *S).
-        radius: how far from all data a point is no longer seen.
+        radius: a point farther than this from all data is not seen.
         onto: the plane's origin (D,) and two orthonormal directions (2, D).
         span: points in the plane's coordinates (m, 2) that the grid covers, with a margin.
         n: how many points lie along a side.
 
     Raises:
-        UsageError: where no point is seen.
+        UsageError: if no point is seen.
     """
     origin, directions = onto
     low, high = span.amin(0), span.amax(0)
@@ -81,7 +82,7 @@ def field(x: Tensor, radius: float, onto: tuple[Tensor, Tensor], span: Tensor, n
 
 
 def plane_of_three(x: Tensor, y: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, list[int]]:
-    """The plane through the first example and two others, of other labels where there are any.
+    """The plane through the first example and two others, of other labels if there are any.
 
     Returns:
         the plane, whose origin is the first example, and the coordinates (3, 2) and places of all.
@@ -105,7 +106,7 @@ def kernel_log_density(points: Tensor, x: Tensor, sigma: float) -> Tensor:
 
 
 def show_density(axes: Axes, grid: Field, log_p: Tensor) -> None:
-    """Fill the contours of a log-density (n, n): the darker, the denser."""
+    """Fill the contours of a log-density (n, n); darker is denser."""
     levels = [float(log_p[grid.seen].max()) - depth for depth in DEPTHS]
     greys = ["#f4f4f4", "#ebebeb", "#e0e0e0", "#d2d2d2", "#c2c2c2", "#adadad", "#989898"]
     axes.contourf(
@@ -129,20 +130,19 @@ def show_arrows(axes: Axes, grid: Field, vectors: Tensor, colour: str, longest: 
 
 
 def show_cells(axes: Axes, grid: Field, values: Tensor, colours: str) -> AxesImage:
-    """Draw values (n, n) of at least 0 as coloured cells, up to nearly the largest of them."""
+    """Draw non-negative values (n, n) as coloured cells; the 2 % largest share one colour."""
     most = float(values[grid.seen].quantile(0.98)) or 1.0
     half = float(grid.first[1] - grid.first[0]) / 2
     sides = [(float(side[0]) - half, float(side[-1]) + half) for side in (grid.first, grid.second)]
     extent = (*sides[0], *sides[1])
-    return axes.imshow(
-        values.numpy(), extent=extent, origin="lower", cmap=colours, vmin=0, vmax=most
-    )
+    how = {"cmap": colours, "vmin": 0, "vmax": most, "interpolation": "nearest"}
+    return axes.imshow(values.numpy(), extent=extent, origin="lower", **how)
 
 
 def show_corners(axes: Axes, x: Tensor, corners: Tensor) -> None:
-    """Mark images (n, C, H, W) in [0, 1] at their coordinates (n, 2), each drawn beside.
+    """Mark the coordinates (n, 2) of images (n, C, H, W) in [0, 1], with a thumbnail next to each.
 
-    A thumbnail lies outwards of its place, but within the axes, clear of the others.
+    A thumbnail lies outwards of its place, within the axes and clear of the others.
     """
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
@@ -161,7 +161,7 @@ def show_corners(axes: Axes, x: Tensor, corners: Tensor) -> None:
         clear = [(spots - o).abs().amax(1) > side for o, side in zip(others, sides, strict=True)]
         best = int((ways @ away + 8.0 * inside + sum(4.0 * c for c in clear)).argmax())
         placed.append(spots[best])
-        shown = montage(image[None]).squeeze()
+        shown = tile(image[None, None]).squeeze()
         zoom = 2 * HALF * 72 / dpi / max(image.shape[1:])
         axes.plot(*corner, "o", color=COLOURS[1], markersize=4)
         axes.add_artist(

@@ -1,26 +1,26 @@
-"""The directions of the data: those that a model has learned, of nearest neighbours, and true."""
+"""The directions in which data vary: learned ones, those of neighbours, and angles between."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ae_lightning.geometry import decoder_tangents, jacobian, tangents
+from ae_lightning.model import Model
 
 CHUNK = 32  # rows or columns of one example's Jacobian in memory at once
-RANK = 1e-3  # of the largest: a true tangent shorter than this is none, as a disc's rotation
+RANK = 1e-3  # of the longest: a shorter true tangent does not count, such as a disc's rotation
 
-Tangents = Callable[[Any, Tensor, int], tuple[Tensor, Tensor]]
+Tangents = Callable[[Model, Tensor, int], tuple[Tensor, Tensor]]
 
 
 # --------------------------------------------------------------------- what is learned
 
 
-def of_encoder(model: Any, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def of_encoder(model: Model, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k leading right singular vectors (B, k, *S) of ∂f/∂x, and all singular values (B, n).
 
     These are what the code is sensitive to.
@@ -28,19 +28,19 @@ def of_encoder(model: Any, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return _one_by_one(lambda one: tangents(model.code, one, k, CHUNK), x)
 
 
-def of_decoder(model: Any, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def of_decoder(model: Model, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k leading left singular vectors (B, k, *S) of ∂g/∂z at f(x), and all singular values.
 
     These span the learned manifold's tangent space.
     """
 
     def g(z: Tensor) -> Tensor:
-        return model.decode(z).mean  # type: ignore[no-any-return]
+        return model.decode(z).mean
 
     return _one_by_one(lambda one: decoder_tangents(g, model.code(one), k, CHUNK), x)
 
 
-def of_reconstruction(model: Any, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def of_reconstruction(model: Model, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     r"""The k leading left singular vectors (B, k, *S) of ∂r/∂x, and all singular values (B, n).
 
     Of the optimal denoiser under Gaussian noise, ∂r/∂x = Cov[x|x̃]/σ²: they are the directions in
@@ -67,32 +67,32 @@ def of_reconstruction(model: Any, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _one_by_one(f: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor) -> tuple[Tensor, Tensor]:
-    """Stack f of every example, so that one Jacobian is in memory at once."""
+    """Stack f of every example; only one Jacobian is in memory at a time."""
     vectors, values = zip(*map(f, x.split(1)), strict=True)
     return upright(torch.cat(vectors)), torch.cat(values)
 
 
 def upright(vectors: Tensor) -> Tensor:
-    """Choose each vector's sign (B, k, *S), which is arbitrary: its largest element is positive."""
+    """Make the largest element of every vector (B, k, *S) positive, as its sign is arbitrary."""
     flat = vectors.flatten(2)
     largest = flat.gather(2, flat.abs().argmax(2, keepdim=True))
     return (flat * largest.sign()).view_as(vectors)
 
 
-def telling(model: Any) -> Tangents:
-    """Which of the three tells the manifold that this model learns.
+def telling(model: Model) -> Tangents:
+    """Which of the three kinds of tangents shows the manifold that this model learns.
 
-    The reconstruction where it denoises or a Jacobian is penalised, else the decoder where the
-    code is smaller than the data, and the encoder where nothing is. Of a contractive autoencoder
-    on digits, those of the encoder reach into the background, where nothing makes it contract.
+    The reconstruction's if the model denoises or a Jacobian is penalised; otherwise the decoder's
+    if the code is smaller than the data, and the encoder's if it is not. On digits, the encoder's
+    tangents of a contractive autoencoder reach into the background, where nothing contracts it.
     """
     if model.needs_corruption or any(r.penalises_jacobian for r in model.regularizers.values()):
         return of_reconstruction
     return of_decoder if model.latent < math.prod(model.shape) else of_encoder
 
 
-def unconstrained(model: Any) -> bool:
-    """Whether nothing makes the code prefer some directions: larger than the data, no penalty."""
+def unconstrained(model: Model) -> bool:
+    """Whether the code prefers no directions: it is larger than the data, and nothing holds it."""
     held = model.regularizers or model.posterior.stochastic or model.posterior.activation
     return model.latent > math.prod(model.shape) and not held and not model.needs_corruption
 
@@ -100,13 +100,13 @@ def unconstrained(model: Any) -> bool:
 # ----------------------------------------------------------------------- what is compared
 
 
-def nearest(x: Tensor, among: Tensor, n: int) -> Tensor:
-    """The n examples nearest to each x (B, *S) among (N, *S), but for x itself: (B, n, *S)."""
-    centre = among.flatten(1).mean(0)  # far from 0, small differences would be lost
+def nearest_neighbours(x: Tensor, among: Tensor, n: int) -> Tensor:
+    """The n examples nearest to each x (B, *S) among (N, *S), without x itself: (B, n, *S)."""
+    centre = among.flatten(1).mean(0)  # far from 0, rounding would swallow small differences
     a, b = (t.flatten(1) - centre for t in (x, among))
     apart = b.square().sum(1) - 2 * a @ b.T  # ‖a − b‖² − ‖a‖², (B, N)
     order = apart.topk(min(n + 1, len(among)), largest=False).indices  # (B, n + 1)
-    # By the values, since the distance of x to itself is 0 but for rounding.
+    # By its values: rounding gives x a distance from itself.
     itself = (among[order] == x[:, None]).flatten(2).all(2)
     first = order.gather(1, itself.int().argsort(dim=1, stable=True))
     return among[first[:, :-1]]
@@ -122,11 +122,11 @@ def local_pca(near: Tensor, k: int) -> Tensor:
 def principal_angles(learned: Tensor, true: Tensor) -> Tensor:
     """The principal angles between learned and true tangent spaces, in degrees, rising: (B, d).
 
-    Where a true space has fewer than d dimensions, the last of its angles are not a number; a
-    dimension for which there is no learned vector is missed by 90°.
+    If a true space has fewer than d dimensions, the last of its angles are not a number; a
+    dimension without a learned vector is missed by 90°.
 
     Args:
-        learned: orthonormal vectors, leading ones first (B, k, *S); as many are taken as the true
+        learned: orthonormal vectors, leading ones first (B, k, *S); as many count as the true
             space has dimensions.
         true: vectors that span the true space (B, d, *S), independent or not.
     """
@@ -144,5 +144,5 @@ def principal_angles(learned: Tensor, true: Tensor) -> Tensor:
 
 
 def largest(learned: Tensor, true: Tensor) -> Tensor:
-    """The largest principal angle of each, in degrees (B,): 0 where the spaces are the same."""
+    """The largest principal angle of each, in degrees (B,): 0 if the spaces are the same."""
     return principal_angles(learned, true).nan_to_num(-1).amax(1)

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ae_lightning.core.types import Pair
 from ae_lightning.geometry import score
+from ae_lightning.model import Model
 
-from .drawing.signed import extent, signed_colours
-from .drawing.theme import (
-    COLOURS,
+from .fields import field, plane_of_three, reach, show_arrows, show_cells, show_corners
+from .images import (
     LETTER,
-    label_axes,
+    extent,
     limits_of,
     pixel_figure,
     place,
+    scaled,
     show_image,
+    signed_colours,
     tile,
     whole_scale,
     write_rows,
 )
-from .drawing.vector_field import (
-    field,
-    plane_of_three,
-    reach,
-    show_arrows,
-    show_cells,
-    show_corners,
-)
+from .theme import COLOURS
+from .vectors import label_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,17 +36,16 @@ ARROWS = 20  # along a side of the field
 IMAGES = 6
 
 
-def score_images(model: Any, pair: Pair, sigma: float) -> Figure:
+def score_images(model: Model, pair: Pair, sigma: float) -> Figure:
     """Draw x, x̃, the score s and x̃ + σ²s as images, and s in the plane of three of them."""
     x, x_tilde = pair.x[:IMAGES], pair.x_tilde[:IMAGES]
     s = score(model, x_tilde, sigma)
-    low, high = limits_of(model, x)
-    limit = extent(s)
+    limits, limit = limits_of(model, x), extent(s)
     lines = {
-        "x": (x - low) / (high - low),
-        "x̃ = x + σε": (x_tilde - low) / (high - low),
+        "x": scaled(x, limits),
+        "x̃ = x + σε": scaled(x_tilde, limits),
         "score s": signed_colours(s, limit),
-        "x̃ + σ²s": (x_tilde + sigma**2 * s - low) / (high - low),
+        "x̃ + σ²s": scaled(x_tilde + sigma**2 * s, limits),
     }
     shown = tile(torch.stack([line.cpu().expand(-1, 3, -1, -1) for line in lines.values()]))
     side, scale = LETTER * 11, whole_scale(shown.shape[1], 380)
@@ -70,7 +65,7 @@ def score_images(model: Any, pair: Pair, sigma: float) -> Figure:
     return figure
 
 
-def _show_plane(figure: Figure, axes: Axes, model: Any, pair: Pair, sigma: float) -> None:
+def _show_plane(figure: Figure, axes: Axes, model: Model, pair: Pair, sigma: float) -> None:
     onto, corners, places = plane_of_three(pair.x, pair.y)
     grid = field(pair.x, reach(sigma, onto[0].numel()), onto, corners, ARROWS)
     s = grid.evaluate(lambda x: score(model, x, sigma))
@@ -82,8 +77,8 @@ def _show_plane(figure: Figure, axes: Axes, model: Any, pair: Pair, sigma: float
     arrows = grid.within(s)
     show_arrows(axes, grid, arrows, COLOURS[0], float(arrows[grid.seen].norm(dim=1).max()))
     _widen(axes, corners)
-    low, high = limits_of(model, pair.x[places])
-    show_corners(axes, (pair.x[places] - low) / (high - low), corners)
+    examples = pair.x[places]
+    show_corners(axes, scaled(examples, limits_of(model, examples)), corners)
     axes.set_title("in the plane of three examples")
     label_axes(axes, ("towards a second example (input units)", "towards a third (input units)"))
 

@@ -1,0 +1,57 @@
+"""What a run writes down besides its metrics: its config, for loggers and checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.training.checkpoint_reading import RUN_CONFIG
+
+LOG_INTERVAL: Final = 50  # steps
+
+
+class Bookkeeping(Callback):
+    """Give loggers and checkpoints the config, and shorten the log interval to fit an epoch."""
+
+    def __init__(self, config: dict[str, Any], given_interval: int | None) -> None:
+        self.config, self.given_interval = config, given_interval
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self.given_interval is not None:
+            return
+        batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+        limit = trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * (limit or 1))
+        trainer.log_every_n_steps = max(1, min(LOG_INTERVAL, batches))  # type: ignore[attr-defined]
+
+    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse before the first step a monitor that would fail after the first epoch."""
+        known = [name for name in trainer.callback_metrics if name.startswith("val/")]
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            monitor = str(getattr(callback, "monitor", ""))
+            if known and monitor.startswith("val") and monitor not in known:
+                raise UsageError(
+                    f"trainer.callbacks: the monitor of {type(callback).__name__} is {monitor}, "
+                    f"which validation does not log: {nearest(monitor, known)}"
+                )
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[RUN_CONFIG] = self.config
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for logger in trainer.loggers:
+            logger.log_hyperparams(self.config)
+
+
+def as_yaml(value: Any) -> Any:
+    """A setting as plain values, and as text if it is something else."""
+    if isinstance(value, Mapping):
+        return {k: as_yaml(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_yaml(v) for v in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
