@@ -19,8 +19,8 @@ import pytest
 import torch
 from torchvision import datasets
 
-from ae_lightning.core.errors import UsageError
 from ae_lightning.datamodules import CIFAR10, MNIST, Dynamic, FashionMNIST, Threshold
+from helpers.failures import failure
 
 RNG = np.random.default_rng(0)
 SIZES = {"train": 20, "t10k": 7}
@@ -81,13 +81,6 @@ def nothing_leaves_this_machine(monkeypatch, closed):
     for name in ("MNIST", "FashionMNIST"):
         monkeypatch.setattr(getattr(datasets, name), "mirrors", [closed])
     monkeypatch.setattr(datasets.CIFAR10, "url", f"{closed}cifar-10-python.tar.gz")
-
-
-def failure(data) -> str:
-    with pytest.raises(UsageError) as caught:
-        data.setup()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def clean(data, split: str) -> torch.Tensor:

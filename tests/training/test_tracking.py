@@ -1,19 +1,11 @@
-"""What loggers are told of a run, read back from their files, and how they do without a network."""
+"""What loggers are told of a run, read back from their files."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import math
-import os
-import re
-import socket
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -22,58 +14,9 @@ import pytest
 import yaml
 
 from ae_lightning.cli.main import main
-from ae_lightning.training import run_directory, weights_and_biases
-from helpers.wandb_files import records
+from helpers.tracking import FIT, history, told
 
-FIT = (
-    *("fit", "--config", "undercomplete", "--data", "Manifold", "--data.size", "99"),
-    *("--data.val_size", "9", "--model.encoder.widths", "[8]", "--model.decoder.widths", "[8]"),
-    *("--trainer.log_every_n_steps", "1", "--model.latent", "2", "--model.lr_schedule", "null"),
-)
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A directory with code under version control, and no credentials."""
-    import wandb
-
-    monkeypatch.chdir(tmp_path)
-    for name in [n for n in os.environ if n.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    # Put back what a run sets.
-    ours = (
-        "WANDB_SILENT",
-        "WANDB_ERROR_REPORTING",
-        "WANDB__DISABLE_VIEWER",
-        run_directory.HANDED_ON,
-    )
-    for name in ours:
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("no_proxy", "*")  # the servers of these tests are here
-    yield tmp_path
-    wandb.teardown()
-
-
-def told(run: Path) -> list[Any]:
-    """The records of a run's offline files, in the order in which the files were made."""
-    files = sorted(run.glob("wandb/offline-run-*/run-*.wandb"), key=os.path.getmtime)
-    deadline = time.monotonic() + 30  # W&B's own process writes the end
-    for file in files:
-        while not any(r.HasField("exit") for r in records(file)) and time.monotonic() < deadline:
-            time.sleep(0.05)
-    return [record for file in files for record in records(file)]
-
-
-def history(run: Path) -> list[dict[str, Any]]:
-    """The rows that were logged, nested names joined."""
-    return rows(told(run))
-
-
-def rows(found: Iterable[Any]) -> list[dict[str, Any]]:
-    items = (record.history.item for record in found if record.HasField("history"))
-    return [{"/".join(i.nested_key): json.loads(i.value_json) for i in row} for row in items]
+# --------------------------------------------------------------------------------
 
 
 def artifacts(run: Path) -> list[Any]:
@@ -83,7 +26,7 @@ def artifacts(run: Path) -> list[Any]:
     return sent + [r.artifact for r in found if r.HasField("artifact")]
 
 
-# ------------------------------------------------------------------------------------- W&B
+# ----------------------------------------------------------------------------- W&B
 
 
 def test_weights_and_biases_is_told_all_of_a_run_and_of_its_resumption(
@@ -149,218 +92,11 @@ def test_better_checkpoints_become_artifacts_on_request_only(elsewhere: Path, up
     assert len(artifacts(Path("a"))) == (better if upload == "all" else 0)
 
 
-# ------------------------------------------------------------------- with a bad network or none
-
-ANSWERS: dict[str, Any] = {  # to the questions of wandb that it cannot do without
-    "Viewer": {"viewer": {"id": "x", "username": "me", "entity": "me", "flags": "{}"}},
-    "RunResumeStatus": {"model": None},
-    "UpsertBucket": {
-        "upsertBucket": {
-            "bucket": {
-                **dict.fromkeys(("description", "config", "summaryMetrics", "sweepName")),
-                **{"id": "x", "name": "x", "displayName": "x", "historyLineCount": 0},
-                "project": {"id": "p", "name": "p", "entity": {"id": "e", "name": "me"}},
-            },
-            "inserted": True,
-        }
-    },
-    "CreateRunFiles": {"createRunFiles": {"runID": "x", "uploadHeaders": [], "files": []}},
-}
-
-
-class Server:
-    """As much of W&B's server as a run needs; after so many answers it never says a word again."""
-
-    def __init__(self, answers: float) -> None:
-        self.asked: list[str] = []  # the names of the questions, and the paths of what was sent
-        self.told = ""  # all that was sent
-        outer, self.silenced = self, threading.Event()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.asked.append("")
-                if len(outer.asked) > answers:
-                    outer.silenced.wait()
-                    return
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                if self.headers.get("Content-Encoding") == "gzip":
-                    body = gzip.decompress(body)
-                outer.told += body.decode()
-                found = re.search(r"(?:query|mutation)\s+(\w+)", body.decode())
-                outer.asked[-1] = found[1] if found else self.path
-                reply = json.dumps({"data": ANSWERS.get(outer.asked[-1], {})}).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(reply)))
-                self.end_headers()
-                self.wfile.write(reply)
-
-            do_POST = do_PUT = do_GET
-
-            def log_message(self, *_: Any) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self.silenced.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-
-@pytest.fixture
-def server(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], Server]]:
-    """Make the server that runs are sent to, with the credentials for it."""
-    made = []
-
-    def make(answers: float) -> Server:
-        made.append(Server(answers))
-        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-        monkeypatch.setenv("WANDB_BASE_URL", made[-1].url)
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
-    """What is done for W&B while training waits: its name, and how many seconds it took."""
-    import wandb
-
-    seconds: list[tuple[str, float]] = []
-
-    def timed(owner: Any, name: str) -> None:
-        function = getattr(owner, name)
-
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            began = time.monotonic()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                took = time.monotonic() - began
-                seconds.append((f"{name} offline" if "offline" in kwargs.values() else name, took))
-
-        monkeypatch.setattr(owner, name, wrapper)
-
-    # In the place of longer ones, which `longest` puts back.
-    monkeypatch.setattr(weights_and_biases, "OPEN", SHORT)
-    monkeypatch.setattr(weights_and_biases, "CLOSE", SHORT)
-    timed(weights_and_biases, "answers")
-    timed(wandb, "init")
-    timed(wandb, "teardown")
-    timed(wandb.Run, "finish")
-    return seconds
-
-
-OPEN, CLOSE, SHORT = weights_and_biases.OPEN, weights_and_biases.CLOSE, 2.0
-
-
-def longest(waits: list[tuple[str, float]], more: float = 0.0) -> float:
-    """How long training has waited, and would have without the limits of the tests."""
-    return sum(seconds for _, seconds in waits) + more
-
-
-def closed_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"http://127.0.0.1:{server.getsockname()[1]}"
-
-
-def test_a_server_answers_or_is_given_up_in_time(
-    server: Callable[[float], Server], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert weights_and_biases.answers(server(math.inf).url)
-    monkeypatch.setattr(weights_and_biases, "ANSWER", 0.5)
-    assert not weights_and_biases.answers(server(0).url)
-    assert not weights_and_biases.answers(closed_port())
-    assert not weights_and_biases.answers("no address")
-
-
-@pytest.mark.parametrize("network", ["black hole", "closed port"])
-def test_training_goes_on_offline_at_once_where_the_server_says_nothing(
-    network: str,
-    server: Callable[[float], Server],
-    waits: list[tuple[str, float]],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    url = server(0).url if network == "black hole" else closed_port()
-    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    monkeypatch.setenv("WANDB_BASE_URL", url)
-    assert main([*FIT, "--config", "wandb", "--trainer.max_epochs", "1", "--run", "a"]) == 0
-    said = capsys.readouterr().out
-    assert f"offline since {url} does not answer; later: wandb sync a/wandb/" in said
-    assert [name for name, _ in waits] == ["answers", "init offline", "finish"]
-    assert longest(waits) < 15
-    assert any("val/loss" in row for row in history(Path("a")))
-
-
-def test_training_goes_on_offline_where_the_server_falls_silent_before_the_run_is_open(
-    server: Callable[[float], Server],
-    waits: list[tuple[str, float]],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    server(1)
-    assert main([*FIT, "--config", "wandb", "--trainer.max_epochs", "1", "--run", "a"]) == 0
-    assert "Weights & Biases: offline, since " in capsys.readouterr().out
-    names = [name for name, _ in waits]
-    assert names == ["answers", "init", "teardown", "init offline", "finish"]
-    assert longest(waits, OPEN - SHORT) < 15
-    assert any("val/loss" in row for row in history(Path("a")))
-
-
-def test_a_run_is_sent_to_a_server_that_answers(
-    server: Callable[[float], Server], capsys: pytest.CaptureFixture[str]
-) -> None:
-    heard = server(math.inf)
-    assert main([*FIT, "--config", "wandb", "--trainer.max_epochs", "1", "--run", "a"]) == 0
-    identifier = Path("a/wandb_id").read_text()
-    said = capsys.readouterr().out
-    assert f"Weights & Biases: run {identifier}\n" in said
-    assert "offline" not in said
-    assert {"RunResumeStatus", "UpsertBucket"} <= set(heard.asked)  # it may go on with a former one
-    assert f'"{identifier}"' in heard.told
-    assert "val/loss" in heard.told
-
-
-def test_training_ends_in_time_where_the_server_falls_silent_meanwhile(
-    server: Callable[[float], Server],
-    waits: list[tuple[str, float]],
-) -> None:
-    import wandb
-
-    heard = server(6)  # the run is open by then
-    assert main([*FIT, "--config", "wandb", "--trainer.max_epochs", "1", "--run", "a"]) == 0
-    assert "UpsertBucket" in heard.asked
-    assert [name for name, _ in waits] == ["answers", "init", "finish"]
-    assert waits[-1][1] > SHORT / 2  # it does wait for an answer
-    assert longest(waits[2:], CLOSE - SHORT) < 15
-    wandb.teardown()  # as at the end of the process
-    # What wandb sync sends later.
-    [file] = Path("a").glob("wandb/run-*/run-*.wandb")
-    assert any("val/loss" in row for row in rows(records(file)))
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "wrong"),
-    [("project", "a/b", "project"), ("id", "a/b", "id")],
-)
-def test_what_weights_and_biases_does_not_take_is_one_sentence(
-    elsewhere: Path, option: str, value: str, wrong: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["--config", "wandb", f"--trainer.logger.{option}", value]
-    assert main([*FIT, *arguments, "--trainer.max_epochs", "1", "--run", "a"]) == 2
-    [sentence] = capsys.readouterr().err.splitlines()
-    assert wrong in sentence.lower()
-    assert not Path("a").exists()
-
-
-# --------------------------------------------------------------------------------- sweeps
-
 # What W&B takes in a sweep's file, as its documentation lists it.
 SWEEP = {"name", "method", "metric", "parameters", "program", "command"}
+
+
+# -------------------------------------------------------------------------- sweeps
 
 
 def test_the_command_of_the_shipped_sweep_runs_as_the_agent_starts_it(
@@ -406,7 +142,7 @@ def test_the_command_of_the_shipped_sweep_runs_as_the_agent_starts_it(
     assert any("val/elbo" in row for row in history(run))
 
 
-# -------------------------------------------------------------------------- other loggers
+# ------------------------------------------------------------------- other loggers
 
 
 @pytest.mark.parametrize("name", ["TensorBoardLogger", "CSVLogger"])

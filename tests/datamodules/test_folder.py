@@ -1,4 +1,4 @@
-"""Images and arrays from files; what is wrong with them is said in one sentence."""
+"""A folder of images: what it accepts, and what is wrong with it in one sentence."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import torch
 from PIL import Image
 
 from ae_lightning.core.errors import UsageError
-from ae_lightning.datamodules import ImageFolder, NumpyFile
+from ae_lightning.datamodules import ImageFolder
 from ae_lightning.datamodules.loading import image_files
+from helpers.failures import failure
 from helpers.images import write_images
 from helpers.pairs import everything
-
-RNG = np.random.default_rng(0)
 
 
 def stored(path: Path) -> torch.Tensor:
@@ -25,9 +24,6 @@ def stored(path: Path) -> torch.Tensor:
 @pytest.fixture(params=[True, False], ids=["in memory", "by workers"])
 def in_memory(request):
     return request.param
-
-
-# ------------------------------------------------------------------------------ folders
 
 
 def test_a_folder_gives_its_pixels_exactly(tmp_path, in_memory):
@@ -136,19 +132,6 @@ def test_a_photograph_stands_upright(tmp_path):
     assert ImageFolder(str(tmp_path)).shape == (3, 16, 8)
 
 
-def run_through(data) -> None:
-    data.setup()
-    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
-        list(loader)  # workers see a bad image only when they come to it
-
-
-def failure(data) -> str:
-    with pytest.raises(UsageError) as caught:
-        run_through(data)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
 def test_a_missing_folder(tmp_path):
     assert failure(ImageFolder(str(tmp_path / "none"))) == (
         f"there is no folder {tmp_path / 'none'}: give data.path, a folder of images."
@@ -230,104 +213,3 @@ def test_a_real_folder_of_photographs(ae_data, monkeypatch):
     assert pair.x.shape == (100, 3, 32, 32)
     assert pair.y.unique().tolist() == list(range(10))
     assert 0.4 < pair.x.mean() < 0.55
-
-
-# ------------------------------------------------------------------------------- arrays
-
-
-def save(path: Path, **arrays: object) -> str:
-    if path.suffix == ".npz":
-        np.savez(path, **arrays)
-    elif path.suffix == ".npy":
-        np.save(path, arrays["x"])
-    else:
-        tensors = {name: torch.as_tensor(a) for name, a in arrays.items()}
-        torch.save(tensors["x"] if set(tensors) == {"x"} else tensors, path)
-    return str(path)
-
-
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".pt"])
-@pytest.mark.parametrize(
-    ("x", "shape", "value_range"),
-    [
-        (RNG.integers(0, 256, (20, 5, 4), dtype=np.uint8), (1, 5, 4), (0.0, 1.0)),
-        (RNG.integers(0, 256, (20, 5, 4, 3), dtype=np.uint8), (3, 5, 4), (0.0, 1.0)),
-        (RNG.integers(0, 256, (20, 3, 5, 4), dtype=np.uint8), (3, 5, 4), (0.0, 1.0)),
-        (RNG.normal(size=(20, 7)), (7,), None),
-        (RNG.normal(size=(20, 7)).astype(np.float32), (7,), None),
-    ],
-)
-def test_arrays_of_ones_own(tmp_path, suffix, x, shape, value_range):
-    data = NumpyFile(save(tmp_path / f"a{suffix}", x=x))
-    assert data.shape == shape
-    assert data.value_range == value_range
-    data.setup()
-    assert {s: len(e) for s, e in data.sets.items()} == {"train": 16, "val": 2, "test": 2}
-    total = sum(everything(data, s).x.double().sum() for s in data.sets)
-    scale = 255 if x.dtype == np.uint8 else 1
-    assert total == pytest.approx(x.astype(np.float64).sum() / scale, rel=1e-5)
-
-
-@pytest.mark.parametrize("suffix", [".npz", ".pt"])
-def test_arrays_that_are_split_and_labelled(tmp_path, suffix):
-    x, y = np.arange(24.0).reshape(12, 2), np.arange(12)
-    file = save(tmp_path / f"a{suffix}", x_train=x, y_train=y, x_test=x[:5], y_test=y[:5])
-    data = NumpyFile(file)
-    data.setup()
-    assert {s: len(e) for s, e in data.sets.items()} == {"train": 10, "val": 2, "test": 5}
-    for split in data.sets:
-        pair = everything(data, split)
-        assert torch.equal(pair.x[:, 0].long(), 2 * pair.y)
-    assert everything(data, "test").y.tolist() == list(range(5))
-
-
-def test_floats_may_be_said_to_lie_in_the_unit_interval(tmp_path):
-    file = save(tmp_path / "a.npy", x=RNG.uniform(size=(10, 4)))
-    assert NumpyFile(file, unit_interval=True).value_range == (0.0, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("arrays", "sentence"),
-    [
-        ({"x": np.zeros((5, 2), np.int64)}, "x holds int64: expected uint8 images, or floats."),
-        ({"x": np.zeros((5, 2), complex)}, "x holds complex128: expected uint8 images, or floats."),
-        (
-            {"x": np.zeros(5)},
-            "x has the shape (5,): expected (N, D), (N, H, W) or (N, C, H, W), each at least 1.",
-        ),
-        (
-            {"x": np.zeros((0, 5))},
-            "x has the shape (0, 5): expected (N, D), (N, H, W) or (N, C, H, W), each at least 1.",
-        ),
-        ({"x": np.full((5, 2), np.nan)}, "x holds values that are not finite."),
-        ({"x": np.array([[0, 1.5]])}, "x holds values from 0 to 1.5, not in [0, 1]."),
-        (
-            {"x": np.zeros((5, 2)), "y": np.zeros(4)},
-            "x has 5 examples, and y 4 labels.",
-        ),
-    ],
-)
-def test_arrays_that_are_refused(tmp_path, arrays, sentence):
-    file = save(tmp_path / "a.npz", **arrays)
-    assert failure(NumpyFile(file, unit_interval=True)) == f"{file}: {sentence}"
-
-
-def test_array_files_that_are_refused(tmp_path):
-    missing, bad = tmp_path / "none.npy", tmp_path / "bad.npy"
-    give = "give data.path, a .npy, .npz or .pt file."
-    assert failure(NumpyFile(str(missing))) == f"there is no file {missing}: {give}"
-    what = "expected plain arrays in a .npy, .npz or .pt file."
-    for content in (b"nothing", b""):
-        bad.write_bytes(content)
-        assert failure(NumpyFile(str(bad))) == f"{bad} cannot be read: {what}"
-    objects = save(tmp_path / "objects.npy", x=np.array([{}, {}]))
-    assert failure(NumpyFile(objects)) == f"{objects} cannot be read: {what}"
-    other = save(tmp_path / "other.npz", images=np.zeros((5, 2)), labels=np.zeros(5))
-    assert failure(NumpyFile(other)) == (
-        f"{other} holds images, labels: expected x (and y), or x_train, x_test and perhaps x_val "
-        "(and y_train, …)."
-    )
-    uneven = save(tmp_path / "uneven.npz", x_train=np.zeros((5, 2)), x_test=np.zeros((5, 3)))
-    assert failure(NumpyFile(uneven)) == (
-        f"{uneven} holds splits of different shapes: {{'train': (2,), 'test': (3,)}}."
-    )

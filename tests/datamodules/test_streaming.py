@@ -1,0 +1,306 @@
+"""Chunks are fetched, written and found wrong, each in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+
+from ae_lightning.cli.main import main
+from ae_lightning.core.errors import UsageError
+from ae_lightning.datamodules import ImageFolder, Stream
+from ae_lightning.datamodules.loading.datasets import BatchDraw
+from ae_lightning.datamodules.streaming import remote, writing
+from helpers.images import write_images
+from helpers.pairs import everything
+from helpers.streaming import SMALL, equal, optimized
+
+# ------------------------------------------------------------------- from far away
+
+
+def held(cache: Path) -> int:
+    size = 0
+    for file in cache.rglob("chunk-*.bin"):
+        with suppress(FileNotFoundError):  # dropped this moment, by who fetches ahead
+            size += file.stat().st_size
+    return size
+
+
+def from_afar(out: Path, cache: Path, **options: object) -> Stream:
+    """litdata fetches a `local:` folder as it does one in remote storage."""
+    return Stream(f"local:{out}", cache_dir=str(cache), **options)
+
+
+def test_chunks_from_afar_are_fetched_when_wanted_and_dropped_when_there_is_no_room(
+    out, tmp_path, workers
+):
+    size = max(file.stat().st_size for file in out.rglob("chunk-*.bin"))
+    limit = 6 * size
+    options = {"window": 3, "batch_size": 5, "num_workers": workers}
+    here = Stream(str(out), **options)
+    data = from_afar(out, tmp_path, max_cache_size=f"{limit / 1000}KB", **options)
+    assert data.shape == here.shape
+    assert held(tmp_path) == 0
+    for _ in range(2):
+        for one, other in zip(data.train_dataloader(), here.train_dataloader(), strict=True):
+            assert equal(one, other)
+            assert held(tmp_path) <= limit + 2 * max(1, workers) * size
+    assert held(tmp_path) > limit // 2
+    assert held(out) > 2 * limit  # nothing is dropped there
+    for split in ("val", "test"):
+        assert equal(everything(data, split), everything(here, split))
+    for each in (data, here):
+        each.teardown("fit")
+
+
+def test_a_chunk_that_is_dropped_while_it_is_wanted_is_fetched_again(out, tmp_path, monkeypatch):
+    data = from_afar(out, tmp_path, num_workers=0)
+    data.setup()
+    chunks = data.sets["train"].chunks
+    demand, dropped = chunks.cache.demand, []
+
+    def late(split: str, names: Iterator[str]) -> None:
+        names = list(names)
+        demand(split, names)
+        if not dropped:
+            dropped.extend(names)
+            (chunks.folder / names[0]).unlink()
+
+    monkeypatch.setattr(chunks.cache, "demand", late)
+    pair = data.pairs("train", [0, 1])
+    assert dropped == ["chunk-0-0.bin"]
+    assert torch.equal(pair.x, Stream(str(out)).pairs("train", [0, 1]).x)
+
+
+def test_the_next_window_is_fetched_while_one_is_read(out, tmp_path):
+    data = from_afar(out, tmp_path, window=4, batch_size=6, num_workers=0)
+    pairs = iter(data.train_dataloader())
+    chunks = data.sets["train"].chunks
+    windows = [data.sets["train"].order(0, epoch).windows for epoch in (0, 1)]
+    for w, expected in enumerate([*windows[0][1:], windows[1][0]]):
+        next(pairs)  # a window is of two batches
+        chunks.cache.ahead.join()
+        next(pairs)
+        chunks.cache.ahead.join()
+        here = {int(file.stem.split("-")[2]) for file in chunks.folder.glob("chunk-*.bin")}
+        assert here == set(torch.cat([*windows[0][: w + 1], expected]).tolist())
+
+
+def test_examples_can_be_sent_to_workers_that_are_not_forked(out, tmp_path):
+    data = from_afar(out, tmp_path, num_workers=0)
+    next(iter(data.train_dataloader()))
+    examples = data.sets["train"]
+    draw = BatchDraw(torch.arange(5), (0, 0, 0, 0))
+    sent = pickle.loads(pickle.dumps(examples))
+    assert torch.equal(sent.__getitems__(draw)[0], examples.__getitems__(draw)[0])
+
+
+def test_a_storage_that_sends_nothing_is_not_waited_for_without_end(out, tmp_path, monkeypatch):
+    from litdata.streaming.downloader import LocalDownloaderWithCache
+
+    monkeypatch.setattr(LocalDownloaderWithCache, "download_file", lambda *_: None)
+    monkeypatch.setattr(remote, "FETCH_PATIENCE", 0)
+    with pytest.raises(
+        UsageError, match=r"^local:.*/out/stream\.json has not arrived within 0 s\.$"
+    ):
+        from_afar(out, tmp_path).setup()
+
+
+def test_data_written_anew_in_the_same_place_are_not_mistaken_for_the_former(tmp_path):
+    for turn in range(2):
+        write_images(tmp_path / f"images{turn}", {"": 12})
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        optimized(tmp_path / f"images{turn}", tmp_path / "out")
+        folder = ImageFolder(str(tmp_path / f"images{turn}"))
+        data = from_afar(tmp_path / "out", tmp_path / "cache", num_workers=0)
+        assert equal(everything(data, "test"), everything(folder, "test"))
+
+
+# ------------------------------------------------------------------------- writing
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+
+
+def test_what_is_written_says_what_it_is(images, tmp_path, capsys):
+    args = ["--chunk_mb", str(SMALL), "--val_size", "9", "--num_workers", "1"]
+    assert main(["optimize", images, str(tmp_path / "new" / "out"), *args]) == 0
+    first, _, last = capsys.readouterr().out.strip().splitlines()
+    assert first.startswith(f"{tmp_path}/new/out: 42 train, 9 val, 9 test examples of shape (3, 8")
+    assert first.endswith(" in 20 chunks")
+    assert last.startswith("ae-lightning fit --config vae --config stream --data.path ")
+    known = json.loads((tmp_path / "new" / "out" / "stream.json").read_text())
+    assert (known["shape"], known["classes"]) == ([3, 8, 8], ["a", "b"])
+    assert known["counts"] == {"train": 42, "val": 9, "test": 9}
+    assert files_in(tmp_path / "new")[-1] == "out/val/index.json"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), UsageError("no."), OSError(28, "full")])
+def test_what_is_interrupted_leaves_nothing(images, tmp_path, monkeypatch, error):
+    written = writing.write_split
+
+    def interrupted(data: ImageFolder, split: str, *rest: object) -> None:
+        if split == "test":
+            assert files_in(tmp_path / "out.partial")
+            raise error
+        written(data, split, *rest)
+
+    monkeypatch.setattr(writing, "write_split", interrupted)
+    with pytest.raises(UsageError if isinstance(error, OSError) else type(error)):
+        optimized(images, tmp_path / "out")
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_a_kill_leaves_is_no_data_and_is_named(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    monkeypatch.setattr(writing, "order_of", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        optimized(images, tmp_path / "out")
+    monkeypatch.undo()
+    partial = tmp_path / "out.partial"
+    with pytest.raises(UsageError, match=r"out\.partial was left by an interrupted optimize"):
+        optimized(images, tmp_path / "out")
+    with pytest.raises(UsageError, match=r"out\.partial is not a streamed folder"):
+        Stream(str(partial)).setup()
+
+
+def test_an_empty_folder_is_written_to_and_any_other_is_refused(images, tmp_path):
+    (tmp_path / "out").mkdir()
+    optimized(images, tmp_path / "out")
+    before = files_in(tmp_path)
+    with pytest.raises(UsageError, match=r"/out already exists: name a new folder"):
+        optimized(images, tmp_path / "out")
+    assert files_in(tmp_path) == before
+
+
+# -------------------------------------------------------------------------- errors
+
+
+def damaged(out: Path, path: Path, change: Callable[[Path], object], workers: int) -> str:
+    """The one sentence that a damaged copy yields."""
+    shutil.copytree(out, path)
+    change(path)
+    with pytest.raises(UsageError) as failure:
+        list(islice(Stream(str(path), num_workers=workers).train_dataloader(), 1))
+    return str(failure.value).replace(str(path), "OUT")
+
+
+def zeroed(path: Path) -> None:
+    """Overwrite the chunks, keeping their sizes."""
+    for file in (path / "train").glob("chunk-*.bin"):
+        file.write_bytes(bytes(file.stat().st_size))
+
+
+def edited(name: str, old: str, new: str) -> Callable[[Path], object]:
+    def change(path: Path) -> None:
+        text = (path / name).read_text()
+        assert old in text
+        (path / name).write_text(text.replace(old, new, 1))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (shutil.rmtree, "there is no folder OUT: give data.path, a folder that ae-lightning optim"),
+        (lambda p: (p / "stream.json").unlink(), "OUT is not a streamed folder, since it has no s"),
+        (lambda p: shutil.rmtree(p / "val"), "OUT is not a streamed folder, since it has no va"),
+        (lambda p: (p / "train/chunk-0-1.bin").unlink(), "OUT/train/chunk-0-1.bin is missing: "),
+        (lambda p: os.truncate(p / "test/chunk-0-0.bin", 9), "OUT/test/chunk-0-0.bin is damaged: "),
+        (edited("stream.json", '"version": 1', '"version": 2'), "OUT/stream.json is of version 2"),
+        (edited("stream.json", "{", "["), "OUT/stream.json is damaged: write the folder again"),
+        (edited("stream.json", '"val": 6', '"val": 0'), "OUT/stream.json is damaged: write the"),
+        (edited("stream.json", '"shape"', '"form"'), "OUT/stream.json is damaged: write the fo"),
+        (edited("stream.json", '"val": 6', '"val": 7'), "OUT/val/index.json lists 6 examples, a"),
+        (edited("train/index.json", "{", "["), "OUT/train/index.json is damaged: copy its folder"),
+        (zeroed, "OUT/train/chunk-0-"),
+    ],
+)
+def test_damage_is_said_in_one_sentence(out, tmp_path, change, sentence):
+    said = damaged(out, tmp_path / "copy", change, 0)
+    assert said.startswith(sentence)
+    assert "\n" not in said
+    assert said.endswith(".")
+
+
+def test_what_a_worker_cannot_read_is_said_as_well(out, tmp_path):
+    said = damaged(out, tmp_path / "copy", zeroed, 1)
+    assert said.startswith("OUT/train/chunk-0-")
+    assert "cannot be read: " in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"window": 0}, "window is 0: expected at least 1."),
+        ({"num_workers": -1}, "num_workers is -1: expected at least 0."),
+        ({"max_cache_size": "many"}, "max_cache_size is many: expected a size such as 50GB or 50"),
+        ({"path": "ftp://here/out"}, "ftp://here/out is in no storage that litdata reads from: ex"),
+        ({"path": "local:nowhere"}, "local:nowhere/stream.json cannot be fetched: The provided"),
+    ],
+)
+def test_wrong_arguments_are_said_in_one_sentence(out, arguments, sentence):
+    with pytest.raises(UsageError) as failure:
+        Stream(**{"path": str(out), **arguments}).setup()
+    assert str(failure.value).startswith(sentence)
+
+
+def test_a_cache_too_small_for_two_windows_is_refused(out, tmp_path):
+    with pytest.raises(
+        UsageError, match=r"^max_cache_size is 1e-06 GB, and two windows of 4 chunk"
+    ):
+        from_afar(out, tmp_path, window=4, max_cache_size="1KB").setup()
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["nowhere", "out"], "there is no folder nowhere: give optimize a folder of images."),
+        (["images", "images/out"], "images/out lies in images, whose files must be images: name"),
+        (["images", "out", "--chunk_mb", "0"], "chunk_mb is 0.0: expected above 0 and at most 2"),
+        (["images", "out", "--resize", "big"], "optimize: resize is big: expected a whole number."),
+        (
+            ["images", "out", "--sise", "3"],
+            "optimize: --sise is not an option: did you mean --",
+        ),
+        (["images"], "optimize: out must be given."),
+        (["broken", "out"], "broken/a.png cannot be read as an image: remove or replace it."),
+        (["mixed", "out"], "mixed/b.png is 9 × 9 pixels, and the first image 8 × 8: give resize"),
+        (["images", "broken/a.png/out"], "broken/a.png/out cannot be written: Not a directory."),
+    ],
+)
+def test_a_wrong_use_of_optimize(args, sentence, images, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").symlink_to(images)
+    write_images(tmp_path / "broken", {"": 4})
+    (tmp_path / "broken" / "a.png").write_bytes(b"nothing")
+    write_images(tmp_path / "mixed", {"": 4})
+    write_images(tmp_path / "large", {"": 1}, side=9)
+    shutil.move(tmp_path / "large" / "0000.png", tmp_path / "mixed" / "b.png")
+    before = files_in(tmp_path)
+    assert main(["optimize", *args]) == 2
+    assert capsys.readouterr().err.startswith(f"ae-lightning: {sentence}")
+    assert files_in(tmp_path) == before
+
+
+def test_without_litdata_one_sentence_says_what_to_install(images, out, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "litdata"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "litdata", None)
+    sentence = r"^streaming needs litdata: pip install 'ae-lightning\[stream\]'\.$"
+    with pytest.raises(UsageError, match=sentence):
+        Stream(str(out))
+    with pytest.raises(UsageError, match=sentence):
+        optimized(images, tmp_path / "out")
