@@ -4,8 +4,6 @@ A corruption acts on a whole batch, on the batch's device, and draws from the ge
 in training one keyed on the step, in evaluation one keyed on the example (`corrupt_by_index`).
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final

@@ -1,7 +1,5 @@
 """The evidence log p(x) of a model, by importance sampling."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -3,8 +3,6 @@
 Every function is pure in a map (or a model) and points, and differentiable if the map is.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

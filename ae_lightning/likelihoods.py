@@ -1,7 +1,5 @@
 """Likelihoods: from the decoder's features to the observation model p(x|z)."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence

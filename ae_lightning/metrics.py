@@ -1,7 +1,5 @@
 """What evaluation reports: pure functions, and the metric that averages them over a data set."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

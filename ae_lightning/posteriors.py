@@ -1,7 +1,5 @@
 """Posteriors: from the encoder's features to q(z|x)."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import ClassVar
 

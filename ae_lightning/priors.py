@@ -1,7 +1,5 @@
 """Priors p(z)."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 

@@ -3,8 +3,6 @@
 All draw from torch's global generators: seed or fork those around a call.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

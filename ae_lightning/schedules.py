@@ -1,7 +1,5 @@
 """Schedules: numbers that change with training, for penalty weights and learning rates."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from typing import NamedTuple

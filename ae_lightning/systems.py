@@ -4,8 +4,6 @@ Every system takes, beside what it names, the arguments of `AutoEncoder`: `prior
 `optimizer`, `lr_schedule`, `value_range` and `seed`.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence

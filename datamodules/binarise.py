@@ -1,7 +1,5 @@
 """Turn grey images black and white, by a fixed threshold or at random."""
 
-from __future__ import annotations
-
 from typing import final
 
 from torch import Generator, Tensor

@@ -1,7 +1,5 @@
 """CIFAR-10: 60,000 colour photographs of 32 × 32 pixels."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, final
 

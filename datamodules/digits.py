@@ -1,7 +1,5 @@
 """scikit-learn's handwritten digits: real images, without a download."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final, final
 

@@ -1,7 +1,5 @@
 """Any folder of images, held in memory or read by worker processes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path

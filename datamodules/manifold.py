@@ -1,7 +1,5 @@
 """Vectors drawn from a toy density, on or near a manifold."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, final
 

@@ -1,7 +1,5 @@
 """MNIST and Fashion-MNIST: 70,000 grey images of 28 × 28 pixels each."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Final, final
 

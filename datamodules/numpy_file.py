@@ -1,7 +1,5 @@
 """Your own arrays, from a file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The base of all data: three splits, whole batches by rows, corrupted on the device."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Final

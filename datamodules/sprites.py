@@ -1,7 +1,5 @@
 """A procedural set of shapes, with each image's known factors and true tangents."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, final

@@ -1,7 +1,5 @@
 """Data too large for memory or disk, streamed from chunks that `ae-lightning optimize` wrote."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path

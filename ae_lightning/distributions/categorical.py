@@ -1,7 +1,5 @@
 """The categorical distribution over L levels per element, such as the 256 of a byte."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 import torch

@@ -1,7 +1,5 @@
 """The continuous Bernoulli: an exponential density on [0, 1] of every element."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, ClassVar
 

@@ -4,8 +4,6 @@ The densities are those of torch.distributions, several times faster: a scale th
 share is never expanded, and one logarithm is taken of a product of many factors.
 """
 
-from __future__ import annotations
-
 import math
 from functools import cache
 from typing import Any

@@ -1,7 +1,5 @@
 """Samples whose noise is a function of the example, so that evaluations agree everywhere."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """KL divergences, in closed form or from samples; the penalty made of one is `Rate`."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.distributions import (
     Distribution,

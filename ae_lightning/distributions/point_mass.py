@@ -1,7 +1,5 @@
 """The distribution that puts all its mass at one point."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import torch

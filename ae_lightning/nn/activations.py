@@ -1,7 +1,5 @@
 """Code activations: from the encoder's features to the code."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 

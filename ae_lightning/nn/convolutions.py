@@ -1,7 +1,5 @@
 """Convolutional networks for images."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise

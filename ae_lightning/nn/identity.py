@@ -1,7 +1,5 @@
 """Networks that return their input, unchanged or with something added."""
 
-from __future__ import annotations
-
 import math
 
 from torch import Tensor, nn

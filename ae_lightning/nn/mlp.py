@@ -1,7 +1,5 @@
 """Multilayer perceptrons, and decoders that share an encoder's weights."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The one interface of all penalties Ω."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator

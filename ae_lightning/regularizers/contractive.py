@@ -1,7 +1,5 @@
 """Contractive penalties: on derivatives with respect to the input."""
 
-from __future__ import annotations
-
 import warnings
 
 import torch

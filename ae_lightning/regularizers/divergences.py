@@ -1,7 +1,5 @@
 """KL divergence, total correlation and MMD: penalties on q(z|x) and on q(z) = E_x q(z|x)."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 

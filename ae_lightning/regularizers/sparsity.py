@@ -1,7 +1,5 @@
 """Penalties on the code: sparsity, and the negative log densities of priors."""
 
-from __future__ import annotations
-
 import warnings
 
 import torch

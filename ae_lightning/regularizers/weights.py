@@ -1,7 +1,5 @@
 """Penalties on the decoder's weights."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

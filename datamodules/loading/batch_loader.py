@@ -1,7 +1,5 @@
 """What the trainer iterates over: batches as samplers draw them, fetched and finished."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 

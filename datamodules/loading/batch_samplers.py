@@ -1,7 +1,5 @@
 """Which examples make each batch: a function of where training stands, the same on any machine."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sized
 
 import torch

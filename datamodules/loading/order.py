@@ -1,7 +1,5 @@
 """The order of an epoch's examples: random, and yet touching few chunks at a time."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from itertools import accumulate
 

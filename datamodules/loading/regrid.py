@@ -1,7 +1,5 @@
 """Resume where training stopped even if the global batch now has another size."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from lightning.pytorch import LightningModule, Trainer

@@ -1,7 +1,5 @@
 """Chunks of examples, as litdata writes them, read at any row."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path

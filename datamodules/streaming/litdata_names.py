@@ -1,7 +1,5 @@
 """All that streaming uses of litdata, by name: most of it is outside litdata's public interface."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any, Final
 

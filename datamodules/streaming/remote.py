@@ -1,7 +1,5 @@
 """A folder in remote storage, and the part of it that is cached on this machine."""
 
-from __future__ import annotations
-
 import os
 import re
 import tempfile

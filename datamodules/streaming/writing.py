@@ -1,7 +1,5 @@
 """Write images as chunks to stream from, completely or not at all."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import os

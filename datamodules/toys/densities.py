@@ -8,8 +8,6 @@ laid densely along a curve or surface. Smoothed by Gaussian noise of standard de
 with s the width and r_m(x) the share of component m in the density at x.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Toys on curves and surfaces, with their parameters and tangents."""
 
-from __future__ import annotations
-
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
