@@ -13,14 +13,14 @@ from ae_lightning.core.parts import Part
 from ae_lightning.core.randomness import generator_of
 from ae_lightning.distributions import PointMass, UnitNormal
 
+Encode = Callable[[Tensor], Distribution]  # x (B, *S) -> q(z|x)
+
 
 class Prior(Part, ABC):
     """A distribution over codes: calling it returns p(z), with batch () and event (K,)."""
 
     @abstractmethod
-    def build(
-        self, latent: int, shape: Sequence[int], encode: Callable[[Tensor], Distribution]
-    ) -> None:
+    def build(self, latent: int, shape: Sequence[int], encode: Encode) -> None:
         """Prepare for codes of size `latent` of data of this shape; a prior may keep `encode`."""
 
     def start(self, x: Tensor) -> None:
@@ -31,7 +31,16 @@ class Prior(Part, ABC):
         """Return p(z)."""
 
 
-class StandardNormal(Prior):
+class CentredPrior(Prior, ABC):
+    """A prior around 0 without anything learned."""
+
+    loc: Tensor  # (K,)
+
+    def build(self, latent: int, shape: Sequence[int], encode: Encode) -> None:
+        self.register_buffer("loc", torch.zeros(latent), persistent=False)
+
+
+class StandardNormal(CentredPrior):
     """p(z) = N(z; 0, I).
 
     >>> prior = StandardNormal()
@@ -40,19 +49,12 @@ class StandardNormal(Prior):
     tensor(-1.8379)
     """
 
-    loc: Tensor
-
-    def build(
-        self, latent: int, shape: Sequence[int], encode: Callable[[Tensor], Distribution]
-    ) -> None:
-        self.register_buffer("loc", torch.zeros(latent), persistent=False)
-
     def forward(self) -> Distribution:
         p = UnitNormal(self.loc, torch.ones_like(self.loc), validate_args=False)
         return Independent(p, 1, validate_args=False)
 
 
-class LaplacePrior(Prior):
+class LaplacePrior(CentredPrior):
     r"""p(z) = Π_k Laplace(z_k; 0, b): −log p(z) = λ‖z‖₁ − K log(λ/2), with λ = 1/b.
 
     Args:
@@ -69,13 +71,6 @@ class LaplacePrior(Prior):
         if not scale > 0:
             raise UsageError(f"the Laplace prior's scale is {scale}: expected a number above 0.")
         self.scale = scale
-
-    loc: Tensor
-
-    def build(
-        self, latent: int, shape: Sequence[int], encode: Callable[[Tensor], Distribution]
-    ) -> None:
-        self.register_buffer("loc", torch.zeros(latent), persistent=False)
 
     def forward(self) -> Distribution:
         p = td.Laplace(self.loc, torch.full_like(self.loc, self.scale), validate_args=False)
@@ -109,9 +104,7 @@ class GaussianMixture(Prior):
         super().__init__()
         self.components = _at_least_one(components)
 
-    def build(
-        self, latent: int, shape: Sequence[int], encode: Callable[[Tensor], Distribution]
-    ) -> None:
+    def build(self, latent: int, shape: Sequence[int], encode: Encode) -> None:
         self.logits = nn.Parameter(torch.zeros(self.components))
         self.means = nn.Parameter(torch.randn(self.components, latent))
         self.log_sigmas = nn.Parameter(torch.zeros(self.components, latent))
@@ -141,9 +134,7 @@ class VampPrior(Prior):
         super().__init__()
         self.components = _at_least_one(components)
 
-    def build(
-        self, latent: int, shape: Sequence[int], encode: Callable[[Tensor], Distribution]
-    ) -> None:
+    def build(self, latent: int, shape: Sequence[int], encode: Encode) -> None:
         # Kept out of the registered modules, so that the encoder's weights are counted once.
         self.__dict__["encode"] = encode
         self.pseudo_inputs = nn.Parameter(torch.rand(self.components, *shape))

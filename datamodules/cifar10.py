@@ -8,7 +8,7 @@ import torch
 from ae_lightning.core.errors import UsageError
 
 from .loading.datasets import InMemory
-from .loading.downloaded import Downloaded, as_labels
+from .loading.downloaded import Downloaded
 
 
 @final
@@ -16,8 +16,7 @@ class CIFAR10(Downloaded):
     """Photographs of ten classes (Krizhevsky, 2009): 50,000 for training, 10,000 for testing.
 
     Args:
-        common: the arguments of `Downloaded` and `PairDataModule`: root, download, batch_size,
-            corruption, val_size, seed, split_seed.
+        common: the arguments of `Downloaded` and `PairDataModule`.
 
     >>> CIFAR10().shape
     (3, 32, 32)
@@ -50,4 +49,4 @@ class CIFAR10(Downloaded):
 
     def in_memory(self, dataset: Any) -> InMemory:
         x = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()
-        return InMemory(x, as_labels(dataset.targets))
+        return InMemory(x, torch.tensor(dataset.targets))

@@ -19,8 +19,7 @@ class Digits(PairDataModule):
     The last 297 are the test set; a tenth of the others is set aside for validation.
 
     Args:
-        common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
-            split_seed.
+        common: the arguments of `PairDataModule`.
 
     >>> Digits().pairs("test", [0, 1]).x.shape
     torch.Size([2, 1, 8, 8])

@@ -28,8 +28,7 @@ class ImageFolder(PairDataModule):
         greyscale: whether to turn the colours into one channel; otherwise there are three.
         in_memory: whether to read all images at the start; otherwise workers read each batch.
         num_workers: how many processes read; 0 for none besides the one that trains.
-        common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
-            split_seed.
+        common: the arguments of `PairDataModule`.
 
     Raises:
         UsageError: on loading, if the folder is missing or empty, a file is not an 8-bit image, or
@@ -83,25 +82,18 @@ class ImageFolder(PairDataModule):
 
     @cached_property
     def _kinds(self) -> dict[str, list[str]]:
-        return {
-            split: [self._kind(file, self._roots[split]) for file in files]
-            for split, files in self._files.items()
-        }
+        """The subfolder that each file lies in; "" if it lies in the folder itself."""
+        kinds = {}
+        for split, files in self._files.items():
+            parts = [file.relative_to(self._roots[split]).parts for file in files]
+            kinds[split] = [kind if inner else "" for kind, *inner in parts]
+        return kinds
 
     def read(self) -> Mapping[str, Examples]:
         number = {kind: i for i, kind in enumerate(self.classes)}
-        return {
-            split: self._examples(files, [number[kind] for kind in self._kinds[split]])
+        how = (self.shape, self.resize, self.greyscale, self.num_workers)
+        sets = {
+            split: ImageFiles(files, torch.tensor([number[k] for k in self._kinds[split]]), *how)
             for split, files in self._files.items()
         }
-
-    @staticmethod
-    def _kind(file: Path, root: Path) -> str:
-        """The subfolder of the root that a file lies in; "" if it lies in the root itself."""
-        parts = file.relative_to(root).parts
-        return parts[0] if len(parts) > 1 else ""
-
-    def _examples(self, files: list[Path], labels: list[int]) -> Examples:
-        how = (self.resize, self.greyscale, self.num_workers)
-        found = ImageFiles(files, torch.tensor(labels), self.shape, *how)
-        return found.load() if self.in_memory else found
+        return {split: s.load() for split, s in sets.items()} if self.in_memory else sets

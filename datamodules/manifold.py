@@ -21,8 +21,7 @@ class Manifold(PairDataModule):
     Args:
         toy: `MixtureOfGaussians` (if None), `Ring`, `Spiral`, `SwissRoll`, or your own `Toy`.
         size: how many vectors all splits hold together.
-        common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
-            split_seed.
+        common: the arguments of `PairDataModule`.
 
     Raises:
         UsageError: if size is below 3.

@@ -1,16 +1,14 @@
 """MNIST and Fashion-MNIST: 70,000 grey images of 28 × 28 pixels each."""
 
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, final
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.corruptions import Clean
 
 from .binarise import Binarise
 from .loading.datasets import InMemory
-from .loading.downloaded import Downloaded, as_labels, check_idx
-
-FILE_SETS: Final = ("train", "t10k")
+from .loading.downloaded import Downloaded, check_idx
 
 
 class IDXImages(Downloaded):
@@ -24,7 +22,7 @@ class IDXImages(Downloaded):
     def files(self) -> list[Path]:
         folder = self.root / type(self).__name__ / "raw"
         kinds = ("images-idx3-ubyte", "labels-idx1-ubyte")
-        return [folder / f"{name}-{kind}" for name in FILE_SETS for kind in kinds]
+        return [folder / f"{name}-{kind}" for name in ("train", "t10k") for kind in kinds]
 
     def check(self) -> None:
         for images, marks in zip(self.files[::2], self.files[1::2], strict=True):
@@ -33,7 +31,7 @@ class IDXImages(Downloaded):
                 raise UsageError(f"{images} has {n} images, and {marks} {n_labels} labels.")
 
     def in_memory(self, dataset: Any) -> InMemory:
-        return InMemory(dataset.data.unsqueeze(1), as_labels(dataset.targets))
+        return InMemory(dataset.data.unsqueeze(1), dataset.targets)
 
 
 @final
@@ -43,8 +41,7 @@ class MNIST(IDXImages):
     Args:
         binarise: makes the clean images black and white: `Threshold` or `Dynamic`; if None, they
             stay grey.
-        common: the arguments of `Downloaded` and `PairDataModule`: root, download, batch_size,
-            corruption, val_size, seed, split_seed.
+        common: the arguments of `Downloaded` and `PairDataModule`.
 
     >>> MNIST().shape
     (1, 28, 28)
@@ -60,6 +57,5 @@ class FashionMNIST(IDXImages):
     """Articles of clothing (Xiao, Rasul and Vollgraf, 2017), in MNIST's format.
 
     Args:
-        common: the arguments of `Downloaded` and `PairDataModule`: root, download, batch_size,
-            corruption, val_size, seed, split_seed.
+        common: the arguments of `Downloaded` and `PairDataModule`.
     """

@@ -29,8 +29,7 @@ class NumpyFile(PairDataModule):
         path: the file.
         unit_interval: whether floats lie in [0, 1], as the Bernoulli likelihood needs; this is
             checked. Bytes always do, once divided by 255.
-        common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
-            split_seed.
+        common: the arguments of `PairDataModule`.
 
     Raises:
         UsageError: on loading, if the file is missing or unreadable, or holds something else.

@@ -128,8 +128,7 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
     # ------------------------------------------------------------------- loaders
 
     def train_dataloader(self) -> BatchLoader[Pair]:
-        self._near("train")
-        return self._loader("train", self.training_sampler())
+        return self._loader(self._near("train"), self.training_sampler())
 
     def training_sampler(self) -> TrainingSampler:
         """Return what draws the training batches of this process."""
@@ -142,16 +141,15 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
     def test_dataloader(self) -> BatchLoader[Pair]:
         return self._evaluation_loader("test")
 
-    def predict_dataloader(self) -> BatchLoader[Pair]:
-        return self._evaluation_loader("test")
+    predict_dataloader = test_dataloader
 
     def _evaluation_loader(self, split: str) -> BatchLoader[Pair]:
-        return self._loader(split, EvaluationSampler(self._near(split), self.batch_size))
+        examples = self._near(split)
+        return self._loader(examples, EvaluationSampler(examples, self.batch_size))
 
     def _loader(
-        self, split: str, sampler: TrainingSampler | EvaluationSampler
+        self, examples: Examples, sampler: TrainingSampler | EvaluationSampler
     ) -> BatchLoader[Pair]:
-        examples = self.sets[split]
         loader = BatchLoader(examples, sampler, self._finish, examples.workers)
         self._loaders.add(loader)
         return loader

@@ -71,8 +71,7 @@ class Sprites(PairDataModule):
     Args:
         size: how many training images to draw; validation and testing get `val_size` images each, a
             tenth of size if None.
-        common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
-            split_seed.
+        common: the arguments of `PairDataModule`.
 
     Raises:
         UsageError: if size is below 1.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ae_lightning.core.errors import UsageError
 
-from .loading.datasets import BatchDraw, Examples, InMemory
+from .loading.datasets import BatchDraw, Examples
 from .loading.order import Order
 from .pairs import SPLITS, PairDataModule, at_least
 from .streaming.chunks import Chunks
@@ -20,14 +20,7 @@ from .streaming.remote import ChunkCache, Remote, bytes_of
 
 
 class Streamed(Examples):
-    """Examples read from chunks as they are drawn.
-
-    Args:
-        chunks: the chunks to read from.
-        n: how many there are.
-        window: how many chunks training draws from at a time.
-        workers: how many processes read.
-    """
+    """n examples, read from chunks as they are drawn; training draws from `window` at a time."""
 
     def __init__(self, chunks: Chunks, n: int, window: int, workers: int) -> None:
         self.chunks, self.n, self.window, self.workers = chunks, n, window, workers
@@ -54,9 +47,6 @@ class Streamed(Examples):
         if following is None:
             following = self.order(seed, epoch + 1).windows[0]
         self.chunks.expect(following.tolist())
-
-    def select(self, rows: Tensor) -> InMemory:
-        return InMemory(*self[rows])
 
     def order(self, seed: int, epoch: int) -> Order:
         return Order(self.n, seed, epoch, self.chunks.chunk, self.window)

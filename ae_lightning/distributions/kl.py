@@ -1,13 +1,7 @@
 """KL divergences, in closed form or from samples; the penalty made of one is `Rate`."""
 
 from torch import Tensor
-from torch.distributions import (
-    Distribution,
-    Independent,
-    Normal,
-    kl_divergence,
-    register_kl,
-)
+from torch.distributions import Distribution, Independent, Normal, kl_divergence, register_kl
 
 
 class UnitNormal(Normal):

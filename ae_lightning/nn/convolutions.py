@@ -114,10 +114,8 @@ class ConvDecoder(Network):
         height, width = _strided(outputs, len(self.channels))
         sizes = (*self.channels, outputs[0])
         ups = [nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in pairwise(sizes)]
-        head = [
-            nn.Linear(math.prod(inputs), self.hidden),
-            nn.Linear(self.hidden, sizes[0] * height * width),
-        ]
+        widths = (math.prod(inputs), self.hidden, sizes[0] * height * width)
+        head = [nn.Linear(a, b) for a, b in pairwise(widths)]
         self.layers = nn.Sequential(
             nn.Flatten(),
             *_with_activation(head, self.activation),

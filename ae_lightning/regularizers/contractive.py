@@ -26,8 +26,9 @@ PIECEWISE_LINEAR = (
 )
 
 
-def warn_of_piecewise_linear(penalty: Regularizer, curved: bool, *networks: nn.Module) -> None:
+def warn_of_piecewise_linear(penalty: Regularizer, model: Model, *networks: nn.Module) -> None:
     """Warn if a derivative is piecewise constant, so that the penalty only shrinks weights."""
+    curved = isinstance(model.posterior.activation, Sigmoid | UnitNorm)
     found = (m for n in networks for m in n.modules() if isinstance(m, PIECEWISE_LINEAR))
     if not curved and (kink := next(found, None)) is not None:
         warnings.warn(
@@ -36,11 +37,6 @@ def warn_of_piecewise_linear(penalty: Regularizer, curved: bool, *networks: nn.M
             DegenerateObjective,
             stacklevel=3,
         )
-
-
-def check_projections(projections: int | None) -> None:
-    if projections is not None and projections < 1:
-        raise UsageError(f"projections is {projections}: expected 1 or more, or None for exact.")
 
 
 class Contractive(Regularizer):
@@ -70,12 +66,14 @@ class Contractive(Regularizer):
 
     def __init__(self, weight: float | Schedule = 1.0, projections: int | None = None) -> None:
         super().__init__(weight)
-        check_projections(projections)
+        if projections is not None and projections < 1:
+            raise UsageError(
+                f"projections is {projections}: expected 1 or more, or None for exact."
+            )
         self.projections = projections
 
     def check(self, model: Model) -> None:
-        curved = isinstance(model.posterior.activation, Sigmoid | UnitNorm)
-        warn_of_piecewise_linear(self, curved, model.encoder)
+        warn_of_piecewise_linear(self, model, model.encoder)
         warn_of_free_scale(self, model)
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
@@ -86,7 +84,7 @@ class Contractive(Regularizer):
         return code_projections(model, out.x, u, features).square().sum(2).mean(0)
 
 
-class ReconstructionContractive(Regularizer):
+class ReconstructionContractive(Contractive):
     r"""Penalise the reconstruction's sensitivity to the input, ‖∂r/∂x‖²_F at the clean x.
 
     For small Gaussian noise, σ² times this is what denoising adds to the squared error. A decoder
@@ -107,17 +105,14 @@ class ReconstructionContractive(Regularizer):
     {'flat': 0.01}
     """
 
+    penalises_jacobian = False  # of the code
+
     def __init__(self, weight: float | Schedule = 1.0, projections: int | None = 1) -> None:
-        super().__init__(weight)
-        check_projections(projections)
-        self.projections = projections
+        super().__init__(weight, projections)
 
     def check(self, model: Model) -> None:
-        curved = (
-            isinstance(model.posterior.activation, Sigmoid | UnitNorm)
-            or model.likelihood.unit_interval  # its mean is a sigmoid of the features
-        )
-        warn_of_piecewise_linear(self, curved, model.encoder, model.decoder)
+        if not model.likelihood.unit_interval:  # its mean is a sigmoid of the features
+            warn_of_piecewise_linear(self, model, model.encoder, model.decoder)
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
         if self.projections is None or not model.training:
@@ -126,7 +121,7 @@ class ReconstructionContractive(Regularizer):
         return vector_jacobian(model.reconstruct, out.x, u).square().flatten(2).sum(2).mean(0)
 
 
-class ContractiveHessian(Regularizer):
+class ContractiveHessian(Contractive):
     r"""Penalise ‖J(x)‖²_F + γ E‖J(x) − J(x + ε)‖²_F, with J = ∂f/∂x and ε ~ N(0, σ²I).
 
     As σ → 0 the second term is γσ² times the squared norm of the code's Hessian.
@@ -148,8 +143,6 @@ class ContractiveHessian(Regularizer):
     {'contractive': 0.1}
     """
 
-    penalises_jacobian = True
-
     def __init__(
         self,
         weight: float | Schedule = 1.0,
@@ -158,18 +151,12 @@ class ContractiveHessian(Regularizer):
         samples: int = 2,
         projections: int | None = None,
     ) -> None:
-        super().__init__(weight)
-        check_projections(projections)
+        super().__init__(weight, projections)
         if not sigma > 0 or samples < 1:
             raise UsageError(
                 f"sigma is {sigma}, samples {samples}: expected sigma above 0 and 1 sample or more."
             )
-        self.gamma, self.sigma, self.samples, self.projections = gamma, sigma, samples, projections
-
-    def check(self, model: Model) -> None:
-        curved = isinstance(model.posterior.activation, Sigmoid | UnitNorm)
-        warn_of_piecewise_linear(self, curved, model.encoder)
-        warn_of_free_scale(self, model)
+        self.gamma, self.sigma, self.samples = gamma, sigma, samples
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
         x, z = out.x, out.z[0]

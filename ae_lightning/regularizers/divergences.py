@@ -19,9 +19,9 @@ from ae_lightning.schedules import Schedule
 def need_stochastic(penalty: Regularizer, model: Model) -> None:
     """Raise UsageError if the posterior is a point mass."""
     if not model.posterior.stochastic:
-        penalty_name, name = type(penalty).__name__, type(model.posterior).__name__
+        name, own = type(penalty).__name__, type(model.posterior).__name__
         raise UsageError(
-            f"{penalty_name} needs a stochastic posterior such as DiagonalGaussian, not {name}."
+            f"{name} needs a stochastic posterior such as DiagonalGaussian, not {own}."
         )
 
 
@@ -83,9 +83,9 @@ class Rate(Regularizer):
             rate = whole(kl(q, p, out.z), model).mean(0)
         else:
             return kl(q, p, out.z)
-        return (
-            rate if self.capacity is None else (rate - value_at(self.capacity, model.clock)).abs()
-        )
+        if self.capacity is None:
+            return rate
+        return (rate - value_at(self.capacity, model.clock)).abs()
 
 
 class TotalCorrelation(Regularizer):

@@ -1,6 +1,7 @@
 """Penalties on the code: sparsity, and the negative log densities of priors."""
 
 import warnings
+from abc import ABC
 
 import torch
 from torch import Tensor
@@ -39,7 +40,16 @@ def warn_of_free_scale(penalty: Regularizer, model: Model) -> None:
         )
 
 
-class L1(Regularizer):
+class LogDensity(Regularizer, ABC):
+    """The code's −log density under a prior: a smaller code lowers it."""
+
+    sees_outputs_only = True
+
+    def check(self, model: Model) -> None:
+        warn_of_free_scale(self, model)
+
+
+class L1(LogDensity):
     r"""Penalise E_q ‖z‖₁/b, the code's −log density under a Laplace prior up to a constant.
 
     −log Laplace(z; 0, b) = ‖z‖₁/b + K log 2b: weight 1 is the maximum a posteriori estimate.
@@ -57,22 +67,17 @@ class L1(Regularizer):
     {'l1': 0.3}
     """
 
-    sees_outputs_only = True
-
     def __init__(self, weight: float | Schedule = 1.0, scale: float = 1.0) -> None:
         super().__init__(weight)
         if not scale > 0:
             raise UsageError(f"scale is {scale}: expected a number above 0.")
         self.scale = scale
 
-    def check(self, model: Model) -> None:
-        warn_of_free_scale(self, model)
-
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
         return out.z.abs().sum(-1).mean(0) / self.scale
 
 
-class StudentT(Regularizer):
+class StudentT(LogDensity):
     r"""Penalise E_q Σ (ν+1)/2 · log(1 + z²/(ν b²)): a Student-t prior up to a constant.
 
     At ν = b = 1 it is Σ log(1 + z²); its pull on large codes vanishes, while L1's stays.
@@ -91,23 +96,18 @@ class StudentT(Regularizer):
     {'student': 0.1}
     """
 
-    sees_outputs_only = True
-
     def __init__(self, weight: float | Schedule = 1.0, df: float = 1.0, scale: float = 1.0) -> None:
         super().__init__(weight)
         if not (df > 0 and scale > 0):
             raise UsageError(f"df is {df} and scale {scale}: expected numbers above 0.")
         self.df, self.scale = df, scale
 
-    def check(self, model: Model) -> None:
-        warn_of_free_scale(self, model)
-
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
         t = (out.z / self.scale).square() / self.df
         return (self.df + 1) / 2 * t.log1p().sum(-1).mean(0)
 
 
-class L2(Regularizer):
+class L2(LogDensity):
     r"""Penalise E_q ½‖z‖², the code's −log density under N(0, I) up to a constant.
 
     With `DecoderNorm` this is the regularised autoencoder.
@@ -121,11 +121,6 @@ class L2(Regularizer):
     >>> UndercompleteAutoEncoder((1, 8, 8), regularizers=penalties).weights()
     {'l2': 0.01, 'decoder': 0.0001}
     """
-
-    sees_outputs_only = True
-
-    def check(self, model: Model) -> None:
-        warn_of_free_scale(self, model)
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
         return out.z.square().sum(-1).mean(0) / 2

@@ -23,8 +23,7 @@ class BatchLoader(Generic[T]):
     live until `release`.
 
     Args:
-        dataset: gives a batch by its rows.
-        batch_sampler: draws them, anew each time it is iterated over.
+        dataset, batch_sampler: the examples, and what draws batches of them, anew each time.
         finish: makes of x, y and the draw what is yielded.
         workers: how many processes read ahead; 0 for none besides this one.
     """

@@ -19,9 +19,7 @@ class TrainingSampler(Sampler[BatchDraw]):
     than one global batch makes a single smaller one, of equal size on every process.
 
     Args:
-        examples: the data set, which knows its order.
         batch_size: examples per batch and process.
-        seed: what the order is a function of.
         position: returns where training stands: the epoch, how many of its batches are done, and
             the row of the epoch's order where batch 0 begins, which is 0 unless the epoch was
             begun with global batches of another size. It is called when the first batch is
@@ -70,10 +68,6 @@ class EvaluationSampler(Sampler[BatchDraw]):
     The batches, and so what is measured on a batch as a whole, are the same on any number of
     processes. If the turns do not come out even, the processes without a batch of their own keep
     in step with one that counts elsewhere.
-
-    Args:
-        examples: the data set.
-        batch_size: examples per batch.
     """
 
     def __init__(self, examples: Sized, batch_size: int) -> None:

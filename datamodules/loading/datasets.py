@@ -29,8 +29,7 @@ class BatchDraw(NamedTuple):
 
     def to(self, device: torch.device) -> BatchDraw:
         """Move the rows to a device."""
-        rows = self.rows.to(device, non_blocking=device.type == "cuda")
-        return self if rows is self.rows else BatchDraw(rows, self.key, self.counts)
+        return self._replace(rows=self.rows.to(device, non_blocking=device.type == "cuda"))
 
 
 class Examples(Dataset[tuple[Tensor, Tensor]], ABC):
@@ -49,9 +48,9 @@ class Examples(Dataset[tuple[Tensor, Tensor]], ABC):
         """Fetch what a sampler drew, as torch's DataLoader asks for a batch."""
         return *self[draw.rows], draw
 
-    @abstractmethod
     def select(self, rows: Tensor) -> Examples:
-        """Return those examples alone, in that order."""
+        """Return those examples alone, in that order; in memory, unless a subclass knows better."""
+        return InMemory(*self[rows])
 
     def near(self, device: torch.device) -> Examples:
         """Return the same examples, moved to the device if that pays."""
@@ -77,9 +76,6 @@ class InMemory(Examples):
 
     def __getitems__(self, draw: BatchDraw) -> tuple[Tensor, Tensor, BatchDraw]:
         return super().__getitems__(draw.to(self.x.device))
-
-    def select(self, rows: Tensor) -> InMemory:
-        return InMemory(*self[rows])
 
     def near(self, device: torch.device) -> InMemory:
         """Return the same examples on the device, unless they fill half a GPU's free memory."""

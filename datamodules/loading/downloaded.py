@@ -1,26 +1,17 @@
 """Data sets that torchvision downloads once, to a folder."""
 
-from __future__ import annotations
-
 import math
 import os
 import socket
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import torch
-from torch import Tensor
+from typing import Any, Final
 
 from ae_lightning.core.errors import UsageError
 
 from ..pairs import PairDataModule
 from .datasets import Examples, InMemory
-
-if TYPE_CHECKING:
-    from torchvision.datasets import VisionDataset
 
 TIMEOUT: Final = 30.0  # seconds of silence before giving up a download
 
@@ -32,8 +23,7 @@ class Downloaded(PairDataModule):
         root: the folder that holds the data set's own folder; if None, the environment variable
             AE_DATA, or "data" without it.
         download: whether to fetch missing files.
-        common: the arguments of `PairDataModule`: batch_size, corruption, val_size, seed,
-            split_seed.
+        common: the arguments of `PairDataModule`.
 
     Raises:
         UsageError: on loading, if files are damaged, or missing and cannot be downloaded.
@@ -49,12 +39,12 @@ class Downloaded(PairDataModule):
     def files(self) -> list[Path]:
         """The files that the data set is read from, all in one folder."""
 
-    def dataset(self, train: bool = False, download: bool = False) -> VisionDataset:
+    def dataset(self, train: bool = False, download: bool = False) -> Any:
         """Open torchvision's data set of this class's name."""
         from torchvision import datasets
 
         kind = getattr(datasets, type(self).__name__)
-        return kind(self.root, train=train, download=download)  # type: ignore[no-any-return]
+        return kind(self.root, train=train, download=download)
 
     @abstractmethod
     def check(self) -> None:
@@ -76,33 +66,23 @@ class Downloaded(PairDataModule):
         by_hand = f"put {', '.join(file.name for file in self.files)} in {folder}"
         if not self.download:
             raise UsageError(f"{name} is not in {folder}: {by_hand}, or set download to true.")
+        timeout = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(TIMEOUT)  # by default, a silent connection would hang
         try:
-            with answers_within(TIMEOUT):
-                self.dataset(download=True)
+            self.dataset(download=True)
         except (RuntimeError, OSError, EOFError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise UsageError(
                 f"{name} could not be downloaded ({reason}): {by_hand}, "
                 "or train on --config digits, which needs no download."
             ) from error
+        finally:
+            socket.setdefaulttimeout(timeout)
 
     def read(self) -> Mapping[str, Examples]:
         self.check()
-        return {
-            "train": self.in_memory(self.dataset(train=True)),
-            "test": self.in_memory(self.dataset(train=False)),
-        }
-
-
-@contextmanager
-def answers_within(seconds: float) -> Iterator[None]:
-    """Give up on connections that stay silent for this long; by default they would hang."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+        train, test = self.dataset(train=True), self.dataset(train=False)
+        return {"train": self.in_memory(train), "test": self.in_memory(test)}
 
 
 def check_idx(path: Path, item: tuple[int, ...]) -> int:
@@ -126,8 +106,3 @@ def check_idx(path: Path, item: tuple[int, ...]) -> int:
             f"its header says {expected}; delete it, and it is fetched again."
         )
     return axes[0]
-
-
-def as_labels(y: Any) -> Tensor:
-    """Return labels as integers (N,)."""
-    return torch.as_tensor(y, dtype=torch.long)

@@ -1,7 +1,5 @@
 """Image files: listed, decoded to bytes, and read in batches by workers."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -36,8 +34,7 @@ def read_image(path: Path, resize: int | None = None, greyscale: bool = False) -
     """Read an image as bytes (C, H, W), upright, with one channel or three.
 
     Args:
-        path: the file.
-        resize: the side of the square to scale to and crop from the centre.
+        resize: the side of the square to scale to and crop from the centre; its own size, if None.
         greyscale: whether to turn the colours into one channel.
 
     Raises:
@@ -71,15 +68,7 @@ def memory() -> float:
 
 
 class ImageFiles(Examples):
-    """Examples read from image files as they are drawn.
-
-    Args:
-        paths: the files.
-        y: their labels (N,).
-        shape: the shape that each image must have.
-        resize, greyscale: as for `read_image`.
-        workers: how many processes read.
-    """
+    """Examples read from image files as they are drawn, each of which must have this shape."""
 
     def __init__(
         self,
@@ -112,7 +101,7 @@ class ImageFiles(Examples):
             )
         return image
 
-    def select(self, rows: Tensor) -> ImageFiles:
+    def select(self, rows: Tensor) -> Examples:
         paths = [self.paths[row] for row in rows.tolist()]
         rest = (self.shape, self.resize, self.greyscale, self.workers)
         return ImageFiles(paths, self.y[rows], *rest)
@@ -123,7 +112,7 @@ class ImageFiles(Examples):
         Raises:
             UsageError: if they need more memory than the machine has.
         """
-        n = len(self)
+        n, few = len(self), len(self) < SLOW
         size = n * math.prod(self.shape)
         if size > memory():
             raise UsageError(
@@ -131,7 +120,6 @@ class ImageFiles(Examples):
                 "machine has: set in_memory to false."
             )
         x = torch.empty(n, *self.shape, dtype=torch.uint8)
-        few = n < SLOW
         quiet, workers = few or rank_and_world()[0] > 0, 0 if few else self.workers
         for images, _, draw in read_all(self, torch.arange(n), "Reading images", workers, quiet):
             x[draw.rows] = images

@@ -20,8 +20,6 @@ class Order:
     plain permutation.
 
     Args:
-        n: how many examples there are.
-        seed, epoch: what the order is a function of.
         chunk: how many examples each chunk holds; the last may hold fewer. All n, if None.
         window: how many chunks form a window.
 

@@ -27,7 +27,7 @@ class BatchGrid(NamedTuple):
     first: int = 0
 
     def __str__(self) -> str:
-        """Return its processes and examples a step, in words.
+        """Put it into words.
 
         >>> str(BatchGrid(1, 16))
         '1 process with 16 examples a step'
@@ -39,9 +39,7 @@ class BatchGrid(NamedTuple):
 class Regrid(Callback):
     """Recount an epoch's batches, so that training resumes at the first example not yet seen.
 
-    Args:
-        data: the datamodule, whose `grid` is replaced.
-        former: the grid that training stopped on.
+    This replaces the `grid` of the datamodule; `former` is the one that training stopped on.
     """
 
     def __init__(self, data: Any, former: BatchGrid) -> None:

@@ -22,8 +22,7 @@ class Chunks:
     Args:
         folder: the folder that holds them, and litdata's index of them.
         files: each one's size in bytes, by name, in order.
-        chunk: how many examples each holds; the last may hold fewer.
-        shape: an example's shape S.
+        chunk, shape: as in `Manifest`.
         cache: fetches them, if they are in remote storage.
     """
 

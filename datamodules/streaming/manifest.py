@@ -1,11 +1,9 @@
 """What stream.json says of streamed data, before any chunk is read."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from ae_lightning.core.errors import UsageError
 
@@ -41,7 +39,7 @@ class Manifest:
         return json.dumps({"version": VERSION, **asdict(self)}, indent=2) + "\n"
 
     @classmethod
-    def of(cls, text: str, file: str) -> Manifest:
+    def of(cls, text: str, file: str) -> Self:
         """Invert `text`.
 
         >>> small = Manifest((1, 2, 2), (0.0, 1.0), ("a",), dict.fromkeys(SPLITS, 3), 2, "0f")
@@ -69,11 +67,7 @@ class Manifest:
 
 
 def chunks_of(text: str, file: str, manifest: Manifest, split: str) -> dict[str, int]:
-    """Return the names of a split's chunks, in order, and each one's size in bytes.
-
-    Args:
-        text: litdata's index of the chunks.
-        file: the file it was read from.
+    """Read a split's chunks from the text of litdata's index: each one's size in bytes, by name.
 
     Raises:
         UsageError: if they do not hold what the manifest says.

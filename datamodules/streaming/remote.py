@@ -63,11 +63,7 @@ class Remote:
             )
 
     def fetch(self, name: str, file: Path) -> None:
-        """Fetch a file, unless it is here or another process is fetching it.
-
-        Raises:
-            UsageError: if it cannot be fetched.
-        """
+        """Fetch a file, unless it is here or another process is fetching it."""
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._downloader.download_file(f"{self.url}/{name}", str(file))
@@ -108,7 +104,6 @@ class ChunkCache:
     """The most recently used chunks of a remote folder, cached on this machine.
 
     Args:
-        remote: the remote folder.
         folder: the local folder, which the processes of a machine share.
         limit: how many bytes of chunks it may hold; each process that reads may fetch two more
             chunks.

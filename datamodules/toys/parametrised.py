@@ -54,18 +54,14 @@ class Parametrised(Toy):
         x = x.double()
         t = self._scaled(torch.cat([self.grid[a.argmax(1)] for a in self._exponents(x, 1.0)]))
         for _ in range(3):  # Gauss-Newton, from the nearest point of the grid
-            step = torch.linalg.lstsq(self._derivative(t), (x - self.point(t))[..., None]).solution
-            t = t + step[..., 0]
+            J, error = differentials(self.point, t), x - self.point(t)
+            t = t + torch.linalg.lstsq(J, error[..., None]).solution[..., 0]
         return t
 
     def tangents(self, x: Tensor) -> Tensor:
         """Return an orthonormal basis (B, k, D) of the tangent space at the point nearest to x."""
-        Q = torch.linalg.qr(self._derivative(self.parameters(x))).Q  # (B, D, k)
+        Q = torch.linalg.qr(differentials(self.point, self.parameters(x))).Q  # (B, D, k)
         return Q.mT.to(x)  # type: ignore[no-any-return]
-
-    def _derivative(self, t: Tensor) -> Tensor:
-        """∂ point / ∂ t: (B, D, k)."""
-        return differentials(self.point, t)
 
 
 def differentials(f: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
