@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, at_least
 from ae_lightning.core.randomness import seed_of
 from ae_lightning.distributions import sample_by_index
 from ae_lightning.model import Model
@@ -47,8 +47,7 @@ def log_likelihood(
     if not model.posterior.stochastic:
         name = type(model.posterior).__name__
         raise UsageError(f"log p(x) is estimated with a stochastic posterior, not {name}.")
-    if samples < 1:
-        raise UsageError(f"samples is {samples}: expected at least 1.")
+    at_least("samples", samples, 1)
     places = torch.arange(len(x)) if places is None else places
     prior = model.prior()
     chunk = min(samples, rows)

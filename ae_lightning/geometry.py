@@ -147,15 +147,10 @@ def spectrum(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
 def tangents(
     f: Map, x: Tensor, k: int | None = None, chunk: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    r"""Return the k leading right singular vectors of ∂f/∂x, and all singular values.
+    r"""Return the k leading right singular vectors of ∂f/∂x (B, k, *S), and the whole `spectrum`.
 
     For an encoder, these are the directions of the input to which its code is most sensitive.
-
-    Args:
-        chunk: as in `jacobian`.
-
-    Returns:
-        vectors (B, k, *S), of unit norm, and singular values (B, min(K, D)), largest first.
+    `chunk` is as in `jacobian`.
 
     >>> tangents(lambda x: x * torch.tensor([1.0, 3.0]), torch.zeros(1, 2), k=1)[0].abs()
     tensor([[[0., 1.]]])
@@ -168,7 +163,7 @@ def tangents(
 def decoder_tangents(
     g: Map, z: Tensor, k: int | None = None, chunk: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    r"""Return the k leading left singular vectors of ∂g/∂z (B, k, *S), and all singular values.
+    r"""Return the k leading left singular vectors of ∂g/∂z (B, k, *S), and the whole `spectrum`.
 
     For a decoder, these span the tangent space at g(z) of the manifold that it has learned.
     `chunk` is as in `jacobian`.

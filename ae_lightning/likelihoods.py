@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import above
 from ae_lightning.core.parts import Part
 from ae_lightning.distributions import (
     IndependentBernoulli,
@@ -75,12 +75,6 @@ class Likelihood(Part, ABC):
         return mean
 
 
-def _positive(name: str, value: float, above: float = 0.0) -> float:
-    if not value > above:
-        raise UsageError(f"{name} is {value}: expected a number above {above:.4g}.")
-    return value
-
-
 class Gaussian(Likelihood):
     r"""−log p(x|z) = ‖x − m‖²/(2σ²) + D log σ + (D/2) log 2π.
 
@@ -101,7 +95,7 @@ class Gaussian(Likelihood):
 
     def __init__(self, sigma: float = 1.0, learned: bool = False) -> None:
         super().__init__()
-        self.constant = math.log(_positive("sigma", sigma, math.exp(FLOOR) if learned else 0.0))
+        self.constant = math.log(above("sigma", sigma, math.exp(FLOOR) if learned else 0.0))
         # One-dimensional, because a scalar cannot be sharded.
         self.raw = nn.Parameter(torch.tensor([unfloored(self.constant)])) if learned else None
 
@@ -137,7 +131,7 @@ class HeteroscedasticGaussian(Likelihood):
 
     def __init__(self, sigma: float = 1.0) -> None:
         super().__init__()
-        self.start = unfloored(math.log(_positive("sigma", sigma, math.exp(FLOOR))))
+        self.start = unfloored(math.log(above("sigma", sigma, math.exp(FLOOR))))
 
     def features(self, shape: Sequence[int]) -> tuple[int, ...]:
         return (2 * shape[0], *shape[1:])
@@ -164,7 +158,7 @@ class Laplace(Likelihood):
 
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
-        self.scale = _positive("scale", scale)
+        self.scale = above("scale", scale)
 
     def forward(self, features: Tensor) -> Distribution:
         return IndependentLaplace(single(features), self.scale, self.event_dims)
@@ -230,7 +224,7 @@ class Categorical(Likelihood):
 
     def __init__(self, levels: int = 256) -> None:
         super().__init__()
-        self.levels = int(_positive("levels", levels, 1))
+        self.levels = int(above("levels", levels, 1))
 
     def features(self, shape: Sequence[int]) -> tuple[int, ...]:
         return (self.levels * shape[0], *shape[1:])

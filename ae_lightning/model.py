@@ -147,11 +147,7 @@ class Model(Recorded, nn.Module):
         return ForwardPass(pair.x, pair.x_tilde, features, q, z, self.decode(z))
 
     def check_pair(self, pair: Pair) -> Pair:
-        """Return the pair.
-
-        Raises:
-            UsageError: if it is not a Pair, or not of this model's shape.
-        """
+        """Return the pair, or raise UsageError if it is not one, or not of this model's shape."""
         if not isinstance(pair, Pair):
             name = type(pair).__name__
             raise UsageError(f"the data yields a {name}: expected a Pair (x_tilde, x, y, places).")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch import distributions as td
 from torch.distributions import Distribution, Independent, MixtureSameFamily
 
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, above
 from ae_lightning.core.parts import Part
 from ae_lightning.core.randomness import generator_of
 from ae_lightning.distributions import PointMass, UnitNormal
@@ -68,9 +68,7 @@ class LaplacePrior(CentredPrior):
 
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
-        if not scale > 0:
-            raise UsageError(f"the Laplace prior's scale is {scale}: expected a number above 0.")
-        self.scale = scale
+        self.scale = above("scale", scale)
 
     def forward(self) -> Distribution:
         p = td.Laplace(self.loc, torch.full_like(self.loc, self.scale), validate_args=False)

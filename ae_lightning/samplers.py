@@ -38,12 +38,9 @@ def walkback(
     Args:
         denoise: from x̃ (B, *S) to p(x|x̃), with batch (B,) and event S; for a model,
             `lambda x: model.decode(model.code(x))`.
-        x: the starting points of the chains (B, *S).
+        x: the starting points of the chains (B, *S), whose last states are returned.
         sigma: the standard deviation of the corruption that `denoise` was trained with.
         steps: the length of the chain.
-
-    Returns:
-        the chains' last states (B, *S).
 
     Raises:
         UsageError: if sigma is not positive, so that the chain would not move.
@@ -73,12 +70,9 @@ def langevin(score: Callable[[Tensor], Tensor], x: Tensor, step: float, n: int) 
     Args:
         score: s = ∇ log p, from x (B, *S) to (B, *S); for a model,
             `lambda x: geometry.score(model, x, sigma)`.
-        x: the starting points of the chains (B, *S).
+        x: the starting points of the chains (B, *S), whose last states are returned.
         step: ε, in squared units of x.
         n: the number of steps.
-
-    Returns:
-        the chains' last states (B, *S).
 
     Raises:
         UsageError: if the step is not positive.

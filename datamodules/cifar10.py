@@ -22,9 +22,7 @@ class CIFAR10(Downloaded):
     (3, 32, 32)
     """
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (3, 32, 32)
+    shape = (3, 32, 32)
 
     @property
     def files(self) -> list[Path]:

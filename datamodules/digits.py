@@ -25,12 +25,10 @@ class Digits(PairDataModule):
     torch.Size([2, 1, 8, 8])
     """
 
+    shape = (1, 8, 8)
+
     def __init__(self, **common: Any) -> None:
         super().__init__(**common)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (1, 8, 8)
 
     def read(self) -> Mapping[str, Examples]:
         from sklearn.datasets import load_digits

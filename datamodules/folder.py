@@ -7,11 +7,11 @@ from typing import Any, final
 
 import torch
 
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, at_least
 
 from .loading.datasets import Examples
 from .loading.image_files import ImageFiles, files_in, read_image
-from .pairs import SPLITS, PairDataModule, at_least
+from .pairs import SPLITS, PairDataModule
 
 
 @final

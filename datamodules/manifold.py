@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, final
 
+from ae_lightning.core.errors import at_least
 from ae_lightning.core.randomness import generator_of
 
 from .loading.datasets import Examples, InMemory
 from .loading.purposes import TOY
-from .pairs import PairDataModule, at_least
+from .pairs import PairDataModule
 from .toys.densities import MixtureOfGaussians, Toy
 
 
@@ -30,6 +31,8 @@ class Manifold(PairDataModule):
     torch.Size([2, 2])
     """
 
+    value_range = None
+
     def __init__(self, toy: Toy | None = None, size: int = 60_000, **common: Any) -> None:
         super().__init__(**common)
         at_least("size", size, 3)
@@ -39,10 +42,6 @@ class Manifold(PairDataModule):
     @property
     def shape(self) -> tuple[int, ...]:
         return (self.toy.dimension,)
-
-    @property
-    def value_range(self) -> tuple[float, float] | None:
-        return None
 
     def read(self) -> Mapping[str, Examples]:
         generator = generator_of(self.split_seed, 0, 0, 0, TOY)

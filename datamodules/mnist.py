@@ -14,9 +14,7 @@ from .loading.downloaded import Downloaded, check_idx
 class IDXImages(Downloaded):
     """Images of 28 × 28 pixels in four IDX files, as of MNIST and its successors."""
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (1, 28, 28)
+    shape = (1, 28, 28)
 
     @property
     def files(self) -> list[Path]:

@@ -10,7 +10,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from ae_lightning.core.distributed import rank_and_world
-from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.errors import UsageError, at_least, nearest
 from ae_lightning.core.parts import Recorded
 from ae_lightning.core.randomness import generator_of, seed_of
 from ae_lightning.core.types import Pair
@@ -81,8 +81,6 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
     def read(self) -> Mapping[str, Examples]:
         """Return "train" and, if the data comes with them, "test" and "val"."""
 
-    # -------------------------------------------------------------------- splits
-
     def setup(self, stage: str | None = None) -> None:
         """Load and split the data, once.
 
@@ -124,8 +122,6 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         if len(outside):
             raise UsageError(f"{split} has the places 0 to {len(examples) - 1}, not {outside[0]}.")
         return self._pair(CPU, *examples.__getitems__(BatchDraw(rows)))
-
-    # ------------------------------------------------------------------- loaders
 
     def train_dataloader(self) -> BatchLoader[Pair]:
         return self._loader(self._near("train"), self.training_sampler())
@@ -180,8 +176,6 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         first = grid.first if grid is not None and grid.epoch == epoch else 0
         return 0 if overfit else epoch, done, first
 
-    # ---------------------------------------------------------------- checkpoints
-
     def state_dict(self) -> dict[str, Any]:
         """Return how the epoch's order is cut into batches, so that a resumed run can recut it."""
         if "train" not in self.sets:
@@ -198,8 +192,6 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
 
     def _present_grid(self) -> BatchGrid:
         return BatchGrid(rank_and_world()[1], self.training_sampler().global_batch)
-
-    # --------------------------------------------------------------------- pairs
 
     def _finish(self, x: Tensor, y: Tensor, draw: BatchDraw) -> Pair:
         return self._pair(self._device, x, y, draw)
@@ -225,9 +217,3 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         if draw.key is None:
             return corrupt_by_index(process, x, seed_of(self.split_seed, purpose), draw.rows)
         return process(x, generator_of(*draw.key, purpose, device=x.device))  # type: ignore[no-any-return]
-
-
-def at_least(name: str, value: float, least: float) -> None:
-    """Refuse an argument below its smallest value."""
-    if not value >= least:
-        raise UsageError(f"{name} is {value}: expected at least {least}.")

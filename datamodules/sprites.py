@@ -7,12 +7,12 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor
 
-from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.errors import UsageError, at_least, nearest
 from ae_lightning.core.randomness import generator_of
 
 from .loading.datasets import Examples, InMemory
 from .loading.purposes import SPRITES
-from .pairs import SPLITS, PairDataModule, at_least
+from .pairs import SPLITS, PairDataModule
 from .toys.parametrised import differentials
 
 SPRITE_SIDE: Final = 32  # pixels
@@ -80,14 +80,12 @@ class Sprites(PairDataModule):
     torch.Size([1, 4, 1, 32, 32])
     """
 
+    shape = (1, SPRITE_SIDE, SPRITE_SIDE)
+
     def __init__(self, size: int = 20_000, **common: Any) -> None:
         super().__init__(**common)
         at_least("size", size, 1)
         self.size = size
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (1, SPRITE_SIDE, SPRITE_SIDE)
 
     def _all(self, split: str) -> tuple[Tensor, Tensor]:
         """The factors (N, 4), in float64, and shapes (N,) of a split."""

@@ -8,11 +8,11 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, at_least
 
 from .loading.datasets import BatchDraw, Examples
 from .loading.order import Order
-from .pairs import SPLITS, PairDataModule, at_least
+from .pairs import SPLITS, PairDataModule
 from .streaming.chunks import Chunks
 from .streaming.litdata_names import of_litdata
 from .streaming.manifest import INDEX, MANIFEST, Manifest, chunks_of
@@ -106,8 +106,6 @@ class Stream(PairDataModule):
 
     def read(self) -> Mapping[str, Examples]:
         return {split: self._streamed(split) for split in SPLITS}
-
-    # ----------------------------------------------------------------------- files
 
     @cached_property
     def _remote(self) -> Remote | None:

@@ -22,6 +22,20 @@ class SavingError(TrainingError):
     """The last state of a run could not be saved."""
 
 
+def at_least(name: str, value: float, least: float) -> float:
+    """Return a value, or raise UsageError if it is below the least that is allowed."""
+    if not value >= least:
+        raise UsageError(f"{name} is {value}: expected at least {least}.")
+    return value
+
+
+def above(name: str, value: float, bound: float = 0.0) -> float:
+    """Return a value, or raise UsageError if it is not above the bound."""
+    if not value > bound:
+        raise UsageError(f"{name} is {value}: expected a number above {bound:.4g}.")
+    return value
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of an error about an unknown `name`: the nearest known name, or all of them.
 

@@ -59,8 +59,6 @@ def hidden_of(network: Network, x: Tensor, features: Tensor) -> list[Tensor]:
 class Network(Part, ABC):
     """A map from inputs to outputs; the autoencoder calls `build` once, with both shapes."""
 
-    built = False
-
     @abstractmethod
     def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
         """Create the weights. A decoder is given the encoder as `mirror`."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, above
 from ae_lightning.core.parts import Recorded
 from ae_lightning.core.types import ForwardPass
 from ae_lightning.distributions import kl
@@ -150,9 +150,7 @@ class Kernel(Recorded, ABC):
     """
 
     def __init__(self, scale: float = 1.0) -> None:
-        if not scale > 0:
-            raise UsageError(f"scale is {scale}: expected a number above 0.")
-        self.scale = scale
+        self.scale = above("scale", scale)
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """Return k of every pair: (*, N, K), (*, M, K) -> (*, N, M)."""

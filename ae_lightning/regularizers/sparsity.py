@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, kl_divergence
 
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, above
 from ae_lightning.core.types import ForwardPass
 from ae_lightning.model import Model
 from ae_lightning.nn import Sigmoid, TiedMLP
@@ -69,9 +69,7 @@ class L1(LogDensity):
 
     def __init__(self, weight: float | Schedule = 1.0, scale: float = 1.0) -> None:
         super().__init__(weight)
-        if not scale > 0:
-            raise UsageError(f"scale is {scale}: expected a number above 0.")
-        self.scale = scale
+        self.scale = above("scale", scale)
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
         return out.z.abs().sum(-1).mean(0) / self.scale
@@ -98,9 +96,7 @@ class StudentT(LogDensity):
 
     def __init__(self, weight: float | Schedule = 1.0, df: float = 1.0, scale: float = 1.0) -> None:
         super().__init__(weight)
-        if not (df > 0 and scale > 0):
-            raise UsageError(f"df is {df} and scale {scale}: expected numbers above 0.")
-        self.df, self.scale = df, scale
+        self.df, self.scale = above("df", df), above("scale", scale)
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
         t = (out.z / self.scale).square() / self.df

@@ -38,11 +38,7 @@ class TrainingSampler(Sampler[BatchDraw]):
 
     @property
     def global_batch(self) -> int:
-        """How many examples the processes' batches hold together.
-
-        Raises:
-            UsageError: if there are more processes than examples.
-        """
+        """How many examples the processes' batches hold together."""
         n, world = len(self.examples), rank_and_world()[1]
         if n < world:
             raise UsageError(f"{n} training examples cannot be shared by {world} processes.")

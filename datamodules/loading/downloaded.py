@@ -55,11 +55,7 @@ class Downloaded(PairDataModule):
         """Return the images (N, C, H, W) and labels of torchvision's dataset."""
 
     def prepare_data(self) -> None:
-        """Download missing files, if `download` allows it.
-
-        Raises:
-            UsageError: if files are missing and cannot be downloaded.
-        """
+        """Download missing files, or raise UsageError if they cannot or must not be downloaded."""
         name, folder = type(self).__name__, self.files[0].parent
         if all(file.is_file() for file in self.files):
             return
@@ -86,12 +82,9 @@ class Downloaded(PairDataModule):
 
 
 def check_idx(path: Path, item: tuple[int, ...]) -> int:
-    """Check that a complete IDX file holds bytes of shape (N, *item), and return N.
+    """Return N of a complete IDX file of bytes of shape (N, *item); if it is not one, UsageError.
 
     The header is 0, 0, 8 (for bytes), the number of axes, and each axis's length in 4 bytes.
-
-    Raises:
-        UsageError: if it does not.
     """
     with path.open("rb") as file:
         head = file.read(8 + 4 * len(item))

@@ -107,11 +107,7 @@ class ImageFiles(Examples):
         return ImageFiles(paths, self.y[rows], *rest)
 
     def load(self) -> InMemory:
-        """Read all images into memory.
-
-        Raises:
-            UsageError: if they need more memory than the machine has.
-        """
+        """Read all images into memory, or raise UsageError if they need more than there is."""
         n, few = len(self), len(self) < SLOW
         size = n * math.prod(self.shape)
         if size > memory():

@@ -39,9 +39,7 @@ class Order:
         self._held: dict[int, Tensor] = {}
 
     def _size(self, chunks: Tensor) -> int:
-        whole = len(chunks) * self.chunk
-        last = (self.n - 1) // self.chunk
-        return whole - ((last + 1) * self.chunk - self.n if last in chunks else 0)
+        return int((self.n - chunks * self.chunk).clamp(max=self.chunk).sum())
 
     def __getitem__(self, places: slice) -> Tensor:
         if len(self.windows) == 1:  # which needs no search

@@ -42,11 +42,7 @@ class Chunks:
         return self.__dict__ | {"_opened": (0, None)}
 
     def check(self) -> None:
-        """Check that all are here and complete.
-
-        Raises:
-            UsageError: if one is not.
-        """
+        """Raise UsageError unless all are here and complete."""
         for name, size in self.files.items():
             file = self.folder / name
             if not file.is_file() or file.stat().st_size != size:

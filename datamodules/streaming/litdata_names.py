@@ -16,11 +16,7 @@ MODULES: Final = {
 
 
 def of_litdata(name: str) -> Any:
-    """Return what litdata calls by that name.
-
-    Raises:
-        UsageError: if litdata is not installed, or this release of it has no such name.
-    """
+    """Return what litdata calls by that name, or raise UsageError if this machine's has none."""
     try:
         import litdata
     except ImportError:

@@ -40,14 +40,11 @@ class Manifest:
 
     @classmethod
     def of(cls, text: str, file: str) -> Self:
-        """Invert `text`.
+        """Invert `text`, or raise UsageError if it is of another version, or not a manifest.
 
         >>> small = Manifest((1, 2, 2), (0.0, 1.0), ("a",), dict.fromkeys(SPLITS, 3), 2, "0f")
         >>> Manifest.of(small.text, "stream.json") == small
         True
-
-        Raises:
-            UsageError: if the text is of another version, or not a manifest.
         """
         try:
             tree: Any = json.loads(text)
@@ -69,8 +66,7 @@ class Manifest:
 def chunks_of(text: str, file: str, manifest: Manifest, split: str) -> dict[str, int]:
     """Read a split's chunks from the text of litdata's index: each one's size in bytes, by name.
 
-    Raises:
-        UsageError: if they do not hold what the manifest says.
+    Raise UsageError if they do not hold what the manifest says.
     """
     try:
         chunks = json.loads(text)["chunks"]

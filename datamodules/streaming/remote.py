@@ -20,13 +20,10 @@ FETCH_PATIENCE: Final = 300  # seconds without a file, after which fetching is g
 
 
 def bytes_of(size: str) -> int:
-    """Convert a size to bytes.
+    """Convert a size to bytes, or raise UsageError if it is not a size.
 
     >>> bytes_of("1.5GB")
     1500000000
-
-    Raises:
-        UsageError: if it is not a size.
     """
     found = re.fullmatch(r"(\d+(?:\.\d*)?) *([KMGT]B)", size.strip().upper())
     if found is None:
@@ -75,8 +72,7 @@ class Remote:
     ) -> None:
         """Fetch files, given by their remote names, or wait until another process has.
 
-        Raises:
-            UsageError: if one cannot be fetched, or none arrives for too long.
+        Raise UsageError if one cannot be fetched, or none arrives for too long.
         """
         last = time.monotonic()
         while missing := [name for name, file in files.items() if not file.exists()]:

@@ -46,16 +46,18 @@ def write_stream(data: ImageFolder, out: Path, chunk_mb: float) -> Manifest:
     if not 0 < chunk_mb * MB <= LARGEST:
         raise UsageError(f"chunk_mb is {chunk_mb}: expected above 0 and at most {LARGEST // MB}.")
     chunk = max(1, int(chunk_mb * MB) // (math.prod(data.shape) + EXTRA))
-    refuse_inside(out, data.path)
+    # The folder's next reader would read the chunks too.
+    if data.path.resolve() in (out.resolve(), *out.resolve().parents):
+        raise UsageError(
+            f"{out} lies in {data.path}, whose files must be images: name another folder."
+        )
     data.setup()
     digest = hashlib.sha256()
     with beside(out) as partial:
         for split in SPLITS:
             write_split(data, split, partial / split, chunk, digest)
         counts = {split: len(data.sets[split]) for split in SPLITS}
-        value_range = data.value_range
-        assert value_range is not None
-        known = (data.shape, value_range, data.classes, counts, chunk, digest.hexdigest())
+        known = (data.shape, (0.0, 1.0), data.classes, counts, chunk, digest.hexdigest())
         manifest = Manifest(*known)
         (partial / MANIFEST).write_text(manifest.text)
     return manifest
@@ -82,20 +84,11 @@ def order_of(data: ImageFolder, split: str) -> Tensor:
     return torch.randperm(n, generator=generator_of(data.split_seed, 0, 0, 0, SPLIT))
 
 
-def refuse_inside(out: Path, folder: Path) -> None:
-    """Refuse to write into the folder of images, whose next reader would read the chunks too."""
-    if folder.resolve() in (out.resolve(), *out.resolve().parents):
-        raise UsageError(
-            f"{out} lies in {folder}, whose files must be images: name another folder."
-        )
-
-
 @contextmanager
 def beside(out: Path) -> Iterator[Path]:
     """Write a folder next to its final place, flush it to the disk, then move it there.
 
-    Raises:
-        UsageError: if something is there already, or it cannot be written.
+    Raise UsageError if something is there already, or it cannot be written.
     """
     partial = out.with_name(f"{out.name}.partial")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

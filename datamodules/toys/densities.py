@@ -16,7 +16,7 @@ from typing import Final, final
 import torch
 from torch import Generator, Tensor
 
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, above
 from ae_lightning.core.parts import Recorded
 
 DISTANCES_AT_ONCE: Final = 2**18  # few enough for the processor's cache
@@ -106,10 +106,8 @@ class MixtureOfGaussians(Toy):
     ) -> None:
         if len({len(c) for c in centres}) != 1 or not len(centres[0]):
             raise UsageError(f"centres are {list(centres)}: expected lists of one length.")
-        if not width > 0:
-            raise UsageError(f"width is {width}: expected a positive number.")
         self.means = torch.tensor(centres, dtype=torch.float64)
-        self.width, self.spacing = width, 0.0
+        self.width, self.spacing = above("width", width), 0.0
 
     def draw(self, n: int, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
         y = torch.randint(len(self.means), (n,), generator=generator)

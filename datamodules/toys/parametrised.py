@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.autograd.functional import jvp
 
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, at_least
 from ae_lightning.core.randomness import generator_of
 
 from .densities import Toy
@@ -25,15 +25,13 @@ class Parametrised(Toy):
 
     def __init__(self, box: Sequence[tuple[float, float, int]], noise: float) -> None:
         """Lay points at even steps in the box: each parameter's low, high and number of steps."""
-        if not noise >= 0:
-            raise UsageError(f"noise is {noise}: expected at least 0.")
         self.low, self.high, _ = torch.tensor(box, dtype=torch.float64).T
         steps = [(torch.arange(n, dtype=torch.float64) + 0.5) / n for _, _, n in box]
         u = torch.stack(torch.meshgrid(*steps, indexing="ij"), dim=-1)  # (*n, k)
         points = self.point(self._scaled(u.flatten(0, -2))).view(*u.shape[:-1], -1)
         gaps = [points.diff(dim=k).norm(dim=-1).max() for k in range(len(box))]
         self.grid, self.means = u.flatten(0, -2), points.flatten(0, -2)
-        self.width, self.spacing = noise, float(max(gaps))
+        self.width, self.spacing = at_least("noise", noise, 0), float(max(gaps))
 
     def _scaled(self, u: Tensor) -> Tensor:
         return self.low + u * (self.high - self.low)  # type: ignore[no-any-return]
