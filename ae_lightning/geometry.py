@@ -140,8 +140,7 @@ def spectrum(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
     >>> spectrum(lambda x: x * torch.tensor([1.0, 3.0]), torch.zeros(1, 2))
     tensor([[3., 1.]])
     """
-    values: Tensor = torch.linalg.svdvals(jacobian(f, x, chunk).flatten(2))
-    return values
+    return torch.linalg.svdvals(jacobian(f, x, chunk).flatten(2))  # type: ignore[no-any-return]
 
 
 def tangents(

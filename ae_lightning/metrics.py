@@ -135,11 +135,7 @@ class Evaluation(Metric):
         self.add_state("largest", torch.zeros(latent), dist_reduce_fx="max")
 
     def update(
-        self,
-        model: Model,
-        out: ForwardPass,
-        terms: dict[str, Tensor],
-        counts: Tensor | bool = True,
+        self, model: Model, out: ForwardPass, terms: dict[str, Tensor], counts: Tensor | bool = True
     ) -> None:
         """Add a batch, given its forward pass and the batch means of the objective's terms.
 

@@ -76,12 +76,10 @@ class Constant(Schedule):
     0.5
     """
 
+    spans_training = False
+
     def __init__(self, end: float = 1.0) -> None:
         super().__init__(end, end)
-
-    @property
-    def spans_training(self) -> bool:
-        return False
 
     def value(self, progress: float) -> float:
         return self.end

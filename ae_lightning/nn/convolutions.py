@@ -46,6 +46,7 @@ class ConvEncoder(Network):
     """
 
     layers: Any  # nn.Sequential
+    explicit = True
 
     def __init__(
         self, channels: Sequence[int] = (16, 32), hidden: int = 256, activation: str = "SiLU"
@@ -76,10 +77,6 @@ class ConvEncoder(Network):
         *convolutions, _, hidden, _, _ = outputs[1:]
         features.hidden = [*convolutions[::2], hidden]  # type: ignore[attr-defined]
         return features
-
-    @property
-    def explicit(self) -> bool:
-        return True
 
     def pull_back(self, x: Tensor, features: Tensor, v: Tensor) -> Tensor:
         *maps, u = hidden_of(self, x, features)
