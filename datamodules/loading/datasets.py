@@ -29,7 +29,8 @@ class BatchDraw(NamedTuple):
 
     def to(self, device: torch.device) -> BatchDraw:
         """Move the rows to a device."""
-        return self._replace(rows=self.rows.to(device, non_blocking=device.type == "cuda"))
+        rows = self.rows.to(device, non_blocking=device.type == "cuda")
+        return self if rows is self.rows else self._replace(rows=rows)
 
 
 class Examples(Dataset[tuple[Tensor, Tensor]], ABC):
