@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import isabstract
 from typing import Any
 
 from ae_lightning import systems
@@ -64,4 +65,6 @@ def class_of(path: Any) -> type[AutoEncoder] | None:
             found = locate(path)
         except (ImportError, UsageError):
             return None
-    return found if isinstance(found, type) and issubclass(found, AutoEncoder) else None
+    if not isinstance(found, type) or isabstract(found) or not issubclass(found, AutoEncoder):
+        return None
+    return found

@@ -57,8 +57,8 @@ class Timekeeper:
             return self.now(trainer)
         if former.total_steps != self.total_steps and self._spans:
             rank_zero_info(
-                f"a schedule over the whole training spans {self.total_steps} steps from here "
-                f"on, and {former.total_steps} before."
+                "a schedule over the whole training now spans "
+                f"{self.total_steps} steps instead of {former.total_steps}."
             )
         return former._replace(total_steps=self.total_steps)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ae_lightning.cli.composition import compose, kind_and_purpose, merge, read, same_class, shipped
+from ae_lightning.cli.main import main
 from ae_lightning.cli.presets import with_defaults
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import locate
@@ -158,3 +159,8 @@ def test_the_schedule_is_written_out_only_if_asked_for() -> None:
     asked = with_defaults(read("vae"), ["--model.lr_schedule.epochs=3"])["model"]["init_args"]
     assert "lr_schedule" not in bare
     assert asked["lr_schedule"]["class_path"].endswith("OneCycle")
+
+
+def test_a_class_that_only_others_build_on_is_refused(capsys) -> None:
+    assert main(["fit", "--config", "digits", "--model", "System"]) == 2
+    assert "System is abstract" in capsys.readouterr().err

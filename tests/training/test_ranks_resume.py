@@ -88,4 +88,4 @@ def test_it_says_that_a_schedule_spans_another_training(tmp_path, caplog):
         weights_of(8, path, resume=True)
         assert "spans" not in caplog.text
         weights_of(8, path, resume=True, max_epochs=2 * EPOCHS)
-    assert "spans 80 steps from here on, and 40 before" in caplog.text
+    assert "now spans 80 steps instead of 40" in caplog.text
