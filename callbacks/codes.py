@@ -1,8 +1,6 @@
 """The codes of examples in a plane, coloured by label."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,14 +12,19 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, INK, LABEL_COLOURS, SEQUENTIAL, Room, drawable, new_figure
+from .drawing.theme import (
+    COLOURS,
+    INK,
+    LABEL_COLOURS,
+    SEQUENTIAL,
+    Axes,
+    Figure,
+    Room,
+    drawable,
+    new_figure,
+)
 from .drawing.vectors import plane
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from .picture import PictureCallback, picture
 
 MOST_KINDS = 20  # labels of more kinds are drawn as a scale
 

@@ -1,8 +1,6 @@
 """How much the code contracts distances, as a function of the distance."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,13 +10,18 @@ from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 from ae_lightning.nn import MLP, Identity
 
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, WIDTH, Room, drawable, log_scale, new_figure, show_quartiles
+from .drawing.theme import (
+    COLOURS,
+    WIDTH,
+    Figure,
+    Room,
+    drawable,
+    log_scale,
+    new_figure,
+    show_quartiles,
+)
 from .jacobian_spectrum import LEAST_RATIO
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .picture import PictureCallback, picture
 
 
 def contraction_ratios(model: Model, x: Tensor, directions: Tensor, radii: Tensor) -> Tensor:

@@ -1,9 +1,7 @@
 """Curves of everything that was logged: the terms of the loss, and what validation reports."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,14 +9,10 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
-from .drawing.theme import COLOURS, FAINT, Room, house_style, new_figure
+from .drawing.theme import COLOURS, FAINT, Axes, Figure, Room, house_style, new_figure
 from .l0_error import without_zeros
 from .picture import PictureCallback
 from .report.history import History
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # What validation reports beside the loss and its terms, with units; in this order.
 REPORTED = {

@@ -1,9 +1,7 @@
 """Filters: the weights next to the data, as images."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,12 +23,8 @@ from .drawing.images import (
     tile,
     whole_scale,
 )
-from .drawing.observing import picture
-from .drawing.theme import drawable
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .drawing.theme import Figure, drawable
+from .picture import PictureCallback, picture
 
 SHOWN, SIDE_BY_SIDE = 36, 6  # filters of a network, and how many in a row
 COLOUR_LEVELS = 16  # on either side of 0

@@ -1,8 +1,6 @@
 """The singular values of the encoder's Jacobian: how many directions its code is sensitive to."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,13 +10,18 @@ from ae_lightning.core.types import Pair
 from ae_lightning.geometry import spectrum
 from ae_lightning.model import Model
 
-from .drawing.observing import picture
 from .drawing.tangents import CHUNK
-from .drawing.theme import COLOURS, WIDTH, Room, drawable, log_scale, new_figure, show_quartiles
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .drawing.theme import (
+    COLOURS,
+    WIDTH,
+    Figure,
+    Room,
+    drawable,
+    log_scale,
+    new_figure,
+    show_quartiles,
+)
+from .picture import PictureCallback, picture
 
 LEAST_RATIO = 1e-6  # to the largest: smaller singular values are rounding errors of float32
 

@@ -1,8 +1,6 @@
 """The rate of every dimension over the course of training."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,13 +11,9 @@ from ae_lightning.core.types import Pair
 from ae_lightning.distributions import factorised_kl
 from ae_lightning.model import Model
 
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, Room, drawable, house_style, new_figure
-from .picture import PictureCallback
+from .drawing.theme import COLOURS, Figure, Room, drawable, house_style, new_figure
+from .picture import PictureCallback, picture
 from .report.history import History
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 MOST_DIMENSIONS, MOST_TIMES = 32, 8
 EARLY_TO_LATE = "viridis_r"

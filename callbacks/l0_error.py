@@ -1,8 +1,6 @@
 """What the active units of a sparse code buy: the error against their number."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,12 +12,8 @@ from ae_lightning.model import Model
 from ae_lightning.nn import Sigmoid
 
 from .activation_histogram import not_sparse
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, FAINT, Room, drawable, new_figure
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .drawing.theme import COLOURS, FAINT, Figure, Room, drawable, new_figure
+from .picture import PictureCallback, picture
 
 
 @picture

@@ -1,8 +1,6 @@
 """The latent manifold: the plane of a two-dimensional code, decoded."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,13 +11,9 @@ from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
 from .drawing.images import grid_figure, is_image, limits_of
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, FAINT, new_figure
+from .drawing.theme import COLOURS, FAINT, Figure, new_figure
 from .drawing.vectors import name_axes, plane, project, show_points
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .picture import PictureCallback, picture
 
 
 def quantiles(model: Model, x: Tensor, u: Tensor) -> Tensor:

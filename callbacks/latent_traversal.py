@@ -1,9 +1,7 @@
 """Latent traversals: what each dimension of the code does on its own."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,13 +12,9 @@ from ae_lightning.distributions import factorised_kl
 from ae_lightning.model import Model
 
 from .drawing.images import grid_figure, is_image, limits_of, scaled
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, FAINT, Room, new_figure
+from .drawing.theme import COLOURS, FAINT, Figure, Room, new_figure
 from .drawing.vectors import name_axes, plane, project, show_points
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .picture import PictureCallback, picture
 
 SPAN = 3.0  # standard deviations on either side
 POINTS = 301  # of a curve of vectors

@@ -1,8 +1,6 @@
 """Samples of the prior, decoded."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -12,13 +10,9 @@ from ae_lightning.model import Model
 from ae_lightning.regularizers.divergences import MMD
 
 from .drawing.images import grid_figure, is_image, limits_of
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, new_figure
+from .drawing.theme import COLOURS, Figure, new_figure
 from .drawing.vectors import plane, show_points
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .picture import PictureCallback, picture
 
 IN_A_ROW = 12
 WIDE = 6.4  # inches, of the two panels of vectors

@@ -1,8 +1,6 @@
 """Reconstructions: clean, corrupted, reconstructed, the error, and what the prior generates."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 
@@ -10,13 +8,9 @@ from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
 from .drawing.images import grid_figure, is_image, limits_of, scaled, signed_colours
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, drawable, new_figure
+from .drawing.theme import COLOURS, Figure, drawable, new_figure
 from .drawing.vectors import plane, show_points
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .picture import PictureCallback, picture
 
 FULL_COLOUR = 0.5  # of the data's range: an error drawn in full colour, at every step
 

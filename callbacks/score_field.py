@@ -1,8 +1,6 @@
 r"""The score that a denoising autoencoder has learned, (r(x̃) − x̃)/σ² ≈ ∇ log p_σ(x̃)."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -16,14 +14,10 @@ from ae_lightning.model import Model
 
 from .drawing.fields import field, kernel_log_density, reach, show_arrows, show_cells, show_density
 from .drawing.images import is_image
-from .drawing.observing import picture
 from .drawing.score_panels import score_images
-from .drawing.theme import COLOURS, new_figure
+from .drawing.theme import COLOURS, Figure, new_figure
 from .drawing.vectors import name_axes, plane
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .picture import PictureCallback, picture
 
 ARROWS, CELLS = 20, 60  # along a side of the field
 

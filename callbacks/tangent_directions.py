@@ -1,8 +1,6 @@
 """The tangents that a model has learned of the data, and how far they are from the true ones."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -11,7 +9,6 @@ from ae_lightning.model import Model
 
 from .drawing.examples import choose
 from .drawing.images import is_image, limits_of, scaled
-from .drawing.observing import picture
 from .drawing.tangent_panels import (
     directions_grid,
     show_angles,
@@ -31,11 +28,8 @@ from .drawing.tangents import (
     telling,
     unconstrained,
 )
-from .drawing.theme import new_figure
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .drawing.theme import Figure, new_figure
+from .picture import PictureCallback, picture
 
 IN_ALL = 6  # lines of images
 CANDIDATES = 2000  # validation examples among which neighbours are sought

@@ -1,7 +1,5 @@
 """A vector field in a plane of the data's space, left blank far from the data."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,10 +11,9 @@ from torch.nn.functional import normalize
 from ae_lightning.core.errors import UsageError
 
 from .images import tile
-from .theme import COLOURS, drawable
+from .theme import COLOURS, Axes, drawable
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
 BATCH = 256  # points of a field that go through the model at once

@@ -1,9 +1,7 @@
 """Images in grids, sharp to the pixel, and signed ones on a scale symmetric about 0."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +10,7 @@ from torch import Tensor
 
 from ae_lightning.model import Model
 
-from .theme import DIVERGING, DOTS_PER_INCH, INK, Room, drawable, new_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from .theme import DIVERGING, DOTS_PER_INCH, INK, Axes, Figure, Room, drawable, new_figure
 
 LETTER = 8  # about as many pixels as a small letter takes
 

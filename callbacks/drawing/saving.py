@@ -1,7 +1,5 @@
 """Pictures and films as files, light enough for a page that holds them all, and in loggers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -11,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .theme import Figure
+
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from PIL import Image
 
 HEAVIEST = 300_000  # bytes of one file
@@ -33,7 +32,7 @@ def png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def _lighter(image: Image.Image) -> Iterator[Image.Image]:
+def _lighter(image: "Image.Image") -> "Iterator[Image.Image]":
     """The image with its colours at most 2 of 255 levels off, then in fewer and fewer colours."""
     yield image.point([round(round(v * 63 / 255) * 255 / 63) for v in range(256)] * 3)
     for colours in (256, 128, 64, 32):

@@ -1,9 +1,5 @@
 """The score of a denoising autoencoder of images: as images, and in a plane of their space."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
@@ -25,12 +21,8 @@ from .images import (
     whole_scale,
     write_rows,
 )
-from .theme import COLOURS
+from .theme import COLOURS, Axes, Figure
 from .vectors import label_axes
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 ARROWS = 20  # along a side of the field
 IMAGES = 6

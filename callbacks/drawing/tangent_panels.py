@@ -1,8 +1,6 @@
 """Tangents as images and walks, or as lines: the panels of `tangent_directions`."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,12 +20,8 @@ from .images import (
     write_columns,
     write_rows,
 )
-from .theme import COLOURS, FAINT, drawable
+from .theme import COLOURS, FAINT, Axes, Figure, drawable
 from .vectors import name_axes, plane, project
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 WALK = 5  # images in a walk x + αt
 TANGENTS = 60  # vectors whose tangents are drawn

@@ -1,7 +1,5 @@
 """The directions in which data vary: learned ones, those of neighbours, and angles between."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """The house look of every picture: one style, safe for the colour-blind."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,9 +9,11 @@ from torch import Tensor
 from ae_lightning.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.axes import Axes as Axes
     from matplotlib.axis import Axis
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Figure
+else:  # in annotations alone: matplotlib is not imported until something is drawn
+    Axes, Axis, Figure = "Axes", "Axis", "Figure"
 
 # Okabe and Ito's palette, which every common colour blindness can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")

@@ -1,19 +1,14 @@
 """Vectors drawn as points of a plane."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .theme import drawable
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from .theme import Axes, drawable
 
 
 def plane(points: Tensor) -> tuple[Tensor, Tensor]:

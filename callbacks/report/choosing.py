@@ -1,7 +1,5 @@
 """Which pictures there are, and which of them to draw."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any, Final
