@@ -23,7 +23,7 @@ def is_image(shape: Sequence[int]) -> bool:
 def limits_of(model: Model, images: Tensor) -> tuple[float, float]:
     """The values that are drawn black and white: the data's range, or else that of the images."""
     if model.value_range is not None:
-        return model.value_range[0], model.value_range[1]
+        return model.value_range
     values = drawable(images, "an image")
     low, high = float(values.min()), float(values.max())
     return low, high if high > low else low + 1
@@ -63,11 +63,8 @@ def grid_figure(
 ) -> Figure:
     """Return a figure of images (R, N, C, H, W) in a grid, its rows and columns labelled.
 
-    Every pixel of an image takes a whole number of the picture's, so that it is sharp.
-
-    Args:
-        limits: the values that are black and white.
-        names: of the columns and of the rows.
+    Every pixel of an image takes a whole number of the picture's, so that it is sharp. The limits
+    are the values that are black and white; the names, those of the columns and of the rows.
     """
     shown = tile(images, limits)
     R, N, _, H, W = images.shape
@@ -108,15 +105,8 @@ def _write(
     axes: Axes, at: tuple[float, float], beside: tuple[float, float], text: str, **how: Any
 ) -> None:
     """Write near a place of a grid, so many pixels to its right and above it."""
-    from matplotlib.transforms import ScaledTranslation
-
-    if not text:
-        return
-    figure = axes.get_figure()
-    inches = (side / figure.dpi for side in beside)
-    place = axes.transData + ScaledTranslation(*inches, figure.dpi_scale_trans)
     how = {"ha": "center", "va": "center", "fontsize": 8, "color": INK} | how
-    axes.text(*at, text, transform=place, **how)
+    axes.annotate(text, at, beside, textcoords="offset pixels", annotation_clip=False, **how)
 
 
 def whole_scale(width: int, wanted: int = 640) -> float:
@@ -129,11 +119,8 @@ def whole_scale(width: int, wanted: int = 640) -> float:
 def pixel_figure(width: float, height: float) -> Figure:
     """Return an empty figure of this size in pixels, laid out by hand."""
     # A hair more, since Agg rounds down.
-    return new_figure(
-        (int(width) + 0.01) / DOTS_PER_INCH,
-        (int(height) + 0.01) / DOTS_PER_INCH,
-        room=Room(0, 0, 0, 0),
-    )
+    inches = [(int(side) + 0.01) / DOTS_PER_INCH for side in (width, height)]
+    return new_figure(*inches, room=Room(0, 0, 0, 0))
 
 
 def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
@@ -145,12 +132,10 @@ def place(figure: Figure, left: float, top: float, width: float, height: float) 
 def show_image(axes: Axes, image: NDArray[np.float32], sharp: bool = False) -> None:
     """Draw one image (H, W, C) with values in [0, 1], without axes; in grey if C = 1.
 
-    Args:
-        sharp: whether its pixels take whole numbers of the picture's, and need no smoothing.
+    If each of its pixels takes a whole number of the picture's, it is `sharp` without smoothing.
     """
-    shown = image.squeeze(-1) if image.shape[-1] == 1 else image
     interpolation = "nearest" if sharp else None  # None: matplotlib smooths as it sees fit
-    axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation=interpolation)
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation=interpolation)
     axes.set_axis_off()
 
 

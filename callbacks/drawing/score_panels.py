@@ -79,7 +79,5 @@ def _widen(axes: Axes, corners: Tensor) -> None:
     """Keep a tenth of the axes free around the corners (3, 2), for their images."""
     low, high = corners.amin(0), corners.amax(0)
     half = max(axes.get_xlim()[1] - axes.get_xlim()[0], 1.25 * float((high - low).max())) / 2
-    for middle, limits in zip(
-        ((low + high) / 2).tolist(), (axes.set_xlim, axes.set_ylim), strict=True
-    ):
-        limits(middle - half, middle + half)
+    x, y = ((low + high) / 2).tolist()
+    axes.set(xlim=(x - half, x + half), ylim=(y - half, y + half))

@@ -39,10 +39,7 @@ class ImageLines(NamedTuple):
 def directions_grid(x: Tensor, kinds: dict[str, Tensor]) -> ImageLines:
     """Lay out images (B, C, H, W), each with a line of directions (B, k, C, H, W) of every kind.
 
-    Directions have unit norm, and one colour scale.
-
-    Args:
-        x: the images, with values in [0, 1].
+    Images have values in [0, 1]; directions have unit norm, and one colour scale.
     """
     kinds = {name: normalize(t.flatten(2), dim=2).view_as(t) for name, t in kinds.items()}
     k = max(t.shape[1] for t in kinds.values())
@@ -60,12 +57,9 @@ def directions_grid(x: Tensor, kinds: dict[str, Tensor]) -> ImageLines:
 
 
 def walks_grid(x: Tensor, tangents: Tensor, each: int, span: float) -> ImageLines:
-    """Lay out the walks x + αt, α from −span to span, along the first tangents (B, k, C, H, W).
+    """Lay out the walks x + αt, α from −span to span, along the `each` first of k tangents.
 
-    Args:
-        x: the images, with values in [0, 1].
-        tangents: in the same units.
-        each: how many walks an image takes.
+    Images (B, C, H, W) have values in [0, 1], and tangents (B, k, C, H, W) the same units.
     """
     alphas = torch.linspace(-span, span, WALK)
     lines, names = [], []
