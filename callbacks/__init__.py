@@ -1,4 +1,7 @@
-"""Pictures of autoencoders, during training and on their own."""
+"""Pictures of autoencoders, during training and on their own.
+
+Each is a function of a model and of tensors on its device, and a callback that draws it in `fit`.
+"""
 
 from .activation_histogram import ActivationHistogram, activation_histogram
 from .codes import Codes, codes

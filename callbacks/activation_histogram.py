@@ -17,14 +17,10 @@ from .picture import PictureCallback, picture
 
 @picture
 def activation_histogram(model: Model, x: Tensor) -> Figure:
-    """Draw how the activations of a sparse code are distributed, and how often each unit is active.
+    """Draw how the activations of the sparse codes of x (B, *S) are distributed.
 
-    A unit counts as active beyond ±0.001; for a Sigmoid code, the mean activation of each unit is
-    drawn instead.
-
-    Args:
-        model: a model with a sparse code.
-        x: the examples (B, *S), on the model's device.
+    Beside them, draw how often each unit is active, beyond ±0.001; for a Sigmoid code, the mean
+    activation of each unit instead.
     """
     code = drawable(model.code(x), "the code")  # (B, K)
     active = code.abs() > ACTIVE_CODE

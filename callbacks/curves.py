@@ -107,13 +107,11 @@ def _show_term(axes: Axes, history: History, term: str, weight: Points | float) 
     raw, val = history[f"train/{term}"], history.get(f"val/{term}", [])
     _show(axes, raw, color=COLOURS[0], linewidth=0.9)
     _show(axes, val, color=COLOURS[1])
-    if weight != 1.0:
-        _show(axes, weighted(raw, weight), color=FAINT, linestyle="--")
+    shown = weighted(raw, weight) if weight != 1.0 else []
+    _show(axes, shown, color=FAINT, linestyle="--")
     axes.set_title(f"{term} (nats)" if term in ("loss", "bound", "distortion", "rate") else term)
     # The first values of training would flatten all that come after.
-    later = [v for s, v in [*raw, *val] if s >= 0.1 * raw[-1][0]] or [v for _, v in raw]
-    if weight != 1.0:
-        later += [v for s, v in weighted(raw, weight) if s >= 0.1 * raw[-1][0]]
+    later = [v for s, v in [*raw, *val, *shown] if s >= 0.1 * raw[-1][0]]
     low, high = min(later), max(later)
     room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
     axes.set_ylim(low - room, high + room)
@@ -133,9 +131,9 @@ def _add_key(figure: Figure, with_weights: bool) -> None:
         "validation": Line2D([], [], color=COLOURS[1]),
         "training, times its weight": Line2D([], [], color=FAINT, linestyle="--"),
     }
-    shown = list(lines) if with_weights else list(lines)[:2]
-    handles = [lines[name] for name in shown]
-    figure.legend(handles, shown, loc="upper right", ncols=len(shown))
+    if not with_weights:
+        lines.popitem()
+    figure.legend(lines.values(), lines, loc="upper right", ncols=len(lines))
 
 
 class Curves(PictureCallback):

@@ -11,7 +11,7 @@ from ae_lightning.model import Model
 
 from .drawing.images import grid_figure, is_image, limits_of
 from .drawing.theme import COLOURS, FAINT, Figure, new_figure
-from .drawing.vectors import name_axes, plane, project, show_points
+from .drawing.vectors import plane, project, show_points
 from .picture import PictureCallback, picture
 
 
@@ -50,8 +50,7 @@ def interpolation(model: Model, a: Tensor, b: Tensor, steps: int = 9) -> Figure:
     The examples themselves stand at both ends of a row. Vectors are drawn as decoded paths.
 
     Args:
-        model: the model.
-        a, b: the examples (P, *S), on the model's device.
+        a, b: the examples (P, *S).
         steps: how many codes to decode, including both ends.
     """
     vectors = not is_image(model.shape)
@@ -65,9 +64,8 @@ def interpolation(model: Model, a: Tensor, b: Tensor, steps: int = 9) -> Figure:
     first, last = (end[:, None, None].expand(-1, 2, 1, *end.shape[1:]) for end in (a, b))
     images = torch.cat([first, decoded, last], dim=2).flatten(0, 1)  # (2P, T + 2, *S)
     marks = [f"{value:g}" if 4 * value % 1 == 0 else "" for value in t.tolist()]
-    names = ["x", *marks, "x'"]
     rows = ["linear", "spherical"] * len(a)
-    return grid_figure(images, title, rows, names, limits_of(model, a))
+    return grid_figure(images, title, rows, ["x", *marks, "x'"], limits_of(model, a))
 
 
 def _paths(x: Tensor, decoded: Tensor, title: str) -> Figure:
@@ -80,7 +78,6 @@ def _paths(x: Tensor, decoded: Tensor, title: str) -> Figure:
             axes.plot(*project(path, onto).T, style, color=colour)
     for name, colour, style in zip(("linear", "spherical"), COLOURS, ("-", "--"), strict=False):
         axes.plot([], [], style, color=colour, label=name)
-    name_axes(axes, x[0].numel())
     axes.set_title(title)
     axes.legend()
     return figure

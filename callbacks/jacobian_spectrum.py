@@ -28,14 +28,10 @@ LEAST_RATIO = 1e-6  # to the largest: smaller singular values are rounding error
 
 @picture
 def jacobian_spectrum(model: Model, x: Tensor) -> Figure:
-    r"""Draw the singular values of ∂f/∂x in falling order: the median over examples, and quartiles.
+    r"""Draw the singular values of ∂f/∂x at x (B, *S) in falling order: median and quartiles.
 
     It falls steeply if the code follows a few directions of the data and resists the others, as a
     contractive autoencoder's does; a plain autoencoder's is flat.
-
-    Args:
-        model: the model.
-        x: the examples (B, *S), on the model's device.
 
     Raises:
         UsageError: if the Jacobian is 0.

@@ -12,16 +12,12 @@ from ae_lightning.model import Model
 
 from .drawing.images import grid_figure, is_image, limits_of
 from .drawing.theme import COLOURS, FAINT, Figure, new_figure
-from .drawing.vectors import name_axes, plane, project, show_points
+from .drawing.vectors import plane, project, show_points
 from .picture import PictureCallback, picture
 
 
 def quantiles(model: Model, x: Tensor, u: Tensor) -> Tensor:
-    """The quantiles u (N,) of every dimension of the prior or, for a point mass, of the codes of x.
-
-    Returns:
-        the values (N, K).
-    """
+    """The quantiles u (N,) of the prior or, for a point mass, of the codes of x: (N, K)."""
     if not model.posterior.stochastic:
         return model.code(x).quantile(u, dim=0)
     p = model.prior()
@@ -51,8 +47,7 @@ def latent_manifold(model: Model, x: Tensor, n: int = 12) -> Figure:
     x. Vectors are drawn as the grid's decoded lines.
 
     Args:
-        model: a model with a code of size 2.
-        x: examples (B, *S), on the model's device.
+        x: examples (B, *S).
         n: how many codes lie along a side.
 
     Raises:
@@ -69,10 +64,8 @@ def latent_manifold(model: Model, x: Tensor, n: int = 12) -> Figure:
     decoded = model.decode(z).mean  # (n, n, *S)
     if not is_image(model.shape):
         return _lines(x, decoded, title)
-    columns, rows = (
-        [f"{value:.1f}".replace("-", "−") for value in values.tolist()]
-        for values in (z[0, :, 0], z[:, 0, 1])
-    )
+    sides = z[0, :, 0].tolist(), z[:, 0, 1].tolist()
+    columns, rows = ([f"{v:.1f}".replace("-", "−") for v in side] for side in sides)
     return grid_figure(decoded, title, rows, columns, limits_of(model, x), ("z0", "z1"))
 
 
@@ -84,9 +77,7 @@ def _lines(x: Tensor, decoded: Tensor, title: str) -> Figure:
     for lines, name, colour in ((decoded, "z0", 0), (decoded.transpose(0, 1), "z1", 1)):
         for i, line in enumerate(lines):
             label = f"along {name}" if i == 0 else None
-            path = project(line, onto)
-            axes.plot(*path.T, color=COLOURS[colour], linewidth=0.8, label=label)
-    name_axes(axes, x[0].numel())
+            axes.plot(*project(line, onto).T, color=COLOURS[colour], linewidth=0.8, label=label)
     axes.set_title(title)
     axes.legend()
     return figure

@@ -15,7 +15,6 @@ from .drawing.vectors import plane, show_points
 from .picture import PictureCallback, picture
 
 IN_A_ROW = 12
-WIDE = 6.4  # inches, of the two panels of vectors
 
 
 @picture
@@ -25,8 +24,7 @@ def prior_samples(model: Model, x: Tensor, n: int = 72) -> Figure:
     They are means, since a draw of p(x|z) adds noise to every element.
 
     Args:
-        model: the model.
-        x: examples (B, *S) that set the scale, on the model's device.
+        x: examples (B, *S) that set the scale.
         n: how many images to draw; of vectors, there are as many as examples.
 
     Raises:
@@ -36,10 +34,9 @@ def prior_samples(model: Model, x: Tensor, n: int = 72) -> Figure:
         raise UsageError(reason)
     if is_image(model.shape):
         samples = model.sample(n // IN_A_ROW * IN_A_ROW).unflatten(0, (-1, IN_A_ROW))
-        return grid_figure(
-            samples, "Samples: means of p(x|z), z ~ p(z)", limits=limits_of(model, x)
-        )
-    figure = new_figure(WIDE, 3.4)
+        title = "Samples: means of p(x|z), z ~ p(z)"
+        return grid_figure(samples, title, limits=limits_of(model, x))
+    figure = new_figure(6.4, 3.4)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     onto = plane(x.flatten(1))
     show_points(left, x, onto, color=COLOURS[0])

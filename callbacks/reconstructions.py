@@ -23,8 +23,7 @@ def reconstructions(model: Model, pair: Pair, columns: int = 10) -> Figure:
     samples are means of p(x|z).
 
     Args:
-        model: the model.
-        pair: the examples, x and x̃ (B, *S), on the model's device; the error is a mean over all.
+        pair: the examples, x and x̃ (B, *S); the error is a mean over all.
         columns: how many images to draw; vectors are all drawn.
     """
     r = model.reconstruct(pair.x_tilde)

@@ -119,8 +119,8 @@ def whole_scale(width: int, wanted: int = 640) -> float:
 def pixel_figure(width: float, height: float) -> Figure:
     """Return an empty figure of this size in pixels, laid out by hand."""
     # A hair more, since Agg rounds down.
-    inches = [(int(side) + 0.01) / DOTS_PER_INCH for side in (width, height)]
-    return new_figure(*inches, room=Room(0, 0, 0, 0))
+    w, h = ((int(side) + 0.01) / DOTS_PER_INCH for side in (width, height))
+    return new_figure(w, h, room=Room(0, 0, 0, 0))
 
 
 def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
