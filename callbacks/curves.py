@@ -81,11 +81,11 @@ def curves(
             axes.set(title="weights", ylim=(0, None))
             axes.legend()
         for name in reported:
-            axes = next(panels)
-            _show(axes, history[f"val/{name}"], color=COLOURS[1])
+            axes, points = next(panels), history[f"val/{name}"]
+            _show(axes, points, color=COLOURS[1])
             axes.set_title(REPORTED.get(name, name))
             if "units" in name:
-                axes.set_ylim(0, max(1, 1.05 * max(v for _, v in history[f"val/{name}"])))
+                axes.set_ylim(0, max(1, 1.05 * max(v for _, v in points)))
         last = max(history["train/loss"][-1][0], *(history[f"val/{f}"][-1][0] for f in reported), 1)
         for axes in figure.axes:
             axes.set_xlim(0, 1.03 * last)

@@ -57,11 +57,8 @@ def kept_error(model: Model, x: Tensor, code: Tensor, kept: Tensor) -> Tensor:
     The codes are (B, K), the numbers to keep (n,).
     """
     rank = code.abs().argsort(dim=1, descending=True, stable=True).argsort(dim=1)  # (B, K)
-    errors = []
-    for number in kept.tolist():
-        r = model.decode(code * (rank < number)).mean
-        errors.append((r - x).square().flatten(1).mean(1))
-    return torch.stack(errors, dim=1)
+    decoded = (model.decode(code * (rank < number)).mean for number in kept.tolist())
+    return torch.stack([(r - x).square().flatten(1).mean(1) for r in decoded], dim=1)
 
 
 def without_zeros(model: Model) -> str | None:

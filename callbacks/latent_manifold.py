@@ -11,8 +11,8 @@ from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
 from .drawing.images import grid_figure, is_image, limits_of
-from .drawing.theme import COLOURS, FAINT, Figure, new_figure
-from .drawing.vectors import plane, project, show_points
+from .drawing.theme import Figure
+from .drawing.vectors import paths_figure
 from .picture import PictureCallback, picture
 
 
@@ -63,24 +63,11 @@ def latent_manifold(model: Model, x: Tensor, n: int = 12) -> Figure:
     z = quantile_grid(model, x, n)
     decoded = model.decode(z).mean  # (n, n, *S)
     if not is_image(model.shape):
-        return _lines(x, decoded, title)
+        kinds = {"along z0": decoded, "along z1": decoded.transpose(0, 1)}
+        return paths_figure(x, title, kinds, 4.4, {"alpha": 0.4}, linewidth=0.8)
     sides = z[0, :, 0].tolist(), z[:, 0, 1].tolist()
     columns, rows = ([f"{v:.1f}".replace("-", "−") for v in side] for side in sides)
     return grid_figure(decoded, title, rows, columns, limits_of(model, x), ("z0", "z1"))
-
-
-def _lines(x: Tensor, decoded: Tensor, title: str) -> Figure:
-    figure = new_figure(5.0, 4.4)
-    axes = figure.subplots()
-    onto = plane(x.flatten(1))
-    show_points(axes, x, onto, color=FAINT, alpha=0.4)
-    for lines, name, colour in ((decoded, "z0", 0), (decoded.transpose(0, 1), "z1", 1)):
-        for i, line in enumerate(lines):
-            label = f"along {name}" if i == 0 else None
-            axes.plot(*project(line, onto).T, color=COLOURS[colour], linewidth=0.8, label=label)
-    axes.set_title(title)
-    axes.legend()
-    return figure
 
 
 def without_plane(model: Model) -> str | None:

@@ -10,8 +10,8 @@ from ae_lightning.model import Model
 from ae_lightning.regularizers.divergences import MMD
 
 from .drawing.images import grid_figure, is_image, limits_of
-from .drawing.theme import COLOURS, Figure, new_figure
-from .drawing.vectors import plane, show_points
+from .drawing.theme import Figure
+from .drawing.vectors import clouds_figure
 from .picture import PictureCallback, picture
 
 IN_A_ROW = 12
@@ -36,15 +36,8 @@ def prior_samples(model: Model, x: Tensor, n: int = 72) -> Figure:
         samples = model.sample(n // IN_A_ROW * IN_A_ROW).unflatten(0, (-1, IN_A_ROW))
         title = "Samples: means of p(x|z), z ~ p(z)"
         return grid_figure(samples, title, limits=limits_of(model, x))
-    figure = new_figure(6.4, 3.4)
-    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    onto = plane(x.flatten(1))
-    show_points(left, x, onto, color=COLOURS[0])
-    show_points(right, model.sample(len(x)), onto, color=COLOURS[1])
-    left.set_title("data")
-    right.set_title("means of p(x|z), z ~ p(z)")
-    right.label_outer()
-    return figure
+    clouds = {"data": x, "means of p(x|z), z ~ p(z)": model.sample(len(x))}
+    return clouds_figure(clouds, 6.4, 3.4, "")
 
 
 def without_prior(model: Model) -> str | None:

@@ -8,8 +8,8 @@ from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
 from .drawing.images import grid_figure, is_image, limits_of, scaled, signed_colours
-from .drawing.theme import COLOURS, Figure, drawable, new_figure
-from .drawing.vectors import plane, show_points
+from .drawing.theme import Figure, drawable
+from .drawing.vectors import clouds_figure
 from .picture import PictureCallback, picture
 
 FULL_COLOUR = 0.5  # of the data's range: an error drawn in full colour, at every step
@@ -36,7 +36,13 @@ def reconstructions(model: Model, pair: Pair, columns: int = 10) -> Figure:
     rows["reconstructed"] = r
     samples = {"samples": model.sample(len(pair.x))} if model.posterior.stochastic else {}
     if not is_image(model.shape):
-        return _scatters(rows | samples, mse)
+        clouds = rows | samples
+        side = min(2.5, 7.1 / len(clouds))
+        title = f"Reconstructions: mean squared error {mse:.4g} per value"
+        figure = clouds_figure(clouds, side * len(clouds) + 0.3, side + 0.5, title)
+        for axes in figure.axes:
+            axes.locator_params(nbins=3)
+        return figure
     limits = limits_of(model, pair.x)
     rows = {name: scaled(images, limits) for name, images in rows.items()}
     # Errors in colour cannot be read: several channels are drawn by their mean.
@@ -46,20 +52,6 @@ def reconstructions(model: Model, pair: Pair, columns: int = 10) -> Figure:
     colours = [row.cpu().expand(-1, 3, -1, -1) for row in rows.values()]
     title = f"Reconstructions: mean squared error {mse:.4f} per value"
     return grid_figure(torch.stack(colours), title, rows=list(rows))
-
-
-def _scatters(rows: dict[str, torch.Tensor], mse: float) -> Figure:
-    title = f"Reconstructions: mean squared error {mse:.4g} per value"
-    side = min(2.5, 7.1 / len(rows))
-    figure = new_figure(side * len(rows) + 0.3, side + 0.5, title)
-    grid = figure.subplots(1, len(rows), sharex=True, sharey=True)
-    onto = plane(rows["clean"].flatten(1))
-    for axes, (label, points), colour in zip(grid, rows.items(), COLOURS, strict=False):
-        show_points(axes, points, onto, color=colour)
-        axes.set_title(label)
-        axes.locator_params(nbins=3)
-        axes.label_outer()
-    return figure
 
 
 class Reconstructions(PictureCallback):

@@ -34,23 +34,20 @@ def scaled(images: Tensor, limits: tuple[float, float]) -> Tensor:
     return (images - limits[0]) / (limits[1] - limits[0])
 
 
-def tile(
-    images: Tensor, limits: tuple[float, float] = (0.0, 1.0), gap: int = 1
-) -> NDArray[np.float32]:
-    """Lay images (R, N, C, H, W) out in R rows: (R·(H + gap) − gap, N·(W + gap) − gap, C).
+def tile(images: Tensor, limits: tuple[float, float] = (0.0, 1.0)) -> NDArray[np.float32]:
+    """Lay images (R, N, C, H, W) out in R rows, a pixel apart: (R·(H + 1) − 1, N·(W + 1) − 1, C).
 
-    Values are scaled from their limits to [0, 1], and the gaps are 1. Three channels are shown as
-    colours; otherwise the first is shown in grey.
+    Values are scaled from their limits to [0, 1]. Three channels are shown as colours; otherwise
+    the first is shown in grey.
 
     >>> tile(torch.zeros(1, 2, 1, 1, 1)).squeeze()
     array([0., 1., 0.], dtype=float32)
     """
     x = scaled(drawable(images, "a grid of images"), limits)
     x = x if x.shape[2] == 3 else x[:, :, :1]
-    x = torch.nn.functional.pad(x.clamp(0, 1), (0, gap, 0, gap), value=1.0)
-    R, N, C, H, W = x.shape
-    x = x.permute(0, 3, 1, 4, 2).reshape(R * H, N * W, C)
-    return x[: R * H - gap, : N * W - gap].numpy()  # type: ignore[no-any-return]
+    x = torch.nn.functional.pad(x.clamp(0, 1), (0, 1, 0, 1), value=1.0)
+    x = x.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
+    return x[:-1, :-1].numpy()  # type: ignore[no-any-return]
 
 
 def grid_figure(
@@ -106,7 +103,8 @@ def _write(
 ) -> None:
     """Write near a place of a grid, so many pixels to its right and above it."""
     how = {"ha": "center", "va": "center", "fontsize": 8, "color": INK} | how
-    axes.annotate(text, at, beside, textcoords="offset pixels", annotation_clip=False, **how)
+    if text:
+        axes.annotate(text, at, beside, textcoords="offset pixels", annotation_clip=False, **how)
 
 
 def whole_scale(width: int, wanted: int = 640) -> float:

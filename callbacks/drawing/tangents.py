@@ -15,9 +15,6 @@ RANK = 1e-3  # of the longest: a shorter true tangent does not count, such as a 
 Tangents = Callable[[Model, Tensor, int], tuple[Tensor, Tensor]]
 
 
-# --------------------------------------------------------------------- what is learned
-
-
 def of_encoder(model: Model, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k leading right singular vectors (B, k, *S) of ∂f/∂x, and all singular values (B, n).
 
@@ -93,9 +90,6 @@ def unconstrained(model: Model) -> bool:
     """Whether the code prefers no directions: it is larger than the data, and nothing holds it."""
     held = model.regularizers or model.posterior.stochastic or model.posterior.activation
     return model.latent > math.prod(model.shape) and not held and not model.needs_corruption
-
-
-# ----------------------------------------------------------------------- what is compared
 
 
 def nearest_neighbours(x: Tensor, among: Tensor, n: int) -> Tensor:
