@@ -187,7 +187,7 @@ class PictureCallback(Callback, ABC):
         except Exception as error:
             if not self._failed:
                 why = str(error) or type(error).__name__
-                warnings.warn(f"the picture {self.name} is left out: {why}", stacklevel=2)
+                warnings.warn(f"the picture {self.name} is skipped: {why}", stacklevel=2)
             self._failed = True
 
 
