@@ -56,7 +56,7 @@ def kl_bars(rates: Tensor, steps: Tensor) -> Figure:
 
 @picture
 def kl_per_dimension(model: Model, x: Tensor, history: History | None = None) -> Figure:
-    """Draw `kl_bars` of the rates logged as val/rate_k or, if there are none, at x (B, *S).
+    """Draw `kl_bars` of the history of val/rate_k or, if there is none, of the rates at x (B, *S).
 
     Raises:
         UsageError: if the rate is not a sum over dimensions.

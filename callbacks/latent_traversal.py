@@ -38,7 +38,8 @@ def traversal(
     range. The other dimensions stay at `start` (K,), or at the mean if that is None.
     """
     if model.posterior.stochastic:
-        mean, sd = model.prior().mean, model.prior().stddev
+        p = model.prior()
+        mean, sd = p.mean, p.stddev
     else:
         codes = model.code(x)
         mean, sd = codes.mean(0), codes.std(0, unbiased=False)
