@@ -1,8 +1,6 @@
 """How the activations of a sparse code are distributed, and how often each unit is active."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -13,24 +11,16 @@ from ae_lightning.model import Model
 from ae_lightning.nn import Rectifier, Sigmoid, TopK
 from ae_lightning.regularizers.sparsity import L1, SparsityKL, StudentT
 
-from .drawing.observing import picture
-from .drawing.theme import Room, drawable, log_scale, new_figure
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .drawing.theme import Figure, Room, drawable, log_scale, new_figure
+from .picture import PictureCallback, picture
 
 
 @picture
 def activation_histogram(model: Model, x: Tensor) -> Figure:
-    """Draw how the activations of a sparse code are distributed, and how often each unit is active.
+    """Draw how the activations of the sparse codes of x (B, *S) are distributed.
 
-    A unit counts as active beyond ±0.001; for a Sigmoid code, the mean activation of each unit is
-    drawn instead.
-
-    Args:
-        model: a model with a sparse code.
-        x: the examples (B, *S), on the model's device.
+    Beside them, draw how often each unit is active, beyond ±0.001; for a Sigmoid code, the mean
+    activation of each unit instead.
     """
     code = drawable(model.code(x), "the code")  # (B, K)
     active = code.abs() > ACTIVE_CODE

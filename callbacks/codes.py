@@ -1,8 +1,6 @@
 """The codes of examples in a plane, coloured by label."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,14 +12,19 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, INK, LABEL_COLOURS, SEQUENTIAL, Room, drawable, new_figure
+from .drawing.theme import (
+    COLOURS,
+    INK,
+    LABEL_COLOURS,
+    SEQUENTIAL,
+    Axes,
+    Figure,
+    Room,
+    drawable,
+    new_figure,
+)
 from .drawing.vectors import plane
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from .picture import PictureCallback, picture
 
 MOST_KINDS = 20  # labels of more kinds are drawn as a scale
 
@@ -31,8 +34,7 @@ def codes(model: Model, x: Tensor, y: Tensor, umap: bool = False) -> Figure:
     """Scatter the codes of x, coloured by label: the code itself if K = 2, otherwise a projection.
 
     Args:
-        model: the model.
-        x: the examples (B, *S), on the model's device.
+        x: the examples (B, *S).
         y: their labels (B,): whole numbers are kinds, any others a scale.
         umap: project by UMAP instead of onto the two leading principal directions.
 
@@ -59,8 +61,7 @@ def codes(model: Model, x: Tensor, y: Tensor, umap: bool = False) -> Figure:
     else:
         shown = axes.scatter(*points.T, s=5, c=y.cpu().numpy(), cmap=SEQUENTIAL, linewidths=0)
         figure.colorbar(shown, label="label")
-    axes.set_title(f"Codes of {len(x):,} examples: {how}")
-    axes.set(xlabel=names[0], ylabel=names[1])
+    axes.set(title=f"Codes of {len(x):,} examples: {how}", xlabel=names[0], ylabel=names[1])
     if model.latent > 1:
         axes.set_aspect("equal", adjustable="datalim")
     axes.locator_params(nbins=6)
@@ -87,11 +88,8 @@ def in_plane(code: Tensor, umap: bool) -> tuple[NDArray[np.float32], str, tuple[
     mean, V = plane(code)
     points = (code - mean) @ V.T
     shares = points.var(0) / code.var(0).sum().clamp(min=1e-12)
-    first, second = (
-        f"{place} principal direction ({float(share):.0%} of the variance)"
-        for place, share in zip(("first", "second"), shares, strict=True)
-    )
-    return points.numpy(), "principal directions", (first, second)
+    first, second = (f"principal direction ({share:.0%} of the variance)" for share in shares)
+    return points.numpy(), "principal directions", (f"first {first}", f"second {second}")
 
 
 def _show_kinds(axes: Axes, points: NDArray[np.float32], y: Tensor, kinds: list[int]) -> None:
@@ -113,30 +111,20 @@ def _show_kinds(axes: Axes, points: NDArray[np.float32], y: Tensor, kinds: list[
             written.append(middle)
             how = {"ha": "center", "va": "center", "path_effects": halo, "fontweight": "bold"}
             axes.text(*middle, str(kind), fontsize=12, zorder=3, **how)
-    axes.legend(
-        title="label", loc="center left", bbox_to_anchor=(1, 0.5), markerscale=3, handletextpad=0
-    )
+    place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+    axes.legend(title="label", markerscale=3, handletextpad=0, **place)
 
 
 def _show_prior(axes: Axes, prior: Distribution) -> None:
     """Draw the ellipse of two standard deviations."""
     from matplotlib.patches import Ellipse
 
-    centre, sd = (
-        drawable(prior.mean, "the prior").numpy(),
-        drawable(prior.stddev, "the prior").numpy(),
-    )
+    centre, sd = (drawable(t, "the prior").numpy() for t in (prior.mean, prior.stddev))
     axes.add_patch(Ellipse(centre, *(4 * sd), fill=False, edgecolor=INK, linestyle="--"))
 
 
 class Codes(PictureCallback):
-    """Draw `codes` of validation examples.
-
-    Args:
-        every_n_epochs: how often to draw, in epochs.
-        umap: project by UMAP, which needs umap-learn and some seconds.
-        common: the other arguments of `PictureCallback`: items, seed, every_n_steps.
-    """
+    """Draw `codes` of validation examples; `umap` needs umap-learn, and takes some seconds."""
 
     name: ClassVar[str] = "codes"
     caption: ClassVar[str] = (

@@ -1,8 +1,6 @@
 """How much the code contracts distances, as a function of the distance."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,23 +10,22 @@ from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 from ae_lightning.nn import MLP, Identity
 
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, WIDTH, Room, drawable, log_scale, new_figure, show_quartiles
+from .drawing.theme import (
+    COLOURS,
+    WIDTH,
+    Figure,
+    Room,
+    drawable,
+    log_scale,
+    new_figure,
+    show_quartiles,
+)
 from .jacobian_spectrum import LEAST_RATIO
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .picture import PictureCallback, picture
 
 
 def contraction_ratios(model: Model, x: Tensor, directions: Tensor, radii: Tensor) -> Tensor:
-    r"""‖f(x + r u) − f(x)‖ / r for unit directions u of every example: (B, n, radii).
-
-    Args:
-        x: the examples (B, *S).
-        directions: unit vectors (B, n, *S).
-        radii: the distances r.
-    """
+    r"""‖f(x + r u) − f(x)‖ / r for unit directions u (B, n, *S) at x (B, *S): (B, n, radii)."""
     n = directions.shape[1]
     code = model.code(x)[:, None]  # (B, 1, K)
     ratios = []
@@ -48,8 +45,7 @@ def contraction_curve(model: Model, x: Tensor, radii: Tensor | None = None, n: i
     the data are spared.
 
     Args:
-        model: the model.
-        x: the examples (B, *S), on the model's device; at least two.
+        x: the examples (B, *S); at least two.
         radii: the distances; if None, from 1/100 to twice the median distance of two examples.
         n: in how many directions of each kind an example is moved.
 
@@ -61,8 +57,7 @@ def contraction_curve(model: Model, x: Tensor, radii: Tensor | None = None, n: i
     typical = float(towards.norm(dim=2).median())
     if radii is None:
         radii = typical * torch.logspace(-2, 0.3, 16)
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(B, n, flat.shape[1], generator=generator).to(flat)
+    noise = torch.randn(B, n, flat.shape[1], generator=torch.Generator().manual_seed(0)).to(flat)
     figure = new_figure(WIDTH, 3.7, room=Room(bottom=0.82))
     axes = figure.subplots()
     curves = {}
@@ -71,9 +66,8 @@ def contraction_curve(model: Model, x: Tensor, radii: Tensor | None = None, n: i
         found = contraction_ratios(model, x, units, radii).flatten(0, 1)
         curves[label] = drawable(found, "the ratio of distances")
     high = max(float(ratios.max()) for ratios in curves.values())
-    low = max(
-        LEAST_RATIO * high, min(float(ratios.quantile(0.25, 0).min()) for ratios in curves.values())
-    )
+    low = min(float(ratios.quantile(0.25, 0).min()) for ratios in curves.values())
+    low = max(LEAST_RATIO * high, low)
     for (label, ratios), colour in zip(curves.items(), COLOURS, strict=False):
         show_quartiles(axes, radii.cpu(), ratios.clamp(min=low), label, colour)
     axes.axvline(typical, color="0.6", linestyle=":", label="distance of two examples")
@@ -102,9 +96,7 @@ class ContractionCurve(PictureCallback):
     """Draw `contraction_curve` at fixed validation examples.
 
     Args:
-        every_n_epochs: how often to draw, in epochs.
         n: in how many directions of each kind an example is moved.
-        common: the other arguments of `PictureCallback`: items, seed, every_n_steps.
     """
 
     name: ClassVar[str] = "contraction_curve"

@@ -1,9 +1,7 @@
 """Curves of everything that was logged: the terms of the loss, and what validation reports."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,14 +9,10 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
-from .drawing.theme import COLOURS, FAINT, Room, house_style, new_figure
+from .drawing.theme import COLOURS, FAINT, Axes, Figure, Room, house_style, new_figure
 from .l0_error import without_zeros
 from .picture import PictureCallback
 from .report.history import History
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # What validation reports beside the loss and its terms, with units; in this order.
 REPORTED = {
@@ -87,11 +81,11 @@ def curves(
             axes.set(title="weights", ylim=(0, None))
             axes.legend()
         for name in reported:
-            axes = next(panels)
-            _show(axes, history[f"val/{name}"], color=COLOURS[1])
+            axes, points = next(panels), history[f"val/{name}"]
+            _show(axes, points, color=COLOURS[1])
             axes.set_title(REPORTED.get(name, name))
             if "units" in name:
-                axes.set_ylim(0, max(1, 1.05 * max(v for _, v in history[f"val/{name}"])))
+                axes.set_ylim(0, max(1, 1.05 * max(v for _, v in points)))
         last = max(history["train/loss"][-1][0], *(history[f"val/{f}"][-1][0] for f in reported), 1)
         for axes in figure.axes:
             axes.set_xlim(0, 1.03 * last)
@@ -113,13 +107,11 @@ def _show_term(axes: Axes, history: History, term: str, weight: Points | float) 
     raw, val = history[f"train/{term}"], history.get(f"val/{term}", [])
     _show(axes, raw, color=COLOURS[0], linewidth=0.9)
     _show(axes, val, color=COLOURS[1])
-    if weight != 1.0:
-        _show(axes, weighted(raw, weight), color=FAINT, linestyle="--")
+    shown = weighted(raw, weight) if weight != 1.0 else []
+    _show(axes, shown, color=FAINT, linestyle="--")
     axes.set_title(f"{term} (nats)" if term in ("loss", "bound", "distortion", "rate") else term)
     # The first values of training would flatten all that come after.
-    later = [v for s, v in [*raw, *val] if s >= 0.1 * raw[-1][0]] or [v for _, v in raw]
-    if weight != 1.0:
-        later += [v for s, v in weighted(raw, weight) if s >= 0.1 * raw[-1][0]]
+    later = [v for s, v in [*raw, *val, *shown] if s >= 0.1 * raw[-1][0]]
     low, high = min(later), max(later)
     room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
     axes.set_ylim(low - room, high + room)
@@ -139,9 +131,9 @@ def _add_key(figure: Figure, with_weights: bool) -> None:
         "validation": Line2D([], [], color=COLOURS[1]),
         "training, times its weight": Line2D([], [], color=FAINT, linestyle="--"),
     }
-    shown = list(lines) if with_weights else list(lines)[:2]
-    handles = [lines[name] for name in shown]
-    figure.legend(handles, shown, loc="upper right", ncols=len(shown))
+    if not with_weights:
+        lines.popitem()
+    figure.legend(lines.values(), lines, loc="upper right", ncols=len(lines))
 
 
 class Curves(PictureCallback):

@@ -1,9 +1,7 @@
 """Filters: the weights next to the data, as images."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,26 +12,13 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
-from .drawing.images import (
-    LETTER,
-    extent,
-    is_image,
-    pixel_figure,
-    place,
-    show_image,
-    signed_colours,
-    tile,
-    whole_scale,
-)
-from .drawing.observing import picture
-from .drawing.theme import drawable
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .drawing import images
+from .drawing.theme import Figure, drawable
+from .picture import PictureCallback, picture
 
 SHOWN, SIDE_BY_SIDE = 36, 6  # filters of a network, and how many in a row
 COLOUR_LEVELS = 16  # on either side of 0
+GAP = 20  # pixels between the panels
 
 
 def encoder_filters(model: Model) -> Tensor | None:
@@ -52,9 +37,8 @@ def decoder_filters(model: Model) -> Tensor | None:
     if not layers:
         return None
     weight = layers[-1].weight
-    if isinstance(layers[-1], nn.ConvTranspose2d):  # (in, C, h, w) already
-        return as_images(weight, model.shape)
-    return as_images(weight.transpose(0, 1), model.shape)
+    already = isinstance(layers[-1], nn.ConvTranspose2d)  # (in, C, h, w)
+    return as_images(weight if already else weight.transpose(0, 1), model.shape)
 
 
 def as_images(weight: Tensor, shape: tuple[int, ...]) -> Tensor | None:
@@ -74,7 +58,6 @@ def filters(model: Model, x: Tensor | None = None) -> Figure:
     on one scale per layer.
 
     Args:
-        model: a model of images.
         x: examples (B, *S); the rows are multiplied by their standard deviation σ, and so show
             what a usual change of each input does. The weight of an input that hardly varies stays
             as it was before training, and would be speckle.
@@ -93,42 +76,40 @@ def filters(model: Model, x: Tensor | None = None) -> Figure:
         rows, looks = rows * x.std(0, unbiased=False), "encoder, times σ of x"
     found = {looks: rows, paints: decoder_filters(model)}
     shown = {name: w for name, w in found.items() if w is not None}
-    panels, titles = [], []
+    panels = {}
     for name, w in shown.items():
         largest = drawable(w, f"the {name}'s weights").flatten(1).norm(dim=1)
         order = largest.argsort(descending=True, stable=True)[:SHOWN]
-        limit = extent(w)
+        limit = images.extent(w)
         # With few levels of colour, the noise of idle weights takes few bytes.
         levels = (w.detach().float().cpu()[order] / limit * COLOUR_LEVELS).round() / COLOUR_LEVELS
-        colours = signed_colours(levels, 1.0)
+        colours = images.signed_colours(levels, 1.0)
         empty = colours.new_ones(-len(colours) % SIDE_BY_SIDE, *colours.shape[1:])
-        panels.append(tile(torch.cat([colours, empty]).unflatten(0, (-1, SIDE_BY_SIDE))))
-        titles.append(f"{name}: {len(order)} of {len(w)} filters, ±{limit:.2g}")
-    return _side_by_side(panels, titles)
+        title = f"{name}: {len(order)} of {len(w)} filters, ±{limit:.2g}"
+        grid = torch.cat([colours, empty]).unflatten(0, (-1, SIDE_BY_SIDE))
+        panels[title] = images.tile(grid)
+    return _side_by_side(panels)
 
 
-def _side_by_side(panels: list[NDArray[np.float32]], titles: list[str]) -> Figure:
-    gap = 20
-    scales = [whole_scale(p.shape[1], 340) for p in panels]
-    sizes = [
-        (round(p.shape[1] * k), round(p.shape[0] * k)) for p, k in zip(panels, scales, strict=True)
-    ]
-    widths = [
-        max(width, 1.15 * LETTER * len(t)) for (width, _), t in zip(sizes, titles, strict=True)
-    ]
-    figure = pixel_figure(sum(widths) + gap * (len(panels) + 1), max(h for _, h in sizes) + 50)
-    left = float(gap)
-    for panel, title, (width, height), taken in zip(panels, titles, sizes, widths, strict=True):
-        axes = place(figure, left, 30, width, height)
-        show_image(axes, panel, sharp=True)
+def _side_by_side(panels: dict[str, NDArray[np.float32]]) -> Figure:
+    """Draw images (H, W, C) under their titles."""
+    left, places = float(GAP), []
+    for title, panel in panels.items():
+        scale = images.whole_scale(panel.shape[1], 340)
+        width, height = round(panel.shape[1] * scale), round(panel.shape[0] * scale)
+        places.append((left, 30, width, height))
+        left += max(width, 1.15 * images.LETTER * len(title)) + GAP
+    figure = images.pixel_figure(left, max(height for *_, height in places) + 50)
+    for (title, panel), place in zip(panels.items(), places, strict=True):
+        axes = images.place(figure, *place)
+        images.show_image(axes, panel, sharp=True)
         axes.set_title(title, fontsize=9)
-        left += taken + gap
     return figure
 
 
 def without_filters(model: Model) -> str | None:
     """Why this model has no filters to look at, or None."""
-    if not is_image(model.shape):
+    if not images.is_image(model.shape):
         return f"filters are drawn as images, and the data is of shape {tuple(model.shape)}."
     if encoder_filters(model) is None and decoder_filters(model) is None:
         return "filters need a first or last layer whose weights are images, and there is none."

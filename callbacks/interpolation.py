@@ -1,8 +1,6 @@
 """Interpolations: what lies between the codes of two examples."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,13 +10,9 @@ from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
 from .drawing.images import grid_figure, is_image, limits_of
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, FAINT, new_figure
-from .drawing.vectors import name_axes, plane, project, show_points
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .drawing.theme import Figure
+from .drawing.vectors import paths_figure
+from .picture import PictureCallback, picture
 
 
 def spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
@@ -56,8 +50,7 @@ def interpolation(model: Model, a: Tensor, b: Tensor, steps: int = 9) -> Figure:
     The examples themselves stand at both ends of a row. Vectors are drawn as decoded paths.
 
     Args:
-        model: the model.
-        a, b: the examples (P, *S), on the model's device.
+        a, b: the examples (P, *S).
         steps: how many codes to decode, including both ends.
     """
     vectors = not is_image(model.shape)
@@ -67,29 +60,13 @@ def interpolation(model: Model, a: Tensor, b: Tensor, steps: int = 9) -> Figure:
     decoded = model.decode(z).mean  # (P, 2, T, *S)
     title = "Interpolation between the codes of two examples"
     if vectors:
-        return _paths(torch.cat([a, b]), decoded, title)
+        kinds = {"linear": decoded[:, 0], "spherical": decoded[:, 1]}
+        return paths_figure(torch.cat([a, b]), title, kinds, 4.2, {"s": 12}, ("-", "--"))
     first, last = (end[:, None, None].expand(-1, 2, 1, *end.shape[1:]) for end in (a, b))
     images = torch.cat([first, decoded, last], dim=2).flatten(0, 1)  # (2P, T + 2, *S)
     marks = [f"{value:g}" if 4 * value % 1 == 0 else "" for value in t.tolist()]
-    names = ["x", *marks, "x'"]
     rows = ["linear", "spherical"] * len(a)
-    return grid_figure(images, title, rows, names, limits_of(model, a))
-
-
-def _paths(x: Tensor, decoded: Tensor, title: str) -> Figure:
-    figure = new_figure(5.0, 4.2)
-    axes = figure.subplots()
-    onto = plane(x.flatten(1))
-    show_points(axes, x, onto, color=FAINT, s=12)
-    for pair in decoded:
-        for path, colour, style in zip(pair, COLOURS, ("-", "--"), strict=False):
-            axes.plot(*project(path, onto).T, style, color=colour)
-    for name, colour, style in zip(("linear", "spherical"), COLOURS, ("-", "--"), strict=False):
-        axes.plot([], [], style, color=colour, label=name)
-    name_axes(axes, x[0].numel())
-    axes.set_title(title)
-    axes.legend()
-    return figure
+    return grid_figure(images, title, rows, ["x", *marks, "x'"], limits_of(model, a))
 
 
 class Interpolation(PictureCallback):

@@ -1,8 +1,6 @@
 """The singular values of the encoder's Jacobian: how many directions its code is sensitive to."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,27 +10,28 @@ from ae_lightning.core.types import Pair
 from ae_lightning.geometry import spectrum
 from ae_lightning.model import Model
 
-from .drawing.observing import picture
 from .drawing.tangents import CHUNK
-from .drawing.theme import COLOURS, WIDTH, Room, drawable, log_scale, new_figure, show_quartiles
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .drawing.theme import (
+    COLOURS,
+    WIDTH,
+    Figure,
+    Room,
+    drawable,
+    log_scale,
+    new_figure,
+    show_quartiles,
+)
+from .picture import PictureCallback, picture
 
 LEAST_RATIO = 1e-6  # to the largest: smaller singular values are rounding errors of float32
 
 
 @picture
 def jacobian_spectrum(model: Model, x: Tensor) -> Figure:
-    r"""Draw the singular values of ∂f/∂x in falling order: the median over examples, and quartiles.
+    r"""Draw the singular values of ∂f/∂x at x (B, *S) in falling order: median and quartiles.
 
     It falls steeply if the code follows a few directions of the data and resists the others, as a
     contractive autoencoder's does; a plain autoencoder's is flat.
-
-    Args:
-        model: the model.
-        x: the examples (B, *S), on the model's device.
 
     Raises:
         UsageError: if the Jacobian is 0.

@@ -1,8 +1,6 @@
 """The rate of every dimension over the course of training."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,13 +11,9 @@ from ae_lightning.core.types import Pair
 from ae_lightning.distributions import factorised_kl
 from ae_lightning.model import Model
 
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, Room, drawable, house_style, new_figure
-from .picture import PictureCallback
+from .drawing.theme import COLOURS, Figure, Room, drawable, house_style, new_figure
+from .picture import PictureCallback, picture
 from .report.history import History
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 MOST_DIMENSIONS, MOST_TIMES = 32, 8
 EARLY_TO_LATE = "viridis_r"
@@ -27,13 +21,9 @@ ACTIVE_NATS = 0.01  # a dimension with less says nothing
 
 
 def kl_bars(rates: Tensor, steps: Tensor) -> Figure:
-    """Draw the rate of every dimension at some steps, as bars from early to late.
+    """Draw the rates (T, K) of all dimensions in nats at steps (T,), as bars from early to late.
 
     The dimension whose rate is largest at the last step comes first.
-
-    Args:
-        rates: the KL of every dimension at every step (T, K), in nats.
-        steps: the optimizer steps (T,).
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -57,9 +47,8 @@ def kl_bars(rates: Tensor, steps: Tensor) -> Figure:
         axes.tick_params(axis="x", length=0, rotation=90 if len(order) > 16 else 0)
         axes.set(ylabel="KL (nats)", xlabel="dimension of the code")
         axes.set_xlim(-0.6, len(order) - 0.4)
-        axes.set_title(
-            f"Rate by dimension: {float(rates[-1].sum()):.1f} nats, {active} of {K} active"
-        )
+        total = float(rates[-1].sum())
+        axes.set_title(f"Rate by dimension: {total:.1f} nats, {active} of {K} active")
         if len(times) > 1:
             figure.colorbar(scale, ax=axes, label="optimizer step", aspect=30)
     return figure
@@ -67,12 +56,7 @@ def kl_bars(rates: Tensor, steps: Tensor) -> Figure:
 
 @picture
 def kl_per_dimension(model: Model, x: Tensor, history: History | None = None) -> Figure:
-    """Draw `kl_bars` of the rates logged as val/rate_k or, if there are none, of those at x.
-
-    Args:
-        model: a model whose posterior and prior are products over dimensions.
-        x: the examples (B, *S), on the model's device.
-        history: the metrics logged so far.
+    """Draw `kl_bars` of the history of val/rate_k or, if there is none, of the rates at x (B, *S).
 
     Raises:
         UsageError: if the rate is not a sum over dimensions.

@@ -1,8 +1,6 @@
 """What the active units of a sparse code buy: the error against their number."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,23 +12,16 @@ from ae_lightning.model import Model
 from ae_lightning.nn import Sigmoid
 
 from .activation_histogram import not_sparse
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, FAINT, Room, drawable, new_figure
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .drawing.theme import COLOURS, FAINT, Figure, Room, drawable, new_figure
+from .picture import PictureCallback, picture
 
 
 @picture
 def l0_error(model: Model, pair: Pair) -> Figure:
     """Draw every example's error against its number of active units, and what fewer would cost.
 
-    The line is the mean error if only the n largest activations of each code are decoded.
-
-    Args:
-        model: a model with a sparse code.
-        pair: the examples, x and x̃ (B, *S), on the model's device.
+    The codes are those of x̃, the errors those to x (B, *S). The line is the mean error if only the
+    n largest activations of each code are decoded.
 
     Raises:
         UsageError: if the code is not sparse, or a Sigmoid's, which has no zeros.
@@ -46,37 +37,28 @@ def l0_error(model: Model, pair: Pair) -> Figure:
     curve = drawable(kept_error(model, pair.x, code, kept), "the error").mean(0)
     figure = new_figure(5.4, 3.6, room=Room())
     axes = figure.subplots()
-    axes.scatter(
-        l0.numpy(), error.numpy(), s=8, color=COLOURS[0], alpha=0.5, linewidths=0, label="examples"
-    )
-    axes.plot(
-        kept.numpy(), curve.numpy(), color=COLOURS[1], label="mean error of the n largest alone"
-    )
+    how = {"s": 8, "color": COLOURS[0], "alpha": 0.5, "linewidths": 0}
+    axes.scatter(l0.numpy(), error.numpy(), label="examples", **how)
+    axes.plot(kept, curve, color=COLOURS[1], label="mean error of the n largest alone")
     axes.axvline(float(l0.float().mean()), color=FAINT, linestyle=":", label="mean L0")
     axes.set(
         xlabel=f"L0: active units of {K} (line: n units kept)",
         ylabel="mean squared error per value",
         ylim=(0, None),
+        title=f"L0 against error: on average {l0.float().mean():.1f} active units",
     )
-    axes.set_title(f"L0 against error: on average {l0.float().mean():.1f} active units")
     axes.legend(frameon=True, framealpha=0.9, edgecolor="none")
     return figure
 
 
 def kept_error(model: Model, x: Tensor, code: Tensor, kept: Tensor) -> Tensor:
-    """Mean squared error (B, n) if only the `kept[i]` largest activations are decoded.
+    """Mean squared error (B, n) to x (B, *S) if only the kept[i] largest of a code are decoded.
 
-    Args:
-        x: what should come out (B, *S).
-        code: the codes (B, K).
-        kept: how many activations to keep (n,).
+    The codes are (B, K), the numbers to keep (n,).
     """
     rank = code.abs().argsort(dim=1, descending=True, stable=True).argsort(dim=1)  # (B, K)
-    errors = []
-    for number in kept.tolist():
-        r = model.decode(code * (rank < number)).mean
-        errors.append((r - x).square().flatten(1).mean(1))
-    return torch.stack(errors, dim=1)
+    decoded = (model.decode(code * (rank < number)).mean for number in kept.tolist())
+    return torch.stack([(r - x).square().flatten(1).mean(1) for r in decoded], dim=1)
 
 
 def without_zeros(model: Model) -> str | None:

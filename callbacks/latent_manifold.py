@@ -1,8 +1,6 @@
 """The latent manifold: the plane of a two-dimensional code, decoded."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,21 +11,13 @@ from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
 from .drawing.images import grid_figure, is_image, limits_of
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, FAINT, new_figure
-from .drawing.vectors import name_axes, plane, project, show_points
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .drawing.theme import Figure
+from .drawing.vectors import paths_figure
+from .picture import PictureCallback, picture
 
 
 def quantiles(model: Model, x: Tensor, u: Tensor) -> Tensor:
-    """The quantiles u (N,) of every dimension of the prior or, for a point mass, of the codes of x.
-
-    Returns:
-        the values (N, K).
-    """
+    """The quantiles u (N,) of the prior or, for a point mass, of the codes of x: (N, K)."""
     if not model.posterior.stochastic:
         return model.code(x).quantile(u, dim=0)
     p = model.prior()
@@ -57,8 +47,7 @@ def latent_manifold(model: Model, x: Tensor, n: int = 12) -> Figure:
     x. Vectors are drawn as the grid's decoded lines.
 
     Args:
-        model: a model with a code of size 2.
-        x: examples (B, *S), on the model's device.
+        x: examples (B, *S).
         n: how many codes lie along a side.
 
     Raises:
@@ -74,28 +63,11 @@ def latent_manifold(model: Model, x: Tensor, n: int = 12) -> Figure:
     z = quantile_grid(model, x, n)
     decoded = model.decode(z).mean  # (n, n, *S)
     if not is_image(model.shape):
-        return _lines(x, decoded, title)
-    columns, rows = (
-        [f"{value:.1f}".replace("-", "−") for value in values.tolist()]
-        for values in (z[0, :, 0], z[:, 0, 1])
-    )
+        kinds = {"along z0": decoded, "along z1": decoded.transpose(0, 1)}
+        return paths_figure(x, title, kinds, 4.4, {"alpha": 0.4}, linewidth=0.8)
+    sides = z[0, :, 0].tolist(), z[:, 0, 1].tolist()
+    columns, rows = ([f"{v:.1f}".replace("-", "−") for v in side] for side in sides)
     return grid_figure(decoded, title, rows, columns, limits_of(model, x), ("z0", "z1"))
-
-
-def _lines(x: Tensor, decoded: Tensor, title: str) -> Figure:
-    figure = new_figure(5.0, 4.4)
-    axes = figure.subplots()
-    onto = plane(x.flatten(1))
-    show_points(axes, x, onto, color=FAINT, alpha=0.4)
-    for lines, name, colour in ((decoded, "z0", 0), (decoded.transpose(0, 1), "z1", 1)):
-        for i, line in enumerate(lines):
-            label = f"along {name}" if i == 0 else None
-            path = project(line, onto)
-            axes.plot(*path.T, color=COLOURS[colour], linewidth=0.8, label=label)
-    name_axes(axes, x[0].numel())
-    axes.set_title(title)
-    axes.legend()
-    return figure
 
 
 def without_plane(model: Model) -> str | None:

@@ -1,9 +1,7 @@
 """Latent traversals: what each dimension of the code does on its own."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,34 +12,17 @@ from ae_lightning.distributions import factorised_kl
 from ae_lightning.model import Model
 
 from .drawing.images import grid_figure, is_image, limits_of, scaled
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, FAINT, Room, new_figure
-from .drawing.vectors import name_axes, plane, project, show_points
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .drawing.theme import COLOURS, FAINT, Figure, Room, new_figure
+from .drawing.vectors import plane, project, show_points
+from .picture import PictureCallback, picture
 
 SPAN = 3.0  # standard deviations on either side
 POINTS = 301  # of a curve of vectors
 FRAMES = 13  # of a film, from one end to the other
 
 
-def location_and_scale(model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean and standard deviation (K,) of the prior or, for a point mass, of the codes of x."""
-    if model.posterior.stochastic:
-        p = model.prior()
-        return p.mean, p.stddev
-    code = model.code(x)
-    return code.mean(0), code.std(0, unbiased=False)
-
-
 def importance(model: Model, x: Tensor) -> tuple[Tensor, str]:
-    """How much every dimension (K,) says about x: its mean KL in nats, or its code's variance.
-
-    Returns:
-        the figures, and what they are.
-    """
+    """How much every dimension (K,) says about x, and in what: mean KL in nats, or variance."""
     q = model.encode(x)
     if model.posterior.stochastic and (kl := factorised_kl(q, model.prior())) is not None:
         return kl.mean(0), "KL in nats"
@@ -53,23 +34,30 @@ def traversal(
 ) -> Tensor:
     """The codes (N, steps, K) that move each of N dimensions over ±3 standard deviations.
 
-    These are the prior's; for a point mass, those of the codes of x, within the codes' range.
-
-    Args:
-        x: the examples (B, *S).
-        dims: the dimensions.
-        start: the code (K,) whose other dimensions stay; the mean if None.
-        steps: how many codes a dimension gets.
+    These are the prior's; for a point mass, those of the codes of x (B, *S), within the codes'
+    range. The other dimensions stay at `start` (K,), or at the mean if that is None.
     """
-    mean, sd = location_and_scale(model, x)
+    if model.posterior.stochastic:
+        p = model.prior()
+        mean, sd = p.mean, p.stddev
+    else:
+        codes = model.code(x)
+        mean, sd = codes.mean(0), codes.std(0, unbiased=False)
     t = torch.linspace(-SPAN, SPAN, steps).to(mean)
     z = (mean if start is None else start).expand(len(dims), steps, -1).clone()
-    codes = None if model.posterior.stochastic else model.code(x)
     for row, k in enumerate(dims):
         z[row, :, k] = mean[k] + t * sd[k]
-        if codes is not None:
+        if not model.posterior.stochastic:
             z[row, :, k].clamp_(codes[:, k].min(), codes[:, k].max())
     return z
+
+
+def without_dimensions(model: Model, dims: Sequence[int] | None) -> str | None:
+    """Say which of these dimensions the model's code does not have, or None."""
+    for k in dims or ():
+        if not 0 <= k < model.latent:
+            return f"there is no dimension {k}: the code has 0 to {model.latent - 1}."
+    return None
 
 
 def dimensions_shown(model: Model, x: Tensor, dims: Sequence[int] | None, rows: int) -> list[int]:
@@ -78,10 +66,9 @@ def dimensions_shown(model: Model, x: Tensor, dims: Sequence[int] | None, rows: 
     Raises:
         UsageError: if one does not exist.
     """
+    if (reason := without_dimensions(model, dims)) is not None:
+        raise UsageError(reason)
     score, _ = importance(model, x)
-    for k in dims or ():
-        if not 0 <= k < len(score):
-            raise UsageError(f"there is no dimension {k}: the code has 0 to {len(score) - 1}.")
     order: list[int] = score.argsort(descending=True, stable=True).tolist()
     return order[:rows] if dims is None else [k for k in order if k in dims]
 
@@ -102,8 +89,7 @@ def latent_traversal(
     Vectors are drawn as the curves along which the mean of p(x|z) moves.
 
     Args:
-        model: the model.
-        x: the examples (B, *S) over which KL and variance are means, on the model's device.
+        x: the examples (B, *S) over which KL and variance are means.
         start: the code (K,) whose other dimensions stay; the mean if None.
         dims: the dimensions to draw; the `rows` most important if None.
         rows, columns: how many dimensions and values to draw.
@@ -125,8 +111,7 @@ def latent_traversal(
     t = torch.linspace(-SPAN, SPAN, columns).round(decimals=1).tolist()
     marks = [f"{value:+.1f}".replace("-", "−") if value else "0" for value in t]
     title = f"Latent traversal: {number}, by {what}"
-    whose = "prior" if model.posterior.stochastic else "code"
-    across = f"standard deviations of the {whose}"
+    across = f"standard deviations of the {'prior' if model.posterior.stochastic else 'code'}"
     return grid_figure(decoded, title, names, marks, limits_of(model, x), (across, ""))
 
 
@@ -139,22 +124,17 @@ def _curves(x: Tensor, decoded: Tensor, names: list[str], title: str) -> Figure:
         line = project(curve, onto)
         axes.plot(*line.T, color=colour, label=name)
         axes.plot(*line[-1], "o", color=colour, markersize=4)  # the end at +3
-    name_axes(axes, x[0].numel())
     axes.set_title(title)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
 class LatentTraversal(PictureCallback):
-    """Draw `latent_traversal`, from a validation example or from the prior's mean.
+    """Draw `latent_traversal`, with its `dims` and `rows`.
 
     Args:
-        every_n_epochs: how often to draw, in epochs.
         start: which of the examples to start from; the prior's mean if None.
-        dims: the dimensions to draw; the `rows` most important if None.
-        rows: how many dimensions to draw.
         animated: whether to write a film of the traversal, a GIF, beside the picture.
-        common: the other arguments of `PictureCallback`: items, seed, every_n_steps.
 
     Raises:
         UsageError: if a dimension or the starting example does not exist.
@@ -185,10 +165,7 @@ class LatentTraversal(PictureCallback):
         self.start, self.dims, self.rows, self.animated = start, dims, rows, animated
 
     def suits(self, model: Model, data: Any) -> str | None:
-        for k in self.dims or ():
-            if not 0 <= k < model.latent:
-                return f"there is no dimension {k}: the code has 0 to {model.latent - 1}."
-        return None
+        return without_dimensions(model, self.dims)
 
     def _start(self, model: Model, pair: Pair) -> Tensor | None:
         return None if self.start is None else model.code(pair.x[self.start : self.start + 1])[0]

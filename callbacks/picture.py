@@ -1,11 +1,11 @@
 """What every picture callback shares: when to draw, which examples, and where it goes."""
 
-from __future__ import annotations
-
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
@@ -19,13 +19,30 @@ from ae_lightning.training.sharding import whole_model
 from .drawing.examples import choose
 from .drawing.observing import observing
 from .drawing.saving import hand_over, png, write_gif
-from .drawing.theme import house_style
+from .drawing.theme import Figure, house_style
 from .report.history import History, read_history
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 FOLDER = "pictures"  # in the run's directory: pictures/NAME/STEP.png
+Drawing = TypeVar("Drawing", bound=Callable[..., Figure])
+
+
+def picture(draw: Drawing) -> Drawing:
+    """Make a function of a model, its first argument, draw in the house style without a trace.
+
+    See `observing`.
+    """
+
+    @wraps(draw)
+    def drawn(model: Model, *args: Any, **kwargs: Any) -> Figure:
+        with observing(model), house_style():
+            figure = draw(model, *args, **kwargs)
+            # One pass of the layout makes axes of equal scale, and their surroundings, too large.
+            boxes = (a.get_aspect() != "auto" and a.get_adjustable() == "box" for a in figure.axes)
+            if figure.get_layout_engine() is not None and any(boxes):
+                figure.draw_without_rendering()
+            return figure
+
+    return cast(Drawing, drawn)
 
 
 class PictureCallback(Callback, ABC):
@@ -170,7 +187,7 @@ class PictureCallback(Callback, ABC):
         except Exception as error:
             if not self._failed:
                 why = str(error) or type(error).__name__
-                warnings.warn(f"the picture {self.name} is left out: {why}", stacklevel=2)
+                warnings.warn(f"the picture {self.name} is skipped: {why}", stacklevel=2)
             self._failed = True
 
 

@@ -1,8 +1,6 @@
 """Samples of the prior, decoded."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -12,16 +10,11 @@ from ae_lightning.model import Model
 from ae_lightning.regularizers.divergences import MMD
 
 from .drawing.images import grid_figure, is_image, limits_of
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, new_figure
-from .drawing.vectors import plane, show_points
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .drawing.theme import Figure
+from .drawing.vectors import clouds_figure
+from .picture import PictureCallback, picture
 
 IN_A_ROW = 12
-WIDE = 6.4  # inches, of the two panels of vectors
 
 
 @picture
@@ -31,8 +24,7 @@ def prior_samples(model: Model, x: Tensor, n: int = 72) -> Figure:
     They are means, since a draw of p(x|z) adds noise to every element.
 
     Args:
-        model: the model.
-        x: examples (B, *S) that set the scale, on the model's device.
+        x: examples (B, *S) that set the scale.
         n: how many images to draw; of vectors, there are as many as examples.
 
     Raises:
@@ -42,18 +34,10 @@ def prior_samples(model: Model, x: Tensor, n: int = 72) -> Figure:
         raise UsageError(reason)
     if is_image(model.shape):
         samples = model.sample(n // IN_A_ROW * IN_A_ROW).unflatten(0, (-1, IN_A_ROW))
-        return grid_figure(
-            samples, "Samples: means of p(x|z), z ~ p(z)", limits=limits_of(model, x)
-        )
-    figure = new_figure(WIDE, 3.4)
-    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    onto = plane(x.flatten(1))
-    show_points(left, x, onto, color=COLOURS[0])
-    show_points(right, model.sample(len(x)), onto, color=COLOURS[1])
-    left.set_title("data")
-    right.set_title("means of p(x|z), z ~ p(z)")
-    right.label_outer()
-    return figure
+        title = "Samples: means of p(x|z), z ~ p(z)"
+        return grid_figure(samples, title, limits=limits_of(model, x))
+    clouds = {"data": x, "means of p(x|z), z ~ p(z)": model.sample(len(x))}
+    return clouds_figure(clouds, 6.4, 3.4, "")
 
 
 def without_prior(model: Model) -> str | None:

@@ -1,8 +1,6 @@
 """Reconstructions: clean, corrupted, reconstructed, the error, and what the prior generates."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 
@@ -10,13 +8,9 @@ from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
 from .drawing.images import grid_figure, is_image, limits_of, scaled, signed_colours
-from .drawing.observing import picture
-from .drawing.theme import COLOURS, drawable, new_figure
-from .drawing.vectors import plane, show_points
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .drawing.theme import Figure, drawable
+from .drawing.vectors import clouds_figure
+from .picture import PictureCallback, picture
 
 FULL_COLOUR = 0.5  # of the data's range: an error drawn in full colour, at every step
 
@@ -29,8 +23,7 @@ def reconstructions(model: Model, pair: Pair, columns: int = 10) -> Figure:
     samples are means of p(x|z).
 
     Args:
-        model: the model.
-        pair: the examples, x and x̃ (B, *S), on the model's device; the error is a mean over all.
+        pair: the examples, x and x̃ (B, *S); the error is a mean over all.
         columns: how many images to draw; vectors are all drawn.
     """
     r = model.reconstruct(pair.x_tilde)
@@ -43,7 +36,13 @@ def reconstructions(model: Model, pair: Pair, columns: int = 10) -> Figure:
     rows["reconstructed"] = r
     samples = {"samples": model.sample(len(pair.x))} if model.posterior.stochastic else {}
     if not is_image(model.shape):
-        return _scatters(rows | samples, mse)
+        clouds = rows | samples
+        side = min(2.5, 7.1 / len(clouds))
+        title = f"Reconstructions: mean squared error {mse:.4g} per value"
+        figure = clouds_figure(clouds, side * len(clouds) + 0.3, side + 0.5, title)
+        for axes in figure.axes:
+            axes.locator_params(nbins=3)
+        return figure
     limits = limits_of(model, pair.x)
     rows = {name: scaled(images, limits) for name, images in rows.items()}
     # Errors in colour cannot be read: several channels are drawn by their mean.
@@ -53,20 +52,6 @@ def reconstructions(model: Model, pair: Pair, columns: int = 10) -> Figure:
     colours = [row.cpu().expand(-1, 3, -1, -1) for row in rows.values()]
     title = f"Reconstructions: mean squared error {mse:.4f} per value"
     return grid_figure(torch.stack(colours), title, rows=list(rows))
-
-
-def _scatters(rows: dict[str, torch.Tensor], mse: float) -> Figure:
-    title = f"Reconstructions: mean squared error {mse:.4g} per value"
-    side = min(2.5, 7.1 / len(rows))
-    figure = new_figure(side * len(rows) + 0.3, side + 0.5, title)
-    grid = figure.subplots(1, len(rows), sharex=True, sharey=True)
-    onto = plane(rows["clean"].flatten(1))
-    for axes, (label, points), colour in zip(grid, rows.items(), COLOURS, strict=False):
-        show_points(axes, points, onto, color=colour)
-        axes.set_title(label)
-        axes.locator_params(nbins=3)
-        axes.label_outer()
-    return figure
 
 
 class Reconstructions(PictureCallback):

@@ -1,8 +1,7 @@
 r"""The score that a denoising autoencoder has learned, (r(x̃) − x̃)/σ² ≈ ∇ log p_σ(x̃)."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from functools import partial
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -16,16 +15,12 @@ from ae_lightning.model import Model
 
 from .drawing.fields import field, kernel_log_density, reach, show_arrows, show_cells, show_density
 from .drawing.images import is_image
-from .drawing.observing import picture
-from .drawing.score_panels import score_images
-from .drawing.theme import COLOURS, new_figure
+from .drawing.score_panels import ARROWS, score_images
+from .drawing.theme import COLOURS, Figure, new_figure
 from .drawing.vectors import name_axes, plane
-from .picture import PictureCallback
+from .picture import PictureCallback, picture
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-ARROWS, CELLS = 20, 60  # along a side of the field
+CELLS = 60  # of the contours, along a side of the field
 
 
 class SmoothedDensity(Protocol):
@@ -51,8 +46,7 @@ def score_field(
     there.
 
     Args:
-        model: the model.
-        pair: the examples, x and x̃ = x + σε (B, *S), on the model's device.
+        pair: the examples, x and x̃ = x + σε (B, *S).
         sigma: σ, the standard deviation of the Gaussian corruption that the model was trained with.
         density: what knows log p_σ and ∇ log p_σ; if None, the contours are those of the examples
             x, each smoothed by N(0, σ²I).
@@ -90,38 +84,24 @@ def _score_of_vectors(
     span = (flat.float().cpu() - onto[0]) @ onto[1].T
     # What reaches a place in the plane is noise of two dimensions, not of all D.
     coarse, fine = (field(pair.x, reach(sigma, 2), onto, span, n) for n in (ARROWS, CELLS))
-
-    def learned(x: Tensor) -> Tensor:
-        return score(model, x, sigma)
-
-    def log_density(x: Tensor) -> Tensor:
-        if density is None:
-            return kernel_log_density(x, pair.x, sigma)
-        return density.log_prob(x, sigma)
-
-    panels = {
-        r"learned $(r(\tilde x) - \tilde x)/\sigma^2$": (
-            coarse.within(coarse.evaluate(learned)),
-            COLOURS[0],
-        )
-    }
-    if density is not None:
-        true = coarse.within(coarse.evaluate(lambda x: density.score(x, sigma)))
+    learned = partial(score, model, sigma=sigma)
+    arrows = coarse.within(coarse.evaluate(learned))
+    panels = {r"learned $(r(\tilde x) - \tilde x)/\sigma^2$": (arrows, COLOURS[0])}
+    if density is None:
+        contours = fine.evaluate(partial(kernel_log_density, x=pair.x, sigma=sigma))
+    else:
+        contours = fine.evaluate(partial(density.log_prob, sigma=sigma))
+        true = coarse.within(coarse.evaluate(partial(density.score, sigma=sigma)))
         panels[r"analytic $\nabla\log p_\sigma$"] = (true, COLOURS[1])
     longest = max(float(a[coarse.seen].norm(dim=1).max()) for a, _ in panels.values())
-    contours = fine.evaluate(log_density)
-
     columns = len(panels) + (density is not None)
-    figure = new_figure(
-        2.3 * columns + 0.6,
-        2.9,
-        rf"Score at $\sigma$ = {sigma:g}, over the contours of $\log p_\sigma$",
-    )
+    title = rf"Score at $\sigma$ = {sigma:g}, over the contours of $\log p_\sigma$"
+    figure = new_figure(2.3 * columns + 0.6, 2.9, title)
     grid = figure.subplots(1, columns, sharex=True, sharey=True, squeeze=False)[0]
-    for axes, (title, (vectors, colour)) in zip(grid, panels.items(), strict=False):
+    for axes, (name, (vectors, colour)) in zip(grid, panels.items(), strict=False):
         show_density(axes, fine, contours)
         show_arrows(axes, coarse, vectors, colour, longest)
-        axes.set_title(title)
+        axes.set_title(name)
     if density is not None:
         missed = fine.evaluate(lambda x: sigma * (learned(x) - density.score(x, sigma)))
         image = show_cells(grid[2], fine, missed.flatten(2).norm(dim=2), "magma_r")

@@ -1,49 +1,22 @@
 """The tangents that a model has learned of the data, and how far they are from the true ones."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
+from .drawing import tangent_panels as panels
+from .drawing import tangents
 from .drawing.examples import choose
 from .drawing.images import is_image, limits_of, scaled
-from .drawing.observing import picture
-from .drawing.tangent_panels import (
-    directions_grid,
-    show_angles,
-    show_grids,
-    show_tangents,
-    walks_grid,
-)
-from .drawing.tangents import (
-    Tangents,
-    largest,
-    local_pca,
-    nearest_neighbours,
-    of_decoder,
-    of_encoder,
-    of_reconstruction,
-    principal_angles,
-    telling,
-    unconstrained,
-)
-from .drawing.theme import new_figure
-from .picture import PictureCallback
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .drawing.tangents import Tangents, largest, local_pca, telling
+from .drawing.theme import Figure, new_figure
+from .picture import PictureCallback, picture
 
 IN_ALL = 6  # lines of images
 CANDIDATES = 2000  # validation examples among which neighbours are sought
-NAMES: dict[Tangents, str] = {
-    of_encoder: "encoder",
-    of_decoder: "decoder",
-    of_reconstruction: "reconstruction",
-}
 
 
 @picture
@@ -63,8 +36,7 @@ def tangent_directions(
     angles between them.
 
     Args:
-        model: the model.
-        x: the examples (B, *S), on the model's device.
+        x: the examples (B, *S).
         near: the nearest neighbours of each (B, n, *S).
         true: vectors that span the true tangent spaces (B, d, *S).
         k: how many tangents of an image are drawn.
@@ -83,8 +55,8 @@ def tangent_directions(
 
 def _title(model: Model, values: Tensor, k: int, of: Tangents) -> str:
     """Say of which Jacobian the tangents are, and what gap its spectrum has after the k-th."""
-    title = f"Tangents: singular vectors of the {NAMES.get(of, of.__name__)}'s Jacobian"
-    if unconstrained(model):
+    title = f"Tangents: singular vectors of the {of.__name__.removeprefix('of_')}'s Jacobian"
+    if tangents.unconstrained(model):
         return f"{title}\nno gap in its spectrum: nothing makes this larger code choose directions"
     if values.shape[1] > k:
         gap = (values[:, k - 1] / values[:, k].clamp(min=1e-12)).median()
@@ -102,20 +74,16 @@ def _tangents_of_images(
     title = _title(model, values, learned.shape[1], of)
     if true is not None:
         kinds["true"] = true[:few, :k]
-        angles = principal_angles(of(model, x, true.shape[1])[0], true).nanmedian(0).values
-        title += (
-            f"\nmedian angles to the true tangent space {', '.join(f'{a:.0f}°' for a in angles)}"
-        )
+        angles = tangents.principal_angles(of(model, x, true.shape[1])[0], true).nanmedian(0).values
+        degrees = ", ".join(f"{a:.0f}°" for a in angles)
+        title += f"\nmedian angles to the true tangent space {degrees}"
     limits = limits_of(model, images)
     shown, unit = scaled(images, limits), limits[1] - limits[0]
     span = float((neighbourhood - images[:, None]).flatten(2).norm(dim=2).mean())
-    return show_grids(
-        title,
-        {
-            "directions t, of length 1": directions_grid(shown, kinds),
-            "walks x + αt, by α (input units)": walks_grid(shown, learned / unit, len(kinds), span),
-        },
-    )
+    directions = panels.directions_grid(shown, kinds)
+    walks = panels.walks_grid(shown, learned / unit, len(kinds), span)
+    grids = {"directions t, of length 1": directions, "walks x + αt, by α (input units)": walks}
+    return panels.show_grids(title, grids)
 
 
 def _tangents_of_vectors(
@@ -130,11 +98,10 @@ def _tangents_of_vectors(
         angles["neighbours"] = largest(pca, true)
     figure = new_figure(7.6, 3.7, _title(model, values, d, of))
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
-    show_tangents(left, x, reference, learned)
-    show_angles(right, angles)
+    panels.show_tangents(left, x, reference, learned)
+    panels.show_angles(right, angles)
     left.set_title(f"learned (thin) over {name} (thick)")
-    right.set_title("how far off")
-    right.set_xlabel(f"largest angle to the {name} tangents (°)")
+    right.set(title="how far off", xlabel=f"largest angle to the {name} tangents (°)")
     return figure
 
 
@@ -145,12 +112,8 @@ class TangentDirections(PictureCallback):
     angle to them, in degrees, as val/tangent_angle.
 
     Args:
-        every_n_epochs: how often to draw, in epochs.
-        k: how many tangents of an image are drawn.
+        k, of: as for `tangent_directions`.
         neighbours: of how many nearest neighbours to find the principal directions.
-        of: which tangents: `of_encoder`, `of_decoder` or `of_reconstruction`; those that suit the
-            kind of model if None.
-        common: the other arguments of `PictureCallback`: items, seed, every_n_steps.
     """
 
     name: ClassVar[str] = "tangent_directions"
@@ -180,7 +143,7 @@ class TangentDirections(PictureCallback):
         if true is None and is_image(model.shape):
             pair = Pair(*(t[:IN_ALL] for t in pair))  # all that is drawn
         among = choose(self.data, CANDIDATES, self.seed).x.to(pair.x)
-        near = nearest_neighbours(pair.x, among, self.neighbours)
+        near = tangents.nearest_neighbours(pair.x, among, self.neighbours)
         return tangent_directions(model, pair.x, near, true, self.k, self.of)
 
     def measure(self, model: Model, pair: Pair) -> dict[str, float]:

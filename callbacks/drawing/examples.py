@@ -1,7 +1,5 @@
 """The examples that a picture is drawn of, the same at every step."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

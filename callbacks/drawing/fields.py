@@ -1,10 +1,8 @@
 """A vector field in a plane of the data's space, left blank far from the data."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,11 +11,7 @@ from torch.nn.functional import normalize
 from ae_lightning.core.errors import UsageError
 
 from .images import tile
-from .theme import COLOURS, drawable
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.image import AxesImage
+from .theme import COLOURS, Axes, AxesImage, drawable
 
 BATCH = 256  # points of a field that go through the model at once
 HALF, APART = 21.0, 34.0  # pixels: half a thumbnail, and the distance of its middle from its place
@@ -84,8 +78,7 @@ def field(x: Tensor, radius: float, onto: tuple[Tensor, Tensor], span: Tensor, n
 def plane_of_three(x: Tensor, y: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, list[int]]:
     """The plane through the first example and two others, of other labels if there are any.
 
-    Returns:
-        the plane, whose origin is the first example, and the coordinates (3, 2) and places of all.
+    Return it, with the first example as its origin, and the coordinates (3, 2) and places of all.
     """
     labels = y.tolist()
     others = sorted(range(1, len(x)), key=lambda i: labels[i] in (labels[0], *labels[1:i]))[:2]
@@ -109,24 +102,18 @@ def show_density(axes: Axes, grid: Field, log_p: Tensor) -> None:
     """Fill the contours of a log-density (n, n); darker is denser."""
     levels = [float(log_p[grid.seen].max()) - depth for depth in DEPTHS]
     greys = ["#f4f4f4", "#ebebeb", "#e0e0e0", "#d2d2d2", "#c2c2c2", "#adadad", "#989898"]
-    axes.contourf(
-        *(t.numpy() for t in (grid.first, grid.second, log_p)), levels, colors=greys, extend="both"
-    )
+    at = grid.first.numpy(), grid.second.numpy()
+    axes.contourf(*at, log_p.numpy(), levels, colors=greys, extend="both")
 
 
 def show_arrows(axes: Axes, grid: Field, vectors: Tensor, colour: str, longest: float) -> None:
     """Draw the arrows of vectors (n, n, 2) in the plane; `longest` spans two cells."""
     cell = float(grid.first[1] - grid.first[0])
     v, u = torch.meshgrid(grid.second, grid.first, indexing="ij")
-    axes.quiver(
-        *(u[grid.seen].numpy(), v[grid.seen].numpy(), *vectors[grid.seen].T.numpy()),
-        color=colour,
-        angles="xy",
-        scale_units="xy",
-        scale=longest / (2 * cell),
-        width=0.005,
-        minlength=0.3,
-    )
+    how = {"angles": "xy", "scale_units": "xy", "width": 0.005, "minlength": 0.3}
+    at = u[grid.seen].numpy(), v[grid.seen].numpy()
+    arrows = vectors[grid.seen].T.numpy()
+    axes.quiver(*at, *arrows, color=colour, scale=longest / (2 * cell), **how)
 
 
 def show_cells(axes: Axes, grid: Field, values: Tensor, colours: str) -> AxesImage:
@@ -134,9 +121,8 @@ def show_cells(axes: Axes, grid: Field, values: Tensor, colours: str) -> AxesIma
     most = float(values[grid.seen].quantile(0.98)) or 1.0
     half = float(grid.first[1] - grid.first[0]) / 2
     sides = [(float(side[0]) - half, float(side[-1]) + half) for side in (grid.first, grid.second)]
-    extent = (*sides[0], *sides[1])
     how = {"cmap": colours, "vmin": 0, "vmax": most, "interpolation": "nearest"}
-    return axes.imshow(values.numpy(), extent=extent, origin="lower", **how)
+    return axes.imshow(values.numpy(), extent=sum(sides, ()), origin="lower", **how)
 
 
 def show_corners(axes: Axes, x: Tensor, corners: Tensor) -> None:
@@ -164,14 +150,8 @@ def show_corners(axes: Axes, x: Tensor, corners: Tensor) -> None:
         shown = tile(image[None, None]).squeeze()
         zoom = 2 * HALF * 72 / dpi / max(image.shape[1:])
         axes.plot(*corner, "o", color=COLOURS[1], markersize=4)
-        axes.add_artist(
-            AnnotationBbox(
-                OffsetImage(shown, zoom=zoom, cmap="gray"),
-                (corner[0], corner[1]),
-                tuple(((spots[best] - at[i]) * 72 / dpi).tolist()),
-                boxcoords="offset points",
-                pad=0.1,
-                arrowprops={"arrowstyle": "-", "color": COLOURS[1]},
-                bboxprops={"edgecolor": COLOURS[1]},
-            )
-        )
+        thumbnail = OffsetImage(shown, zoom=zoom, cmap="gray")
+        beside = ((spots[best] - at[i]) * 72 / dpi).tolist()
+        line = {"arrowstyle": "-", "color": COLOURS[1]}
+        how = {"pad": 0.1, "arrowprops": line, "bboxprops": {"edgecolor": COLOURS[1]}}
+        axes.add_artist(AnnotationBbox(thumbnail, corner, beside, boxcoords="offset points", **how))

@@ -1,9 +1,7 @@
 """Images in grids, sharp to the pixel, and signed ones on a scale symmetric about 0."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +10,7 @@ from torch import Tensor
 
 from ae_lightning.model import Model
 
-from .theme import DIVERGING, DOTS_PER_INCH, INK, Room, drawable, new_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from .theme import DIVERGING, DOTS_PER_INCH, INK, Axes, Figure, Room, drawable, new_figure
 
 LETTER = 8  # about as many pixels as a small letter takes
 
@@ -29,7 +23,7 @@ def is_image(shape: Sequence[int]) -> bool:
 def limits_of(model: Model, images: Tensor) -> tuple[float, float]:
     """The values that are drawn black and white: the data's range, or else that of the images."""
     if model.value_range is not None:
-        return model.value_range[0], model.value_range[1]
+        return model.value_range
     values = drawable(images, "an image")
     low, high = float(values.min()), float(values.max())
     return low, high if high > low else low + 1
@@ -40,23 +34,20 @@ def scaled(images: Tensor, limits: tuple[float, float]) -> Tensor:
     return (images - limits[0]) / (limits[1] - limits[0])
 
 
-def tile(
-    images: Tensor, limits: tuple[float, float] = (0.0, 1.0), gap: int = 1
-) -> NDArray[np.float32]:
-    """Lay images (R, N, C, H, W) out in R rows: (R·(H + gap) − gap, N·(W + gap) − gap, C).
+def tile(images: Tensor, limits: tuple[float, float] = (0.0, 1.0)) -> NDArray[np.float32]:
+    """Lay images (R, N, C, H, W) out in R rows, a pixel apart: (R·(H + 1) − 1, N·(W + 1) − 1, C).
 
-    Values are scaled from their limits to [0, 1], and the gaps are 1. Three channels are shown as
-    colours; otherwise the first is shown in grey.
+    Values are scaled from their limits to [0, 1]. Three channels are shown as colours; otherwise
+    the first is shown in grey.
 
     >>> tile(torch.zeros(1, 2, 1, 1, 1)).squeeze()
     array([0., 1., 0.], dtype=float32)
     """
     x = scaled(drawable(images, "a grid of images"), limits)
     x = x if x.shape[2] == 3 else x[:, :, :1]
-    x = torch.nn.functional.pad(x.clamp(0, 1), (0, gap, 0, gap), value=1.0)
-    R, N, C, H, W = x.shape
-    x = x.permute(0, 3, 1, 4, 2).reshape(R * H, N * W, C)
-    return x[: R * H - gap, : N * W - gap].numpy()  # type: ignore[no-any-return]
+    x = torch.nn.functional.pad(x.clamp(0, 1), (0, 1, 0, 1), value=1.0)
+    x = x.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
+    return x[:-1, :-1].numpy()  # type: ignore[no-any-return]
 
 
 def grid_figure(
@@ -69,11 +60,8 @@ def grid_figure(
 ) -> Figure:
     """Return a figure of images (R, N, C, H, W) in a grid, its rows and columns labelled.
 
-    Every pixel of an image takes a whole number of the picture's, so that it is sharp.
-
-    Args:
-        limits: the values that are black and white.
-        names: of the columns and of the rows.
+    Every pixel of an image takes a whole number of the picture's, so that it is sharp. The limits
+    are the values that are black and white; the names, those of the columns and of the rows.
     """
     shown = tile(images, limits)
     R, N, _, H, W = images.shape
@@ -114,15 +102,9 @@ def _write(
     axes: Axes, at: tuple[float, float], beside: tuple[float, float], text: str, **how: Any
 ) -> None:
     """Write near a place of a grid, so many pixels to its right and above it."""
-    from matplotlib.transforms import ScaledTranslation
-
-    if not text:
-        return
-    figure = axes.get_figure()
-    inches = (side / figure.dpi for side in beside)
-    place = axes.transData + ScaledTranslation(*inches, figure.dpi_scale_trans)
     how = {"ha": "center", "va": "center", "fontsize": 8, "color": INK} | how
-    axes.text(*at, text, transform=place, **how)
+    if text:
+        axes.annotate(text, at, beside, textcoords="offset pixels", annotation_clip=False, **how)
 
 
 def whole_scale(width: int, wanted: int = 640) -> float:
@@ -135,11 +117,8 @@ def whole_scale(width: int, wanted: int = 640) -> float:
 def pixel_figure(width: float, height: float) -> Figure:
     """Return an empty figure of this size in pixels, laid out by hand."""
     # A hair more, since Agg rounds down.
-    return new_figure(
-        (int(width) + 0.01) / DOTS_PER_INCH,
-        (int(height) + 0.01) / DOTS_PER_INCH,
-        room=Room(0, 0, 0, 0),
-    )
+    w, h = ((int(side) + 0.01) / DOTS_PER_INCH for side in (width, height))
+    return new_figure(w, h, room=Room(0, 0, 0, 0))
 
 
 def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
@@ -151,12 +130,10 @@ def place(figure: Figure, left: float, top: float, width: float, height: float) 
 def show_image(axes: Axes, image: NDArray[np.float32], sharp: bool = False) -> None:
     """Draw one image (H, W, C) with values in [0, 1], without axes; in grey if C = 1.
 
-    Args:
-        sharp: whether its pixels take whole numbers of the picture's, and need no smoothing.
+    If each of its pixels takes a whole number of the picture's, it is `sharp` without smoothing.
     """
-    shown = image.squeeze(-1) if image.shape[-1] == 1 else image
     interpolation = "nearest" if sharp else None  # None: matplotlib smooths as it sees fit
-    axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation=interpolation)
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation=interpolation)
     axes.set_axis_off()
 
 

@@ -1,19 +1,14 @@
 """Pictures and films as files, light enough for a page that holds them all, and in loggers."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from PIL import Image
+from .theme import Figure
 
 HEAVIEST = 300_000  # bytes of one file
 FRAMES_PER_SECOND = 8
@@ -23,28 +18,16 @@ def png(figure: Figure) -> bytes:
     """Render a figure as a PNG; if it takes more than 300 kB, in fewer colours."""
     from PIL import Image
 
-    file = BytesIO()
-    figure.savefig(file, format="png", dpi=figure.dpi)
+    figure.savefig(file := BytesIO(), format="png", dpi=figure.dpi)
     if file.tell() > HEAVIEST:
-        for lighter in _lighter(Image.open(file).convert("RGB")):
+        image = Image.open(file).convert("RGB")
+        # At most 2 of 255 levels off.
+        close = image.point([round(round(v * 63 / 255) * 255 / 63) for v in range(256)] * 3)
+        for lighter in chain([close], map(image.quantize, (256, 128, 64, 32))):
             lighter.save(file := BytesIO(), "png")
             if file.tell() <= HEAVIEST:
                 break
     return file.getvalue()
-
-
-def _lighter(image: Image.Image) -> Iterator[Image.Image]:
-    """The image with its colours at most 2 of 255 levels off, then in fewer and fewer colours."""
-    yield image.point([round(round(v * 63 / 255) * 255 / 63) for v in range(256)] * 3)
-    for colours in (256, 128, 64, 32):
-        yield image.quantize(colours)
-
-
-def pixels_of(path: Path) -> NDArray[np.uint8]:
-    """Read a picture's pixels (H, W, 3)."""
-    from PIL import Image
-
-    return np.asarray(Image.open(path).convert("RGB"))
 
 
 def write_gif(frames: Tensor, path: Path) -> None:
@@ -69,10 +52,13 @@ def write_gif(frames: Tensor, path: Path) -> None:
 
 def hand_over(logger: Any, key: str, stem: Path, step: int) -> None:
     """Give STEM.png, and STEM.gif if there is one, to a logger that takes images."""
+    from PIL import Image
+
     image, film = stem.with_suffix(".png"), stem.with_suffix(".gif")
     if hasattr(logger, "log_image"):  # Weights & Biases
         logger.log_image(key, [str(image)], step=step)
         if film.exists():
             logger.log_video(f"{key}_film", [str(film)], step=step, format=["gif"])
     elif hasattr(logger.experiment, "add_image"):  # TensorBoard
-        logger.experiment.add_image(key, pixels_of(image), step, dataformats="HWC")
+        pixels = np.asarray(Image.open(image).convert("RGB"))
+        logger.experiment.add_image(key, pixels, step, dataformats="HWC")

@@ -1,8 +1,6 @@
 """Tangents as images and walks, or as lines: the panels of `tangent_directions`."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,24 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from .images import (
-    LETTER,
-    extent,
-    pixel_figure,
-    place,
-    show_image,
-    signed_colours,
-    tile,
-    whole_scale,
-    write_columns,
-    write_rows,
-)
-from .theme import COLOURS, FAINT, drawable
+from . import images
+from .theme import COLOURS, FAINT, Axes, Figure, drawable
 from .vectors import name_axes, plane, project
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 WALK = 5  # images in a walk x + αt
 TANGENTS = 60  # vectors whose tangents are drawn
@@ -45,33 +28,27 @@ class ImageLines(NamedTuple):
 def directions_grid(x: Tensor, kinds: dict[str, Tensor]) -> ImageLines:
     """Lay out images (B, C, H, W), each with a line of directions (B, k, C, H, W) of every kind.
 
-    Directions have unit norm, and one colour scale.
-
-    Args:
-        x: the images, with values in [0, 1].
+    Images have values in [0, 1]; directions have unit norm, and one colour scale.
     """
     kinds = {name: normalize(t.flatten(2), dim=2).view_as(t) for name, t in kinds.items()}
     k = max(t.shape[1] for t in kinds.values())
-    limit = extent(torch.cat([*kinds.values()], dim=1))
+    limit = images.extent(torch.cat([*kinds.values()], dim=1))
     lines: list[Tensor] = []
     for i, image in enumerate(drawable(x, "the examples")):
         for directions in kinds.values():
             line = torch.ones(k + 1, 3, *x.shape[2:])
             if len(lines) % len(kinds) == 0:
                 line[0] = image
-            line[1 : 1 + directions.shape[1]] = signed_colours(directions[i], limit)
+            line[1 : 1 + directions.shape[1]] = images.signed_colours(directions[i], limit)
             lines.append(line)
     names = ["x", *(f"t{i + 1}" for i in range(k))]
     return ImageLines(lines, [*kinds] * len(x), names, len(kinds))
 
 
 def walks_grid(x: Tensor, tangents: Tensor, each: int, span: float) -> ImageLines:
-    """Lay out the walks x + αt, α from −span to span, along the first tangents (B, k, C, H, W).
+    """Lay out the walks x + αt, α from −span to span, along the `each` first of k tangents.
 
-    Args:
-        x: the images, with values in [0, 1].
-        tangents: in the same units.
-        each: how many walks an image takes.
+    Images (B, C, H, W) have values in [0, 1], and tangents (B, k, C, H, W) the same units.
     """
     alphas = torch.linspace(-span, span, WALK)
     lines, names = [], []
@@ -89,27 +66,27 @@ def walks_grid(x: Tensor, tangents: Tensor, each: int, span: float) -> ImageLine
 
 def show_grids(title: str, grids: dict[str, ImageLines]) -> Figure:
     """Draw grids of equally many lines side by side, each under its own title."""
-    side = 10 + LETTER * max(len(name) for grid in grids.values() for name in grid.rows)
-    images, centres = {}, {}
+    side = 10 + images.LETTER * max(len(name) for grid in grids.values() for name in grid.rows)
+    stacks, centres = {}, {}
     for name, grid in grids.items():
-        images[name], centres[name] = _stack(grid)
-    scale = whole_scale(sum(image.shape[1] for image in images.values()))
-    width = sum(side + 16 + round(image.shape[1] * scale) for image in images.values())
+        stacks[name], centres[name] = _stack(grid)
+    scale = images.whole_scale(sum(image.shape[1] for image in stacks.values()))
+    width = sum(side + 16 + round(image.shape[1] * scale) for image in stacks.values())
     lines = title.split("\n")
     head = 64 + 25 * len(lines)  # the title, the panels' titles, and the columns' names
-    height = round(scale * max(image.shape[0] for image in images.values()))
-    figure = pixel_figure(max(width, 9 * max(map(len, lines))), head + height + 10)
+    height = round(scale * max(image.shape[0] for image in stacks.values()))
+    figure = images.pixel_figure(max(width, 9 * max(map(len, lines))), head + height + 10)
     figure.suptitle(title, x=0.01, y=1 - 6 / (head + height + 10), ha="left")
     left = 0
     for name, grid in grids.items():
-        rows, columns = (round(length * scale) for length in images[name].shape[:2])
-        axes = place(figure, left + side + 6, head, columns, rows)
-        show_image(axes, images[name], sharp=scale >= 1)
+        rows, columns = (round(length * scale) for length in stacks[name].shape[:2])
+        axes = images.place(figure, left + side + 6, head, columns, rows)
+        images.show_image(axes, stacks[name], sharp=scale >= 1)
         axes.set_title(name, pad=18)
-        write_rows(axes, centres[name], grid.rows)
+        images.write_rows(axes, centres[name], grid.rows)
         cell = grid.lines[0].shape[3] + 1
         middles = [(i + 0.5) * cell - 1 for i in range(len(grid.columns))]
-        write_columns(axes, middles, grid.columns, above=True)
+        images.write_columns(axes, middles, grid.columns, above=True)
         left += side + 16 + columns
     return figure
 
@@ -120,7 +97,7 @@ def _stack(grid: ImageLines) -> tuple[NDArray[np.float32], list[float]]:
     parts, centres, top = [], [], 0
     for i, line in enumerate(grid.lines):
         gap = 0 if i == 0 else 1 if i % grid.each else height // 5
-        strip = torch.from_numpy(tile(line[None]))
+        strip = torch.from_numpy(images.tile(line[None]))
         parts += [torch.ones(gap, *strip.shape[1:]), strip]
         centres.append(top + gap + (height - 1) / 2)
         top += gap + height

@@ -1,7 +1,5 @@
 """The directions in which data vary: learned ones, those of neighbours, and angles between."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -15,9 +13,6 @@ CHUNK = 32  # rows or columns of one example's Jacobian in memory at once
 RANK = 1e-3  # of the longest: a shorter true tangent does not count, such as a disc's rotation
 
 Tangents = Callable[[Model, Tensor, int], tuple[Tensor, Tensor]]
-
-
-# --------------------------------------------------------------------- what is learned
 
 
 def of_encoder(model: Model, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -95,9 +90,6 @@ def unconstrained(model: Model) -> bool:
     """Whether the code prefers no directions: it is larger than the data, and nothing holds it."""
     held = model.regularizers or model.posterior.stochastic or model.posterior.activation
     return model.latent > math.prod(model.shape) and not held and not model.needs_corruption
-
-
-# ----------------------------------------------------------------------- what is compared
 
 
 def nearest_neighbours(x: Tensor, among: Tensor, n: int) -> Tensor:

@@ -1,7 +1,5 @@
 """The house look of every picture: one style, safe for the colour-blind."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,9 +9,12 @@ from torch import Tensor
 from ae_lightning.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.axes import Axes as Axes
     from matplotlib.axis import Axis
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Figure
+    from matplotlib.image import AxesImage as AxesImage
+else:  # for annotations: matplotlib is not imported until something is drawn
+    Axes, Axis, Figure, AxesImage = "Axes", "Axis", "Figure", "AxesImage"
 
 # Okabe and Ito's palette, which every common colour blindness can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -78,9 +79,7 @@ class Room(NamedTuple):
 def new_figure(width: float, height: float, title: str = "", room: Room | None = None) -> Figure:
     """Return an empty figure (inches) in the house style, without a window or global state.
 
-    Args:
-        room: what to keep free beside the axes; if None, matplotlib finds it, which takes as long
-            as drawing.
+    If `room` is None, matplotlib finds out what to keep free, which takes as long as drawing.
     """
     from matplotlib.figure import Figure
 
@@ -110,12 +109,9 @@ def drawable(values: Tensor, what: str) -> Tensor:
     return values
 
 
-QUARTILES = (0.25, 0.5, 0.75)
-
-
 def show_quartiles(axes: Axes, at: Tensor, values: Tensor, label: str, colour: str) -> None:
     """Draw the median of values (B, n) at (n,) as a line, and their quartiles as a band."""
-    low, median, high = values.quantile(values.new_tensor(QUARTILES), dim=0).numpy()
+    low, median, high = values.quantile(values.new_tensor([0.25, 0.5, 0.75]), dim=0).numpy()
     marker = "o" if len(at) <= 20 else ""
     axes.plot(at.numpy(), median, color=colour, marker=marker, markersize=3, label=label)
     axes.fill_between(at.numpy(), low, high, color=colour, alpha=0.25, linewidth=0)

@@ -1,19 +1,14 @@
 """Vectors drawn as points of a plane."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .theme import drawable
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from .theme import COLOURS, FAINT, Axes, Figure, drawable, new_figure
 
 
 def plane(points: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,3 +50,38 @@ def label_axes(axes: Axes, names: Sequence[str]) -> None:
     axes.set_aspect("equal", adjustable="datalim" if alone else "box")
     if alone:
         axes.locator_params(nbins=6)
+
+
+def clouds_figure(clouds: dict[str, Tensor], width: float, height: float, title: str) -> Figure:
+    """Scatter vectors (N, *S) by name, side by side in the plane of the first."""
+    figure = new_figure(width, height, title)
+    grid = figure.subplots(1, len(clouds), sharex=True, sharey=True)
+    onto = plane(next(iter(clouds.values())).flatten(1))
+    for axes, (name, points), colour in zip(grid, clouds.items(), COLOURS, strict=False):
+        show_points(axes, points, onto, color=colour)
+        axes.set_title(name)
+        axes.label_outer()
+    return figure
+
+
+def paths_figure(
+    x: Tensor,
+    title: str,
+    kinds: dict[str, Tensor],
+    height: float,
+    points: dict[str, Any],
+    styles: tuple[str, str] = ("-", "-"),
+    **how: Any,
+) -> Figure:
+    """Draw two kinds of paths (n, T, *S), by name, over examples x (B, *S), in their plane."""
+    figure = new_figure(5.0, height)
+    axes = figure.subplots()
+    onto = plane(x.flatten(1))
+    show_points(axes, x, onto, color=FAINT, **points)
+    for (name, paths), style, colour in zip(kinds.items(), styles, COLOURS, strict=False):
+        for i, path in enumerate(paths):
+            label = name if i == 0 else None
+            axes.plot(*project(path, onto).T, style, color=colour, label=label, **how)
+    axes.set_title(title)
+    axes.legend()
+    return figure

@@ -1,7 +1,5 @@
 """Which pictures there are, and which of them to draw."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any, Final
@@ -60,23 +58,21 @@ def pictures_named(names: Sequence[str]) -> list[PictureCallback]:
 
 
 def _made(kind: type[PictureCallback], arguments: Sequence[str]) -> PictureCallback:
-    import yaml
     from jsonargparse import ArgumentError, ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
     taken = [name.removeprefix("made.") for name in parser.add_class_arguments(kind, "made")]
-    given: dict[str, Any] = {}
+    options = []
     for text in arguments:
         argument, equals, value = text.partition("=")
         if argument not in taken:
             raise UsageError(f"{kind.name} takes no {argument}: {nearest(argument, taken)}")
+        options.append(f"--made.{argument}={value if equals else 'true'}")
         try:
-            given[argument] = yaml.safe_load(value) if equals else True
-            parser.parse_object({"made": given})
-        except (yaml.YAMLError, ArgumentError):
+            given = parser.parse_args(options)
+        except ArgumentError:
             raise UsageError(f"{argument} of {kind.name} is {value}: no value for it.") from None
-    picture: PictureCallback = parser.instantiate_classes(parser.parse_object({"made": given})).made
-    return picture
+    return parser.instantiate_classes(given).made  # type: ignore[no-any-return]
 
 
 def all_suitable(model: Model, data: Any, history: History | None = None) -> list[PictureCallback]:

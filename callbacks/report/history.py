@@ -1,7 +1,5 @@
 """The metrics of a run, as its metrics.csv holds them."""
 
-from __future__ import annotations
-
 import csv
 import math
 from pathlib import Path

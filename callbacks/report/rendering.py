@@ -1,7 +1,5 @@
 """Pages from templates: whatever comes from a file or a model is escaped, and nothing is linked."""
 
-from __future__ import annotations
-
 from base64 import b64encode
 from pathlib import Path
 from typing import Any

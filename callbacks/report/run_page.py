@@ -1,7 +1,5 @@
 """One page of a run: what it reached, its curves and pictures, and how it was made."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Final
 

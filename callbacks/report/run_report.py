@@ -1,7 +1,5 @@
 """The callback that draws all that suits a run, and writes its page."""
 
-from __future__ import annotations
-
 import math
 import time
 import warnings

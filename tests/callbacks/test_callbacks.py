@@ -212,7 +212,7 @@ def test_pictures_follow_no_settings_of_the_user_and_change_none() -> None:
 
 
 def test_a_failing_picture_warns_once_and_stops_nothing(tmp_path) -> None:
-    with pytest.warns(UserWarning, match="the picture noting is left out: no ink") as caught:
+    with pytest.warns(UserWarning, match="the picture noting is skipped: no ink") as caught:
         trained(tmp_path, Noting(every_n_epochs=1, fails=True), other := Codes(items=20))
     assert sum("noting" in str(w.message) for w in caught) == 1
     assert steps(tmp_path, other.name)

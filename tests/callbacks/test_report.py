@@ -220,7 +220,7 @@ def test_plot_leaves_out_a_picture_that_fails_and_says_why(
 
     monkeypatch.setattr(Codes, "draw", fails)
     assert plot(run, "--out", tmp_path) == 0
-    assert capsys.readouterr().err == "the picture codes is left out: no ink\n"
+    assert capsys.readouterr().err == "the picture codes is skipped: no ink\n"
     drawn = set(images((tmp_path / "index.html").read_text()))
     assert drawn >= DRAWN - {"codes"}
     assert "codes" not in drawn

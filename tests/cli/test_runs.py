@@ -295,7 +295,7 @@ def test_two_processes_share_one_model_and_one_run(
     assert os.listdir(tmp_path / "runs") == ["vae-digits-1"]
     assert said.count("VariationalAutoEncoder (") == 1
     assert said.count("best validation") == 1
-    assert "is left out" not in said  # of pictures, which are drawn of the whole model
+    assert "is skipped" not in said  # of pictures, which are drawn of the whole model
     run = tmp_path / "runs" / "vae-digits-1"
     assert [r["epoch"] for r in rows(run) if r["val/loss"]] == ["0"]
     assert damage(run_directory.best_checkpoint(run)) is None
