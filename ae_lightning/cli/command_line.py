@@ -1,7 +1,5 @@
 """What fit, validate, test and predict share: LightningCLI, strict and terse."""
 
-from __future__ import annotations
-
 import logging
 import re
 import sys

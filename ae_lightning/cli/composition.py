@@ -4,8 +4,6 @@ Configs merge from left to right, key by key, so that each adds to those before 
 `class_path` changes, the arguments of the former class are dropped.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Train a system on a data set, in a run directory."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import signal

@@ -1,7 +1,5 @@
 """Where loggers write, and under which name."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import secrets

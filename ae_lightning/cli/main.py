@@ -1,7 +1,5 @@
 """The entry of the command line: dispatch to a command, and load torch only if it needs it."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

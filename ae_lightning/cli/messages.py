@@ -1,7 +1,5 @@
 """One sentence for whatever the parser, the building of parts, or Lightning refuses."""
 
-from __future__ import annotations
-
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence

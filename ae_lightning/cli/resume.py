@@ -1,7 +1,5 @@
 """Where a resumed run continues, with which config, and what may not have changed since."""
 
-from __future__ import annotations
-
 import inspect
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What a run has reached, and where its files lie."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """When checkpoints are saved: the best one, and the two newest states to resume from."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from pathlib import Path

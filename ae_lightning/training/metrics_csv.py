@@ -1,7 +1,5 @@
 """metrics.csv: what training logs, row by row."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os

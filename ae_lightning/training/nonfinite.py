@@ -5,8 +5,6 @@ costs one wait, which the step ends with anyway; on several processes, one sum o
 that all of them stop together.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any

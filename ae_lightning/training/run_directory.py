@@ -3,14 +3,12 @@
 checkpoints/ holds best.ckpt, and the two newest states to resume from, named by their step.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.training.atomic import damage
@@ -45,17 +43,15 @@ class NewRun:
             raise UsageError(f"a run cannot be kept in {run}: {error.strerror}.") from None
 
     @classmethod
-    def numbered(cls, name: str, root: Path = Path("runs")) -> NewRun:
+    def numbered(cls, name: str, root: Path = Path("runs")) -> Self:
         """Take the first free `root/name-n`, n = 1, 2, …, even if others do so at the same time."""
         for n in count(1):
             run = root / f"{name}-{n}"
             if not run.exists():
                 new = cls(run)
-                try:
-                    (run / CHECKPOINTS).mkdir()  # of two that come here, only one succeeds
-                except FileExistsError:
-                    continue
-                return new
+                with suppress(FileExistsError):  # of two that come here, only one succeeds
+                    (run / CHECKPOINTS).mkdir()
+                    return new
         raise AssertionError
 
     def withdraw(self) -> None:

@@ -1,7 +1,5 @@
 """SIGTERM and Ctrl-C stop training between two batches, with a state to resume from to the bit."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

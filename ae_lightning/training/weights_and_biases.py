@@ -1,7 +1,5 @@
 """Weights & Biases: a logger that falls back to offline, artifacts, and an end in time."""
 
-from __future__ import annotations
-
 import netrc
 import os
 import queue
