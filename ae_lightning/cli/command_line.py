@@ -36,9 +36,6 @@ LINKS = {
     "data": {"seed": "seed_everything"},
 }
 
-DEFAULTS = {"inference_mode": False, "enable_model_summary": False}
-
-
 # Lines of Lightning's that tell a user nothing new.
 CHATTER = re.compile(
     r"💡 Tip|Loading `train_dataloader` to estimate|[TH]PU available"
@@ -49,19 +46,15 @@ CHATTER = re.compile(
 
 def quieten() -> None:
     """Drop the lines of `CHATTER`; every other message and warning stays."""
-    log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    if not any(isinstance(f, Quiet) for f in log.filters):
-        log.addFilter(Quiet())
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(tells_news)
     # A warning of torch's that only Lightning can do anything about.
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
 
 
-class Quiet(logging.Filter):
-    """Let everything pass but `CHATTER`."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not CHATTER.match(record.getMessage())
+def tells_news(record: logging.LogRecord) -> bool:
+    """Whether a message is anything but `CHATTER`."""
+    return not CHATTER.match(record.getMessage())
 
 
 class Parser(OneSentence, LightningArgumentParser):
@@ -90,7 +83,7 @@ class CommandLine(LightningCLI):
             AutoEncoder,
             PairDataModule,
             save_config_callback=None,
-            trainer_defaults=DEFAULTS,
+            trainer_defaults={"inference_mode": False, "enable_model_summary": False},
             parser_kwargs={"allow_abbrev": False, command: {"allow_abbrev": False}},
             parser_class=Parser,
             subclass_mode_model=True,
@@ -103,9 +96,9 @@ class CommandLine(LightningCLI):
     # ------------------------------------------------------------------- parsing
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        handled = {"model", "datamodule", "train_dataloaders", "val_dataloaders", "dataloaders"}
-        handled |= {"ckpt_path", "verbose", "return_predictions", "weights_only"}
-        return {self.command: handled}
+        data = {"datamodule", "train_dataloaders", "val_dataloaders", "dataloaders"}
+        others = {"model", "ckpt_path", "verbose", "return_predictions", "weights_only"}
+        return {self.command: data | others}
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         help = "The seed of the weights, the order of the data and the noise."
@@ -151,8 +144,7 @@ class CommandLine(LightningCLI):
                 raise UsageError(str(cause)) from error
             if sentence := known_failure(cause):
                 raise UsageError(blamed(sentence, self.settings.trainer.as_dict())) from error
-            plain = isinstance(cause, ValueError | TypeError)
-            name = "" if plain else f"{type(cause).__name__}: "
+            name = "" if isinstance(cause, ValueError | TypeError) else f"{type(cause).__name__}: "
             raise UsageError(name + " ".join(str(cause).split())) from error
 
     def instantiate_trainer(self, **ours: Any) -> Trainer:

@@ -4,7 +4,7 @@ import inspect
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ae_lightning.cli import composition
 from ae_lightning.cli.command_line import LINKS
@@ -20,17 +20,12 @@ PLACES: Final = ("root", "path", "download", "in_memory", "num_workers")
 MAY_CHANGE: Final = {f"data.{n}" for n in (*PLACES, "cache_dir", "max_cache_size")}
 
 
-class Resumed(NamedTuple):
-    """What a run continues from."""
-
-    state: Path | None  # none if it was stopped before its first one
-    checkpoint: dict[str, Any]  # what the state holds
-    config: Tree
-    news: list[str]  # to tell the user
-
-
-def state_to_resume(run: Path | None) -> Resumed:
+def state_to_resume(run: Path | None) -> tuple[Path | None, dict[str, Any], Tree, list[str]]:
     """Find the newest state of a run that verifies, and the run's config.
+
+    Returns:
+        The state, or None if the run was stopped before its first one; what it holds; the config;
+        and lines to tell the user.
 
     Raises:
         UsageError: if no run is named, or the one that is cannot be continued.
@@ -51,7 +46,7 @@ def state_to_resume(run: Path | None) -> Resumed:
     config, wrong = former_config(run, checkpoint)
     if wrong and state:
         news.append(f"{wrong}: the config is taken from {state.name}")
-    return Resumed(state, checkpoint, config, news)
+    return state, checkpoint, config, news
 
 
 def former_config(run: Path, checkpoint: dict[str, Any]) -> tuple[Tree, str]:

@@ -44,16 +44,12 @@ class StopOnSignal(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         replace_sigterm_handler(trainer, self._note)
 
-    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._listen()
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._listen()
-
-    def _listen(self) -> None:
         """Replace Lightning's own handlers, which stop training without saving a state."""
         if not self._former and threading.current_thread() is threading.main_thread():
             self._former = {signum: signal.signal(signum, self._note) for signum in SIGNALS}
+
+    on_sanity_check_start = on_train_start
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:  # a data loader's worker, which has inherited this handler
@@ -106,8 +102,7 @@ class StopOnSignal(Callback):
             getattr(model.trainer.strategy.launcher, "procs", []).clear()
 
     def _act(self, trainer: Trainer) -> None:
-        if not self.agreed:
-            return
-        if self.checkpoints is not None:
-            self.checkpoints.save(trainer)
-        raise Interrupted(self.agreed)
+        if self.agreed:
+            if self.checkpoints is not None:
+                self.checkpoints.save(trainer)
+            raise Interrupted(self.agreed)

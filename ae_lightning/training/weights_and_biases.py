@@ -153,15 +153,13 @@ def answers(url: str) -> bool:
     def ask() -> None:
         try:
             urllib.request.urlopen(url, timeout=ANSWER).close()
-        except urllib.error.HTTPError:  # an answer too
             answered.put(True)
         except urllib.error.URLError as error:
-            # Which certificates are trusted is for wandb to decide.
-            answered.put(isinstance(error.reason, ssl.SSLError))
+            # A refusal is an answer too; which certificates are trusted is for wandb to decide.
+            refusal = isinstance(error, urllib.error.HTTPError)
+            answered.put(refusal or isinstance(error.reason, ssl.SSLError))
         except Exception:
             answered.put(False)
-        else:
-            answered.put(True)
 
     # In a thread, since looking up a name has no time limit of its own.
     threading.Thread(target=ask, daemon=True).start()
