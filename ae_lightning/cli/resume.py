@@ -83,12 +83,9 @@ def refuse_changes(given: Tree, checkpoint: dict[str, Any], file: Path) -> None:
         UsageError: with every difference by its name, and both its values.
     """
     former = recorded(checkpoint)
-    found = dict(
-        difference
-        for section in ("model", "data")
-        if section in former
-        for difference in differences(section, former[section], given[section])
-    )
+    found: dict[str, tuple[str, str]] = {}
+    for section, record in former.items():
+        found |= differences(section, record, given[section])
     if found:
         each = "; ".join(f"{name} is {new}, and was {old}" for name, (new, old) in found.items())
         raise UsageError(

@@ -108,8 +108,7 @@ def newest_state(run: Path) -> tuple[Path | None, dict[Path, str]]:
     The best checkpoint is a state too, and the last to be tried.
     """
     skipped: dict[Path, str] = {}
-    best = run / CHECKPOINTS / BEST
-    for state in [*states(run), *([best] if best.exists() else [])]:
+    for state in filter(Path.exists, [*states(run), run / CHECKPOINTS / BEST]):
         wrong = damage(state)
         if wrong is None:
             return state, skipped

@@ -125,9 +125,7 @@ def reason_for_offline() -> str:
         return ""
     if not has_credentials():
         return "since no credentials were found"
-    if not answers(server()):
-        return f"since {server()} does not answer"
-    return ""
+    return "" if answers(server()) else f"since {server()} does not answer"
 
 
 def server() -> str:
