@@ -28,11 +28,7 @@ from ae_lightning.training.progress_bar import SparingProgressBar
 
 # Arguments that no config sets, and where they come from.
 LINKS = {
-    "model": {
-        "shape": "data.shape",
-        "value_range": "data.value_range",
-        "seed": "seed_everything",
-    },
+    "model": {"shape": "data.shape", "value_range": "data.value_range", "seed": "seed_everything"},
     "data": {"seed": "seed_everything"},
 }
 

@@ -62,44 +62,42 @@ class StopOnSignal(Callback):
             return
         self.noted = max(self.noted, signum)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        self._agree(pl_module)
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        self._agree(trainer)
         if self.agreed and self.checkpoints is not None:
             self.checkpoints.wanted = True
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         self._act(trainer)
 
-    def on_validation_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, *_: Any
-    ) -> None:
+    def on_validation_batch_start(self, trainer: Trainer, *_: Any) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
-        self._agree(pl_module)
+        self._agree(trainer)
         # After the last step no resume would return to this validation, so it runs to its end.
         if trainer.global_step != trainer.max_steps:
             self._act(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._agree(pl_module)
+        self._agree(trainer)
         self._act(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._agree(pl_module)
+        self._agree(trainer)
         self._act(trainer)
         for signum, handler in self._former.items():
             signal.signal(signum, handler)
 
-    def _agree(self, model: LightningModule) -> None:
+    def _agree(self, trainer: Trainer) -> None:
         self.agreed = self.noted
         if rank_and_world()[1] > 1:
-            signum = torch.tensor(self.noted, device=model.device)
+            signum = torch.tensor(self.noted, device=trainer.strategy.root_device)
             dist.all_reduce(signum, dist.ReduceOp.MAX)
             self.agreed = int(signum)
         if self.agreed:
             # Lightning would kill this process soon after one that it started has ended, even if
             # it is still drawing its report.
-            getattr(model.trainer.strategy.launcher, "procs", []).clear()
+            getattr(trainer.strategy.launcher, "procs", []).clear()
 
     def _act(self, trainer: Trainer) -> None:
         if self.agreed:
