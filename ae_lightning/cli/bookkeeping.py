@@ -1,7 +1,5 @@
 """What a run writes down besides its metrics: its config, for loggers and checkpoints."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """What fit, validate, test and predict share: LightningCLI, strict and terse."""
 
-from __future__ import annotations
-
 import logging
 import re
 import sys
@@ -30,16 +28,9 @@ from ae_lightning.training.progress_bar import SparingProgressBar
 
 # Arguments that no config sets, and where they come from.
 LINKS = {
-    "model": {
-        "shape": "data.shape",
-        "value_range": "data.value_range",
-        "seed": "seed_everything",
-    },
+    "model": {"shape": "data.shape", "value_range": "data.value_range", "seed": "seed_everything"},
     "data": {"seed": "seed_everything"},
 }
-
-DEFAULTS = {"inference_mode": False, "enable_model_summary": False}
-
 
 # Lines of Lightning's that tell a user nothing new.
 CHATTER = re.compile(
@@ -51,19 +42,15 @@ CHATTER = re.compile(
 
 def quieten() -> None:
     """Drop the lines of `CHATTER`; every other message and warning stays."""
-    log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    if not any(isinstance(f, Quiet) for f in log.filters):
-        log.addFilter(Quiet())
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(tells_news)
     # A warning of torch's that only Lightning can do anything about.
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
 
 
-class Quiet(logging.Filter):
-    """Let everything pass but `CHATTER`."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not CHATTER.match(record.getMessage())
+def tells_news(record: logging.LogRecord) -> bool:
+    """Whether a message is anything but `CHATTER`."""
+    return not CHATTER.match(record.getMessage())
 
 
 class Parser(OneSentence, LightningArgumentParser):
@@ -92,7 +79,7 @@ class CommandLine(LightningCLI):
             AutoEncoder,
             PairDataModule,
             save_config_callback=None,
-            trainer_defaults=DEFAULTS,
+            trainer_defaults={"inference_mode": False, "enable_model_summary": False},
             parser_kwargs={"allow_abbrev": False, command: {"allow_abbrev": False}},
             parser_class=Parser,
             subclass_mode_model=True,
@@ -105,9 +92,9 @@ class CommandLine(LightningCLI):
     # ------------------------------------------------------------------- parsing
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        handled = {"model", "datamodule", "train_dataloaders", "val_dataloaders", "dataloaders"}
-        handled |= {"ckpt_path", "verbose", "return_predictions", "weights_only"}
-        return {self.command: handled}
+        data = {"datamodule", "train_dataloaders", "val_dataloaders", "dataloaders"}
+        others = {"model", "ckpt_path", "verbose", "return_predictions", "weights_only"}
+        return {self.command: data | others}
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         help = "The seed of the weights, the order of the data and the noise."
@@ -153,8 +140,7 @@ class CommandLine(LightningCLI):
                 raise UsageError(str(cause)) from error
             if sentence := known_failure(cause):
                 raise UsageError(blamed(sentence, self.settings.trainer.as_dict())) from error
-            plain = isinstance(cause, ValueError | TypeError)
-            name = "" if plain else f"{type(cause).__name__}: "
+            name = "" if isinstance(cause, ValueError | TypeError) else f"{type(cause).__name__}: "
             raise UsageError(name + " ".join(str(cause).split())) from error
 
     def instantiate_trainer(self, **ours: Any) -> Trainer:

@@ -4,10 +4,9 @@ Configs merge from left to right, key by key, so that each adds to those before 
 `class_path` changes, the arguments of the former class are dropped.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -131,9 +130,7 @@ def compose(trees: Iterable[Tree]) -> Tree:
     >>> compose([{"a": {"x": 1}}, {"a": {"y": 2}}])
     {'a': {'x': 1, 'y': 2}}
     """
-    composed: Tree = {}
-    for tree in trees:
-        composed = merge(composed, tree)
+    composed: Tree = reduce(merge, trees, {})
     if wrong := malformed(composed):
         raise UsageError(f"{wrong}.")
     return composed

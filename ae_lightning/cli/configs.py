@@ -1,7 +1,5 @@
 """The shipped configs."""
 
-from __future__ import annotations
-
 from itertools import groupby
 
 from ae_lightning.cli.composition import kind_and_purpose, shipped, shipped_sweeps

@@ -1,7 +1,5 @@
 """validate, test and predict: run a checkpoint, which holds all that they need."""
 
-from __future__ import annotations
-
 from argparse import Namespace
 from collections.abc import Mapping
 from difflib import get_close_matches

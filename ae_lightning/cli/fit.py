@@ -1,7 +1,5 @@
 """Train a system on a data set, in a run directory."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import signal
@@ -25,13 +23,13 @@ from ae_lightning.cli.resume import refuse_changes, state_to_resume
 from ae_lightning.cli.summary import summary
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError
-from ae_lightning.training import run_directory
 from ae_lightning.training.atomic import write_text
 from ae_lightning.training.checkpoint_reading import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.compilation import Compilation
 from ae_lightning.training.heartbeat import lost
 from ae_lightning.training.metrics_csv import MetricsFile
+from ae_lightning.training.run_directory import CONFIG, HANDED_ON, NewRun, states, step_of
 from ae_lightning.training.signals import Interrupted, StopOnSignal
 from ae_lightning.training.weights_and_biases import Tracking, WeightsAndBiases
 
@@ -48,7 +46,7 @@ class Fit(CommandLine):
         self.run: Path | None = own.run
         self.state: Path | None = None
         self.checkpoint: dict[str, Any] = {}  # what it holds
-        self.claim: run_directory.NewRun | None = None
+        self.claim: NewRun | None = None
         if own.resume:
             self.state, self.checkpoint, former, news = state_to_resume(own.run)
             for line in news:
@@ -64,7 +62,7 @@ class Fit(CommandLine):
     def _has_trained(self) -> bool:
         trainer = getattr(self, "trainer", None)
         stepped = trainer is not None and trainer.global_step > 0
-        return stepped or (self.run is not None and bool(run_directory.states(self.run)))
+        return stepped or (self.run is not None and bool(states(self.run)))
 
     # ------------------------------------------------------------- the run directory
 
@@ -95,24 +93,19 @@ class Fit(CommandLine):
 
     def _settle_run(self) -> None:
         """Let rank zero choose the directory, and hand it on to the processes that it starts."""
-        if not first_process() and run_directory.HANDED_ON in os.environ:
-            self.run = Path(os.environ[run_directory.HANDED_ON])
+        if not first_process() and HANDED_ON in os.environ:
+            self.run = Path(os.environ[HANDED_ON])
         elif self.run is None and launched_apart():
             raise UsageError(
                 "several processes need one directory: name it by --run DIR (if torchrun takes "
                 "that for its own option, put -- before fit)."
             )
         elif first_process():
-            name = "-".join(
-                composition.short_name(self.settings[key].class_path) for key in ("model", "data")
-            )
-            self.claim = (
-                run_directory.NewRun.numbered(name)
-                if self.run is None
-                else run_directory.NewRun(self.run)
-            )
+            classes = (self.settings[key].class_path for key in ("model", "data"))
+            name = "-".join(map(composition.short_name, classes))
+            self.claim = NewRun.numbered(name) if self.run is None else NewRun(self.run)
             self.run = self.claim.run
-            os.environ[run_directory.HANDED_ON] = str(self.run)
+            os.environ[HANDED_ON] = str(self.run)
 
     def instantiate_trainer(self, **ours: Any) -> Trainer:
         if self.run is None:
@@ -154,12 +147,12 @@ class Fit(CommandLine):
 
     def fit(self, **arguments: Any) -> None:
         size = sum(p.numel() for p in self.model.parameters())
+        model, data = type(self.model).__name__, type(self.datamodule).__name__
         where = f", in {self.run}" if self.run else ""
-        names = type(self.model).__name__, type(self.datamodule).__name__
-        self.say(f"{names[0]} ({size:,} parameters) on {names[1]}{where}")
+        self.say(f"{model} ({size:,} parameters) on {data}{where}")
         if self.run is not None and first_process():
             text = yaml.safe_dump(self.whole_config(), sort_keys=False)
-            write_text(self.run / run_directory.CONFIG, text)
+            write_text(self.run / CONFIG, text)
         try:
             self.trainer.fit(**arguments, ckpt_path=self.state)
         except SystemExit as end:  # Lightning's too, before the first batch or at a second ^C
@@ -171,7 +164,7 @@ class Fit(CommandLine):
             self._say_how_to_continue(signum)
             sys.exit(128 + signum)
         except NonFiniteError as error:
-            if not (self.run and run_directory.states(self.run)):
+            if not (self.run and states(self.run)):
                 raise
             hint = f"{self._to_continue()} --trainer.gradient_clip_val 1"
             raise NonFiniteError(f"{error} For instance: {hint}") from error
@@ -184,19 +177,17 @@ class Fit(CommandLine):
                 early = self.checkpoint.get(RESUMING, {}).get("should_stop")
                 why = "it had stopped early" if early else "raise --trainer.max_epochs to train on"
                 self.say(f"the run was complete: {why}")
-            if run_directory.states(self.run):
+            if states(self.run):
                 summary(self.run)
 
     def _say_how_to_continue(self, signum: int) -> None:
+        stopped = f"stopped by {signal.Signals(signum).name}"
         if self.run is None or (self.claim is not None and not self._has_trained()):
-            self.say(f"stopped by {signal.Signals(signum).name}; nothing is kept")
+            self.say(f"{stopped}; nothing is kept")
         else:
-            state = next(iter(run_directory.states(self.run)), None)
-            where = (
-                f"after step {run_directory.step_of(state)}" if state else "before its first state"
-            )
-            self.say(f"stopped by {signal.Signals(signum).name} {where}; to continue:")
-            self.say(self._to_continue())
+            found = states(self.run)
+            where = f"after step {step_of(found[0])}" if found else "before its first state"
+            self.say(f"{stopped} {where}; to continue:\n{self._to_continue()}")
 
     def _to_continue(self) -> str:
         return f"ae-lightning fit --run {shlex.quote(str(self.run))} --resume"

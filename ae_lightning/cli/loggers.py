@@ -1,7 +1,5 @@
 """Where loggers write, and under which name."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import secrets
@@ -83,9 +81,7 @@ def fill_in(logger: Any, run: Path) -> str:
     why = "as told" if arguments.offline else reason_for_offline()
     if not why:
         mode = os.environ.get("WANDB_MODE")
-        return f"Weights & Biases: run {arguments.id}" + (
-            f", {mode} as WANDB_MODE says" * bool(mode)
-        )
+        return f"Weights & Biases: run {arguments.id}" + f", {mode} as WANDB_MODE says" * bool(mode)
     arguments.offline = True
     os.environ.setdefault("WANDB_SILENT", "true")
     later = f"wandb sync {run}/wandb/offline-run-*"

@@ -1,7 +1,5 @@
 """The entry of the command line: dispatch to a command, and load torch only if it needs it."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
@@ -10,6 +8,7 @@ from argparse import ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.metadata import version
 from inspect import getfullargspec
 from pathlib import Path
 from typing import Final
@@ -50,8 +49,6 @@ def main(args: Sequence[str] | None = None) -> int:
         print(usage())
         return 0
     if command == "--version":
-        from importlib.metadata import version
-
         print(f"ae-lightning {version('ae-lightning')}")
         return 0
     known = [*TRAINER_COMMANDS, *PLAIN_COMMANDS]
@@ -65,14 +62,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as head, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except UsageError as error:
+    except (UsageError, TrainingError) as error:
         if "--debug" in rest:
             traceback.print_exc()
-        return fail(str(error))
-    except TrainingError as error:
-        if "--debug" in rest:
-            traceback.print_exc()
-        return fail(str(error), code=1)
+        return fail(str(error), code=2 if isinstance(error, UsageError) else 1)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except KeyboardInterrupt:
@@ -109,8 +102,8 @@ def run(command: str, args: list[str]) -> None:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     if command in PLAIN_COMMANDS:
-        function = getattr(import_module(f"ae_lightning.cli.{command}"), command)
-        return call(function, args)
+        call(getattr(import_module(f"ae_lightning.cli.{command}"), command), args)
+        return
     own, flags = settled(command, args)
     from ae_lightning.cli.evaluate import Evaluate
     from ae_lightning.cli.fit import Fit
@@ -119,7 +112,6 @@ def run(command: str, args: list[str]) -> None:
         Fit(own, flags)
     else:
         Evaluate(command, own, flags)
-    return None
 
 
 def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:

@@ -1,7 +1,5 @@
 """One sentence for whatever the parser, the building of parts, or Lightning refuses."""
 
-from __future__ import annotations
-
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -147,6 +145,5 @@ def blamed(text: str, trainer: Mapping[str, Any]) -> str:
     given = {n: v.get("class_path") if isinstance(v, Mapping) else v for n, v in trainer.items()}
     parts = {n: v for n, v in given.items() if isinstance(v, str) and v != "auto"}
     said = [f"trainer.{n} is {v}" for n, v in parts.items() if n != "default_root_dir"]
-    return (
-        text if not said or any(f"`{n}" in text for n in trainer) else f"{', '.join(said)}: {text}"
-    )
+    named = any(f"`{n}" in text for n in trainer)
+    return text if named or not said else f"{', '.join(said)}: {text}"

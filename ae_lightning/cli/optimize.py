@@ -1,7 +1,5 @@
 """Write a folder of images as chunks, to stream from."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 

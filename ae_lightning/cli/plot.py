@@ -1,7 +1,5 @@
 """The pictures of a checkpoint, as training draws them."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Presets by their names, and their own parts written out, to be changed without their classes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from inspect import isabstract
 from typing import Any

@@ -1,12 +1,10 @@
 """Where a resumed run continues, with which config, and what may not have changed since."""
 
-from __future__ import annotations
-
 import inspect
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ae_lightning.cli import composition
 from ae_lightning.cli.command_line import LINKS
@@ -22,17 +20,12 @@ PLACES: Final = ("root", "path", "download", "in_memory", "num_workers")
 MAY_CHANGE: Final = {f"data.{n}" for n in (*PLACES, "cache_dir", "max_cache_size")}
 
 
-class Resumed(NamedTuple):
-    """What a run continues from."""
-
-    state: Path | None  # none if it was stopped before its first one
-    checkpoint: dict[str, Any]  # what the state holds
-    config: Tree
-    news: list[str]  # to tell the user
-
-
-def state_to_resume(run: Path | None) -> Resumed:
+def state_to_resume(run: Path | None) -> tuple[Path | None, dict[str, Any], Tree, list[str]]:
     """Find the newest state of a run that verifies, and the run's config.
+
+    Returns:
+        The state, or None if the run was stopped before its first one; what it holds; the config;
+        and lines to tell the user.
 
     Raises:
         UsageError: if no run is named, or the one that is cannot be continued.
@@ -53,7 +46,7 @@ def state_to_resume(run: Path | None) -> Resumed:
     config, wrong = former_config(run, checkpoint)
     if wrong and state:
         news.append(f"{wrong}: the config is taken from {state.name}")
-    return Resumed(state, checkpoint, config, news)
+    return state, checkpoint, config, news
 
 
 def former_config(run: Path, checkpoint: dict[str, Any]) -> tuple[Tree, str]:
@@ -90,12 +83,9 @@ def refuse_changes(given: Tree, checkpoint: dict[str, Any], file: Path) -> None:
         UsageError: with every difference by its name, and both its values.
     """
     former = recorded(checkpoint)
-    found = dict(
-        difference
-        for section in ("model", "data")
-        if section in former
-        for difference in differences(section, former[section], given[section])
-    )
+    found: dict[str, tuple[str, str]] = {}
+    for section, record in former.items():
+        found |= differences(section, record, given[section])
     if found:
         each = "; ".join(f"{name} is {new}, and was {old}" for name, (new, old) in found.items())
         raise UsageError(

@@ -1,7 +1,5 @@
 """What the parser and Lightning accept in silence, and a run would fail of later."""
 
-from __future__ import annotations
-
 import inspect
 import math
 import os

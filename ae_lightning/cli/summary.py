@@ -1,7 +1,5 @@
 """What a run has reached, and where its files lie."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +32,8 @@ def summary(run: Path) -> None:
     best = run_directory.best_checkpoint(run)
     checkpoint = read_checkpoint(best)
     figures = validation(checkpoint)
-    table = Table(
-        title=caption(checkpoint, best), title_justify="left", show_header=False, box=None
-    )
+    title = caption(checkpoint, best)
+    table = Table(title=title, title_justify="left", show_header=False, box=None)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, (label, unit) in SUMMARISED.items():

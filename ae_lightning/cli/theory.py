@@ -9,11 +9,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
 from ae_lightning.theory import CLAIMS, claim
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from ae_lightning.theory.proof import Proof
 
 
@@ -29,8 +32,6 @@ def theory(*names: str, seed: int = 0, report: Path | None = None) -> None:
         UsageError: if there is no claim of a name.
         SystemExit: with 1, if a claim fails.
     """
-    from rich.console import Console
-
     chosen = list(dict.fromkeys(names)) or list(CLAIMS)
     for name in chosen:
         claim(name)
@@ -71,8 +72,6 @@ def prove_all(names: list[str], seed: int) -> Iterator[Proof]:
 
 def watched(names: list[str], seed: int) -> Iterator[Proof]:
     """The same, under a progress bar."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), transient=True) as bar:
         task = bar.add_task("proving", total=len(names))
@@ -87,9 +86,6 @@ def table(proof: Proof, width: int) -> Table:
     Args:
         width: of the terminal, in characters.
     """
-    from rich.markup import escape
-    from rich.table import Table
-
     word = "skipped" if proof.skipped else "proved" if proof.proved else "[red]NOT PROVED[/]"
     title = f"[bold]{proof.claim.name}[/]: {escape(proof.claim.title)}"
     rows = Table(

@@ -1,7 +1,5 @@
 """Which process this is among those that train together, and what they must share."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -38,9 +36,7 @@ def gather(x: Tensor) -> Tensor:
     >>> gather(torch.arange(3))
     tensor([0, 1, 2])
     """
-    if rank_and_world()[1] == 1:
-        return x
-    return Gather.apply(x)  # type: ignore[no-any-return]
+    return x if rank_and_world()[1] == 1 else Gather.apply(x)
 
 
 class Gather(torch.autograd.Function):

@@ -1,7 +1,5 @@
 """Errors that a user can fix, told in one sentence; free of torch, so that they come at once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from difflib import get_close_matches
 

@@ -1,7 +1,5 @@
 """Parts record how they were made, so that a checkpoint can rebuild them from plain values."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 from collections.abc import Mapping

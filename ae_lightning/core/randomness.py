@@ -5,8 +5,6 @@ A training step's noise is a function of (seed, epoch, batch, rank), and an eval
 size and any number of processes.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Generator, Tensor
 

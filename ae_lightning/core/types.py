@@ -1,7 +1,5 @@
 """What flows through training: pairs of corrupted and clean inputs, and one forward pass."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -25,7 +23,7 @@ class Pair(NamedTuple):
     y: Tensor
     places: Tensor
 
-    def to(self, device: torch.device | str) -> Pair:
+    def to(self, device: torch.device | str) -> "Pair":
         """Move every tensor to a device."""
         return Pair(*(t.to(device) for t in self))
 

@@ -1,7 +1,5 @@
 """Gradients that have accumulated for an optimizer step when a checkpoint cuts it in two."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

@@ -1,7 +1,5 @@
 """Settings of a process that make every training step on a CPU faster."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

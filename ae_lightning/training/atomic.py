@@ -3,8 +3,6 @@
 A sealed file is a zip file, as torch writes it, whose comment is the SHA-256 of all bytes before.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil
@@ -30,9 +28,8 @@ class DeferredErrorWriter:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self.file, self.error = file, None
-
-    error: OSError | None
+        self.file = file
+        self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
         try:
@@ -121,10 +118,7 @@ def damage(file: Path) -> str | None:
 def _digest(file: BinaryIO, size: int) -> str:
     """Return the digest of a file's next `size` bytes."""
     sum_ = hashlib.sha256()
-    while size > 0:
-        block = file.read(min(size, 2**20))
-        if not block:
-            break
+    while size > 0 and (block := file.read(min(size, 2**20))):
         sum_.update(block)
         size -= len(block)
     return sum_.hexdigest()

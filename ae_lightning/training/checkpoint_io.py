@@ -1,7 +1,5 @@
 """How the bytes of a checkpoint reach the disk and come back."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

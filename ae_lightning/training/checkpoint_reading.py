@@ -1,7 +1,5 @@
 """What a checkpoint holds: plain values and tensors, from which model and data are rebuilt."""
 
-from __future__ import annotations
-
 import pickle
 import reprlib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """When checkpoints are saved: the best one, and the two newest states to resume from."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from pathlib import Path
@@ -192,15 +190,12 @@ class Checkpoints(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self._resumed = checkpoint.get(RESUMING, {})
-        self._relink_best(trainer, checkpoint)
-
-    def _relink_best(self, trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-        """Relink best.ckpt if a crash struck between saving and linking."""
         former = checkpoint["callbacks"].get(self.state_key, {})
         if not trainer.is_global_zero or former.get("monitor") != self.monitor:
             return
         state, best_step = Path(str(trainer.ckpt_path)), former["best"].get("step")
         if best_step == checkpoint["global_step"] and state.name != run_directory.BEST:
+            # A crash may have struck between saving and linking.
             share(state, state.with_name(run_directory.BEST))
 
     def state_dict(self) -> dict[str, Any]:

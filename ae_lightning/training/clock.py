@@ -1,7 +1,5 @@
 """The clock of a training: where it stands, and how many steps it will take in all."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Compile encoder and decoder with torch.compile, except where derivatives are taken of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

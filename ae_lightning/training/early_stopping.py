@@ -3,8 +3,6 @@
 Lightning's EarlyStopping keeps the patience that it was saved with, whatever it is given.
 """
 
-from __future__ import annotations
-
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, Timer
 

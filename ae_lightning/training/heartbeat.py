@@ -4,8 +4,6 @@ Over gloo, a collective operation notices a closed connection at once; but for a
 waits half an hour.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -5,8 +5,6 @@ without one. Left alone, it does not from before a validation, which it skips, n
 end if `max_steps` is set: it loses an epoch.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from lightning.pytorch import Trainer

@@ -1,7 +1,5 @@
 """metrics.csv: what training logs, row by row."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os
@@ -36,7 +34,7 @@ class MetricsFile(Logger):
         super().__init__()
         self.run, self.path = run, run / run_directory.METRICS
         self.rows = kept  # how many there are, waiting ones included
-        self.columns: list[str] | None = None  # None until the first row
+        self.columns: list[str] = []  # empty until the first row
         self._waiting: list[Row] = []
 
     @property
@@ -73,11 +71,10 @@ class MetricsFile(Logger):
             )
 
     def _write(self) -> None:
-        if self.columns is None:
+        if not self.columns:
             kept = self._rows()[: self.rows - len(self._waiting)]
             self.rows = len(kept) + len(self._waiting)
             self._rewrite(kept, list(kept[0] if kept else ("epoch", "step")))
-        assert self.columns is not None
         while self._waiting:
             row = self._waiting[0]
             if new := [name for name in row if name not in self.columns]:
@@ -86,7 +83,6 @@ class MetricsFile(Logger):
             self._waiting.pop(0)
 
     def _append(self, row: Row) -> None:
-        assert self.columns is not None
         text = io.StringIO()
         csv.DictWriter(text, self.columns, lineterminator="\n").writerow(row)
         with self.path.open("ab", buffering=0) as file:

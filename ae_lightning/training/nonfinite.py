@@ -5,8 +5,6 @@ costs one wait, which the step ends with anyway; on several processes, one sum o
 that all of them stop together.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -99,10 +97,8 @@ def sentence(model: Any, names: list[str]) -> str:
     # Gradients follow from the loss: if one of its terms is named, that is the cause.
     causes = [name for name in names if not name.startswith("the gradient")] or names
     trainer = model.trainer
-    newest = next(
-        filter(None, (getattr(c, "last_model_path", None) for c in trainer.checkpoint_callbacks)),
-        trainer.ckpt_path,
-    )
+    saved = [getattr(c, "last_model_path", None) for c in trainer.checkpoint_callbacks]
+    newest = next(filter(None, saved), trainer.ckpt_path)
     back = f"go back to {newest}" if newest else "there is no checkpoint yet to go back to"
     return (
         f"{' and '.join(causes)} in step {trainer.global_step + 1} (epoch {trainer.current_epoch}, "

@@ -3,8 +3,6 @@
 tests/training/test_private.py names the attribute and the library when one of them moves.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from types import FrameType

@@ -1,7 +1,5 @@
 """A progress bar that costs training next to nothing."""
 
-from __future__ import annotations
-
 import time
 from typing import Any, Final
 

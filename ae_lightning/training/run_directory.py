@@ -3,14 +3,12 @@
 checkpoints/ holds best.ckpt, and the two newest states to resume from, named by their step.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.training.atomic import damage
@@ -45,17 +43,15 @@ class NewRun:
             raise UsageError(f"a run cannot be kept in {run}: {error.strerror}.") from None
 
     @classmethod
-    def numbered(cls, name: str, root: Path = Path("runs")) -> NewRun:
+    def numbered(cls, name: str, root: Path = Path("runs")) -> Self:
         """Take the first free `root/name-n`, n = 1, 2, …, even if others do so at the same time."""
         for n in count(1):
             run = root / f"{name}-{n}"
             if not run.exists():
                 new = cls(run)
-                try:
-                    (run / CHECKPOINTS).mkdir()  # of two that come here, only one succeeds
-                except FileExistsError:
-                    continue
-                return new
+                with suppress(FileExistsError):  # of two that come here, only one succeeds
+                    (run / CHECKPOINTS).mkdir()
+                    return new
         raise AssertionError
 
     def withdraw(self) -> None:
@@ -112,8 +108,7 @@ def newest_state(run: Path) -> tuple[Path | None, dict[Path, str]]:
     The best checkpoint is a state too, and the last to be tried.
     """
     skipped: dict[Path, str] = {}
-    best = run / CHECKPOINTS / BEST
-    for state in [*states(run), *([best] if best.exists() else [])]:
+    for state in filter(Path.exists, [*states(run), run / CHECKPOINTS / BEST]):
         wrong = damage(state)
         if wrong is None:
             return state, skipped

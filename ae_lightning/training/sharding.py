@@ -1,7 +1,5 @@
 """Shard parameters, gradients and optimizer state over the processes, with FSDP2."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 

@@ -1,7 +1,5 @@
 """SIGTERM and Ctrl-C stop training between two batches, with a state to resume from to the bit."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading
@@ -46,16 +44,12 @@ class StopOnSignal(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         replace_sigterm_handler(trainer, self._note)
 
-    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._listen()
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._listen()
-
-    def _listen(self) -> None:
         """Replace Lightning's own handlers, which stop training without saving a state."""
         if not self._former and threading.current_thread() is threading.main_thread():
             self._former = {signum: signal.signal(signum, self._note) for signum in SIGNALS}
+
+    on_sanity_check_start = on_train_start
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:  # a data loader's worker, which has inherited this handler
@@ -68,48 +62,45 @@ class StopOnSignal(Callback):
             return
         self.noted = max(self.noted, signum)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        self._agree(pl_module)
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        self._agree(trainer)
         if self.agreed and self.checkpoints is not None:
             self.checkpoints.wanted = True
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         self._act(trainer)
 
-    def on_validation_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, *_: Any
-    ) -> None:
+    def on_validation_batch_start(self, trainer: Trainer, *_: Any) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
-        self._agree(pl_module)
+        self._agree(trainer)
         # After the last step no resume would return to this validation, so it runs to its end.
         if trainer.global_step != trainer.max_steps:
             self._act(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._agree(pl_module)
+        self._agree(trainer)
         self._act(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._agree(pl_module)
+        self._agree(trainer)
         self._act(trainer)
         for signum, handler in self._former.items():
             signal.signal(signum, handler)
 
-    def _agree(self, model: LightningModule) -> None:
+    def _agree(self, trainer: Trainer) -> None:
         self.agreed = self.noted
         if rank_and_world()[1] > 1:
-            signum = torch.tensor(self.noted, device=model.device)
+            signum = torch.tensor(self.noted, device=trainer.strategy.root_device)
             dist.all_reduce(signum, dist.ReduceOp.MAX)
             self.agreed = int(signum)
         if self.agreed:
             # Lightning would kill this process soon after one that it started has ended, even if
             # it is still drawing its report.
-            getattr(model.trainer.strategy.launcher, "procs", []).clear()
+            getattr(trainer.strategy.launcher, "procs", []).clear()
 
     def _act(self, trainer: Trainer) -> None:
-        if not self.agreed:
-            return
-        if self.checkpoints is not None:
-            self.checkpoints.save(trainer)
-        raise Interrupted(self.agreed)
+        if self.agreed:
+            if self.checkpoints is not None:
+                self.checkpoints.save(trainer)
+            raise Interrupted(self.agreed)

@@ -1,7 +1,5 @@
 """Weights & Biases: a logger that falls back to offline, artifacts, and an end in time."""
 
-from __future__ import annotations
-
 import netrc
 import os
 import queue
@@ -127,9 +125,7 @@ def reason_for_offline() -> str:
         return ""
     if not has_credentials():
         return "since no credentials were found"
-    if not answers(server()):
-        return f"since {server()} does not answer"
-    return ""
+    return "" if answers(server()) else f"since {server()} does not answer"
 
 
 def server() -> str:
@@ -155,15 +151,13 @@ def answers(url: str) -> bool:
     def ask() -> None:
         try:
             urllib.request.urlopen(url, timeout=ANSWER).close()
-        except urllib.error.HTTPError:  # an answer too
             answered.put(True)
         except urllib.error.URLError as error:
-            # Which certificates are trusted is for wandb to decide.
-            answered.put(isinstance(error.reason, ssl.SSLError))
+            # A refusal is an answer too; which certificates are trusted is for wandb to decide.
+            refusal = isinstance(error, urllib.error.HTTPError)
+            answered.put(refusal or isinstance(error.reason, ssl.SSLError))
         except Exception:
             answered.put(False)
-        else:
-            answered.put(True)
 
     # In a thread, since looking up a name has no time limit of its own.
     threading.Thread(target=ask, daemon=True).start()
