@@ -1,7 +1,5 @@
 """The networks of experiments, and their training by a Trainer that prints and writes nothing."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Iterator, Sequence

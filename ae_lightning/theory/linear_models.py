@@ -3,8 +3,6 @@
 The variational ones are probabilistic PCA: x = W z + μ + σ ε, with z and ε standard normal.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

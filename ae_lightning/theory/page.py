@@ -1,7 +1,5 @@
 """One self-contained page of proofs, to be read without the code."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from io import StringIO

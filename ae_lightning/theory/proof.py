@@ -80,8 +80,11 @@ class Outcome:
     panels: Sequence[Figure]
 
 
+TEXTS = ("title", "statement", "formula", "source", "correction", "wrong_version", "caption")
+
+
 class Claim(ABC):
-    """One claim of the notes, stated correctly.
+    """One claim of the notes, stated correctly, in texts whose line breaks count as spaces.
 
     Args:
         name: its name on the command line.
@@ -94,6 +97,10 @@ class Claim(ABC):
     correction: ClassVar[str] = ""  # of the notes, if they are loose or wrong here
     wrong_version: ClassVar[str]  # the counter-cases
     caption: ClassVar[str]  # how to read the pictures
+
+    def __init_subclass__(cls) -> None:
+        for name in TEXTS:
+            setattr(cls, name, " ".join(getattr(cls, name).split()))
 
     def __init__(self, name: str = "") -> None:
         self.name = name

@@ -1,7 +1,5 @@
 """The best denoiser is the posterior mean; on Gaussian data it is linear and known."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -39,28 +37,18 @@ def posterior_covariance(toy: MixtureOfGaussians, x_tilde: Tensor, sigma: float)
 
 class BestDenoiser(Claim):
     title = "The best denoiser"
-    statement = (
-        "The reconstruction of least squared error is the posterior mean; its Jacobian is the "
-        "posterior covariance over the noise's variance, a symmetric matrix; on Gaussian data it "
-        "scales each principal direction by the signal's share of its variance."
-    )
-    formula = (
-        r"$r^*(\tilde x) = E[x|\tilde x] = \mu + \Sigma\,(\Sigma + \sigma^2 I)^{-1}"
-        r"(\tilde x - \mu), \qquad J_{r^*} = \mathrm{Cov}[x|\tilde x]\,/\,\sigma^2$"
-    )
+    statement = """The reconstruction of least squared error is the posterior mean; its Jacobian is
+        the posterior covariance over the noise's variance, a symmetric matrix; on Gaussian data it
+        scales each principal direction by the signal's share of its variance."""
+    formula = r"""$r^*(\tilde x) = E[x|\tilde x] = \mu + \Sigma\,(\Sigma + \sigma^2 I)^{-1}
+        (\tilde x - \mu), \qquad J_{r^*} = \mathrm{Cov}[x|\tilde x]\,/\,\sigma^2$"""
     source = "Robbins, 1956, An Empirical Bayes Approach; Efron, 2011, Tweedie's Formula"
-    correction = (
-        "Denoising does not project onto the data's subspace: it shrinks every direction, least "
-        "those along which the data varies most."
-    )
-    wrong_version = (
-        "The posterior covariance undivided; an untrained network, whose Jacobian is not "
-        "symmetric; σ for σ²; returning the noisy input."
-    )
-    caption = (
-        "The factor by which a trained denoising autoencoder scales each principal direction "
-        "(dots), on the formula (line); and the entries of its Jacobian against the formula's."
-    )
+    correction = """Denoising does not project onto the data's subspace: it shrinks every direction,
+        least those along which the data varies most."""
+    wrong_version = """The posterior covariance undivided; an untrained network, whose Jacobian is
+        not symmetric; σ for σ²; returning the noisy input."""
+    caption = """The factor by which a trained denoising autoencoder scales each principal direction
+        (dots), on the formula (line); and the entries of its Jacobian against the formula's."""
 
     def run(self, seed: int) -> Outcome:
         toy = MixtureOfGaussians()

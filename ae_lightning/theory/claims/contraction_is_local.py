@@ -1,7 +1,5 @@
 """Contraction is local to the data: elsewhere the same map pulls points apart."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -19,28 +17,19 @@ PAIR = 0.6  # the pair of points ±0.6, between the data at ±1
 
 class ContractionIsLocal(Claim):
     title = "Contraction is local"
-    statement = (
-        "The derivative of a contractive autoencoder's reconstruction is nearly zero at the data, "
-        "yet the reconstruction moves two points between examples apart: the penalty says nothing "
-        "about places without data."
-    )
-    formula = (
-        r"$r'(x_i) \approx 0 \ \ \mathrm{at\ the\ data},\qquad"
-        r" |r(a) - r(b)| > |a - b| \ \ \mathrm{between\ them}$"
-    )
+    statement = """The derivative of a contractive autoencoder's reconstruction is nearly zero at
+        the data, yet the reconstruction moves two points between examples apart: the penalty says
+        nothing about places without data."""
+    formula = r"""$r'(x_i) \approx 0 \ \ \mathrm{at\ the\ data},\qquad
+        |r(a) - r(b)| > |a - b| \ \ \mathrm{between\ them}$"""
     source = "Rifai et al., 2011, Contractive Auto-Encoders"
-    correction = (
-        "The notes say that a contractive autoencoder maps neighbours closer together. It does so "
-        "only near the training data; between two examples it must expand, to tell them apart."
-    )
-    wrong_version = (
-        "Taking the derivative at the data as a ratio that holds for every pair; the derivative of "
-        "the same network without the penalty."
-    )
-    caption = (
-        "The reconstruction as a function of the input: flat at the two data points (dots), and "
-        "steeper than the diagonal between them, where the pair of crosses is pulled apart."
-    )
+    correction = """The notes say that a contractive autoencoder maps neighbours closer together. It
+        does so only near the training data; between two examples it must expand, to tell them
+        apart."""
+    wrong_version = """Taking the derivative at the data as a ratio that holds for every pair; the
+        derivative of the same network without the penalty."""
+    caption = """The reconstruction as a function of the input: flat at the two data points (dots),
+        and steeper than the diagonal between them, where the pair of crosses is pulled apart."""
 
     def run(self, seed: int) -> Outcome:
         toy = MixtureOfGaussians(centres=[[-1.0], [1.0]], width=0.02)

@@ -1,7 +1,5 @@
 """Contractive and denoising autoencoders find the tangents of the data manifold."""
 
-from __future__ import annotations
-
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -51,30 +49,21 @@ def unpenalised(kind: type[DenoisingAutoEncoder | UndercompleteAutoEncoder]) -> 
 
 class ContractiveFindsTangents(Claim):
     title = "Contraction finds the tangents"
-    statement = (
-        "A code that must tell examples apart and resist every other change is sensitive only "
-        "along the data manifold: the leading right singular vectors of its Jacobian are the "
-        "tangents; so are those of a denoiser's reconstruction."
-    )
-    formula = (
-        r"$J_f(x) = U S V^\top, \qquad \mathrm{span}(v_1, \ldots, v_d) \approx T_x\mathcal{M}$"
-    )
-    source = (
-        "Rifai et al., 2011, The Manifold Tangent Classifier; Alain and Bengio, 2014, What "
-        "Regularized Auto-Encoders Learn"
-    )
-    correction = (
-        "With an untied decoder the contractive penalty alone is degenerate: f/c with g(c·) keeps "
-        "the reconstruction and divides the penalty by c². Here the code is held at unit variance."
-    )
-    wrong_version = (
-        "A contractive code that is free to scale; a reconstruction trained without noise."
-    )
-    caption = (
-        "On a circle in ten dimensions, seen in its own plane: learned tangents (short lines) over "
-        "the circle, and the share of points at which the learned tangent lies within an angle of "
-        "the true one."
-    )
+    statement = """A code that must tell examples apart and resist every other change is sensitive
+        only along the data manifold: the leading right singular vectors of its Jacobian are the
+        tangents; so are those of a denoiser's reconstruction."""
+    formula = r"""$J_f(x) = U S V^\top, \qquad \mathrm{span}(v_1, \ldots, v_d) \approx
+        T_x\mathcal{M}$"""
+    source = """Rifai et al., 2011, The Manifold Tangent Classifier; Alain and Bengio, 2014, What
+        Regularized Auto-Encoders Learn"""
+    correction = """With an untied decoder the contractive penalty alone is degenerate: f/c with
+        g(c·) keeps the reconstruction and divides the penalty by c². Here the code is held at unit
+        variance."""
+    wrong_version = """A contractive code that is free to scale; a reconstruction trained without
+        noise."""
+    caption = """On a circle in ten dimensions, seen in its own plane: learned tangents (short
+        lines) over the circle, and the share of points at which the learned tangent lies within an
+        angle of the true one."""
 
     def run(self, seed: int) -> Outcome:
         toy = Ring(dimension=D)

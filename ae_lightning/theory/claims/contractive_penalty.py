@@ -1,7 +1,5 @@
 """The contractive penalty: a formula for one sigmoid layer, an unbiased estimate for any code."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -27,31 +25,19 @@ def penalty(model: Model, x: Tensor, projections: int | None = None) -> Tensor:
 
 class ContractivePenalty(Claim):
     title = "The contractive penalty"
-    statement = (
-        "Through one sigmoid layer, the squared Frobenius norm of the code's Jacobian is the sum "
-        "over units of (h(1 − h))² times the squared norm of the unit's weights; through any "
-        "network, one random projection estimates it without bias."
-    )
-    formula = (
-        r"$\|J\|_F^2 = \sum_i \|\nabla h_i\|^2 = \sum_i \left(h_i (1 - h_i)\right)^2 \|W_i\|^2,"
-        r"\qquad E\,\|u^\top J\|^2 = \|J\|_F^2,\quad u \sim N(0, I)$"
-    )
-    source = (
-        "Rifai et al., 2011, Contractive Auto-Encoders; Hutchinson, 1990, A Stochastic Estimator "
-        "of the Trace of the Influence Matrix"
-    )
-    correction = (
-        "The notes' Σ(∂z_i/∂x)² must be read as Σ_i ‖∇h_i‖²: the sum of the squares of all partial "
-        "derivatives, not the square of their sum over the pixels."
-    )
-    wrong_version = (
-        "Σ h(1 − h)‖W‖², without the square; the square of each unit's summed derivatives; a "
-        "projection onto a unit vector."
-    )
-    caption = (
-        "The formula against the exact Jacobian, one dot per example; and single random "
-        "projections, as a multiple of the exact norm: right on average, though each is noisy."
-    )
+    statement = """Through one sigmoid layer, the squared Frobenius norm of the code's Jacobian is
+        the sum over units of (h(1 − h))² times the squared norm of the unit's weights; through any
+        network, one random projection estimates it without bias."""
+    formula = r"""$\|J\|_F^2 = \sum_i \|\nabla h_i\|^2 = \sum_i \left(h_i (1 - h_i)\right)^2
+        \|W_i\|^2, \qquad E\,\|u^\top J\|^2 = \|J\|_F^2,\quad u \sim N(0, I)$"""
+    source = """Rifai et al., 2011, Contractive Auto-Encoders; Hutchinson, 1990, A Stochastic
+        Estimator of the Trace of the Influence Matrix"""
+    correction = """The notes' Σ(∂z_i/∂x)² must be read as Σ_i ‖∇h_i‖²: the sum of the squares of
+        all partial derivatives, not the square of their sum over the pixels."""
+    wrong_version = """Σ h(1 − h)‖W‖², without the square; the square of each unit's summed
+        derivatives; a projection onto a unit vector."""
+    caption = """The formula against the exact Jacobian, one dot per example; and single random
+        projections, as a multiple of the exact norm: right on average, though each is noisy."""
 
     def run(self, seed: int) -> Outcome:
         model = ContractiveAutoEncoder(shape=(D,), latent=K, value_range=None).double().eval()

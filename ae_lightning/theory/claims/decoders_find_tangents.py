@@ -1,7 +1,5 @@
 """A decoder's Jacobian spans the tangent space of the surface it has learned."""
 
-from __future__ import annotations
-
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -39,30 +37,20 @@ def learned_tangents(model: Model, x: Tensor) -> Tensor:
 
 class DecodersFindTangents(Claim):
     title = "A decoder's Jacobian spans the tangents"
-    statement = (
-        "A nonlinear autoencoder whose code has as many elements as the data has degrees of "
-        "freedom learns the surface on which the data lies: the left singular vectors of its "
-        "decoder's Jacobian span the tangent space, for a rolled-up sheet and for images of a "
-        "moving blob."
-    )
-    formula = (
-        r"$J_g(z) = U S V^\top, \qquad \mathrm{span}(u_1, \ldots, u_K) \approx T_{g(z)}\mathcal{M}$"
-    )
-    source = (
-        "Rifai et al., 2011, The Manifold Tangent Classifier; Simard et al., 1992, Tangent Prop"
-    )
-    correction = (
-        "Encoder tangents are the right singular vectors of J_f, decoder tangents the left ones "
-        "of J_g."
-    )
-    wrong_version = (
-        "The right singular vectors of the encoder's Jacobian, without a penalty; a linear "
-        "autoencoder, whose tangent space is the same everywhere."
-    )
-    caption = (
-        "The swiss roll from its side, with learned tangents; and images of a blob, their "
-        "derivatives by its position, and the part of these that the decoder's tangents span."
-    )
+    statement = """A nonlinear autoencoder whose code has as many elements as the data has degrees
+        of freedom learns the surface on which the data lies: the left singular vectors of its
+        decoder's Jacobian span the tangent space, for a rolled-up sheet and for images of a moving
+        blob."""
+    formula = r"""$J_g(z) = U S V^\top, \qquad \mathrm{span}(u_1, \ldots, u_K) \approx
+        T_{g(z)}\mathcal{M}$"""
+    source = """Rifai et al., 2011, The Manifold Tangent Classifier; Simard et al., 1992, Tangent
+        Prop"""
+    correction = """Encoder tangents are the right singular vectors of J_f, decoder tangents the
+        left ones of J_g."""
+    wrong_version = """The right singular vectors of the encoder's Jacobian, without a penalty; a
+        linear autoencoder, whose tangent space is the same everywhere."""
+    caption = """The swiss roll from its side, with learned tangents; and images of a blob, their
+        derivatives by its position, and the part of these that the decoder's tangents span."""
 
     def run(self, seed: int) -> Outcome:
         options = {"batch_size": 256, "seed": seed, "split_seed": seed}

@@ -1,7 +1,5 @@
 """Denoising is score matching: the two objectives differ by a constant."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -52,24 +50,18 @@ def losses(models: list[Model]) -> dict[str, Tensor]:
 
 class DenoisingIsScoreMatching(Claim):
     title = "Denoising is score matching"
-    statement = (
-        "The denoising loss and the mean squared distance from the smoothed density's score differ "
-        "by a constant that is the same for every network, so minimising one minimises the other."
-    )
-    formula = (
-        r"$\frac{1}{2} E\,\left\|s_\theta(\tilde x) - \frac{x - \tilde x}{\sigma^2}\right\|^2 ="
-        r" \frac{1}{2} E\,\left\|s_\theta(\tilde x) - \nabla\log p_\sigma(\tilde x)\right\|^2 + C$"
-    )
+    statement = """The denoising loss and the mean squared distance from the smoothed density's
+        score differ by a constant that is the same for every network, so minimising one minimises
+        the other."""
+    formula = r"""$\frac{1}{2} E\,\left\|s_\theta(\tilde x) -
+        \frac{x - \tilde x}{\sigma^2}\right\|^2 =
+        \frac{1}{2} E\,\left\|s_\theta(\tilde x) - \nabla\log p_\sigma(\tilde x)\right\|^2 + C$"""
     source = "Vincent, 2011, A Connection Between Score Matching and Denoising Autoencoders"
-    correction = (
-        "The score that is matched is the smoothed density's; for that of the data's own density "
-        "the difference depends on the network."
-    )
+    correction = """The score that is matched is the smoothed density's; for that of the data's own
+        density the difference depends on the network."""
     wrong_version = "The score of the data's own density, unsmoothed."
-    caption = (
-        "The difference between the two losses, one dot per untrained network, with ever larger "
-        "weights: constant for the smoothed score, but not for the unsmoothed one."
-    )
+    caption = """The difference between the two losses, one dot per untrained network, with ever
+        larger weights: constant for the smoothed score, but not for the unsmoothed one."""
 
     def run(self, seed: int) -> Outcome:
         models: list[Model] = []

@@ -1,7 +1,5 @@
 """A denoising autoencoder learns the score of the smoothed density."""
 
-from __future__ import annotations
-
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -82,31 +80,21 @@ class Estimate:
 
 class DenoisingLearnsTheScore(Claim):
     title = "Denoising learns the score"
-    statement = (
-        "Under Gaussian corruption and squared error, what the best reconstruction adds to its "
-        "input is the noise's variance times the gradient of the log-density of the corrupted data."
-    )
-    formula = (
-        r"$\frac{r(\tilde x) - \tilde x}{\sigma^2} = \nabla \log p_\sigma(\tilde x),"
-        r"\qquad p_\sigma = p * N(0, \sigma^2 I)$"
-    )
-    source = (
-        "Vincent, 2011, A Connection Between Score Matching and Denoising Autoencoders; Alain and "
-        "Bengio, 2014, What Regularized Auto-Encoders Learn"
-    )
-    correction = (
-        "The notes take g(f(x)) − x for the score. It must be divided by σ², and is the score of "
-        "the smoothed density p_σ; the mass function of a discrete x has none. A network that "
-        "learns r itself spends its capacity on the identity; one that learns the change comes far "
-        "closer."
-    )
-    wrong_version = (
-        "Dividing by σ; the opposite sign; a plain network r, without a skip connection."
-    )
-    caption = (
-        "The learned and the exact score as arrows over contours of the log-density, and the "
-        "length of their difference; cells that noise does not reach from the data are left blank."
-    )
+    statement = """Under Gaussian corruption and squared error, what the best reconstruction adds to
+        its input is the noise's variance times the gradient of the log-density of the corrupted
+        data."""
+    formula = r"""$\frac{r(\tilde x) - \tilde x}{\sigma^2} = \nabla \log p_\sigma(\tilde x),
+        \qquad p_\sigma = p * N(0, \sigma^2 I)$"""
+    source = """Vincent, 2011, A Connection Between Score Matching and Denoising Autoencoders; Alain
+        and Bengio, 2014, What Regularized Auto-Encoders Learn"""
+    correction = """The notes take g(f(x)) − x for the score. It must be divided by σ², and is the
+        score of the smoothed density p_σ; the mass function of a discrete x has none. A network
+        that learns r itself spends its capacity on the identity; one that learns the change comes
+        far closer."""
+    wrong_version = """Dividing by σ; the opposite sign; a plain network r, without a skip
+        connection."""
+    caption = """The learned and the exact score as arrows over contours of the log-density, and the
+        length of their difference; cells that noise does not reach from the data are left blank."""
 
     def run(self, seed: int) -> Outcome:
         checks, shown = [], None

@@ -1,7 +1,5 @@
 """The denoising objective is an expectation within an expectation, with fresh corruptions."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence
@@ -80,28 +78,18 @@ class Seen(Callback):
 
 class DenoisingObjective(Claim):
     title = "The denoising objective"
-    statement = (
-        "The denoising loss averages over the corruptions of each example and then over the "
-        "examples; corruptions are drawn afresh at every step, and fixed only for validation."
-    )
-    formula = (
-        r"$J = E_{x \sim p(x)}\; E_{\tilde x \sim C(\tilde x | x)}\;"
-        r"\left[\|\, x - g(f(\tilde x))\,\|^2\right]$"
-    )
+    statement = """The denoising loss averages over the corruptions of each example and then over
+        the examples; corruptions are drawn afresh at every step, and fixed only for validation."""
+    formula = r"""$J = E_{x \sim p(x)}\; E_{\tilde x \sim C(\tilde x | x)}\;
+        \left[\|\, x - g(f(\tilde x))\,\|^2\right]$"""
     source = "Vincent et al., 2008, Extracting and Composing Robust Features"
-    correction = (
-        "The notes store corrupted copies. A stored list weights an example by its number of "
-        "copies, and shows the network the same noise in every epoch, which it can memorise: draw "
-        "anew at every training step, and fix the draw for validation only."
-    )
-    wrong_version = (
-        "A mean over pixels instead of a sum; the mean over a stored list with unequal numbers of "
-        "copies; copies stored once for all epochs."
-    )
-    caption = (
-        "The notes' worked example, and one with unequal numbers of corruptions: two clean points, "
-        "arrows to their corruptions, and the squared error of the identity at each."
-    )
+    correction = """The notes store corrupted copies. A stored list weights an example by its number
+        of copies, and shows the network the same noise in every epoch, which it can memorise: draw
+        anew at every training step, and fix the draw for validation only."""
+    wrong_version = """A mean over pixels instead of a sum; the mean over a stored list with unequal
+        numbers of copies; copies stored once for all epochs."""
+    caption = """The notes' worked example, and one with unequal numbers of corruptions: two clean
+        points, arrows to their corruptions, and the squared error of the identity at each."""
 
     def run(self, seed: int) -> Outcome:
         data = GaussianData([1.0] * 8, n=64, batch_size=64, corruption=Masking(0.5), seed=seed)

@@ -1,7 +1,5 @@
 """Every reconstruction loss is a negative log-likelihood up to a constant."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -42,32 +40,20 @@ def integral(likelihood: Likelihood) -> Tensor:
 
 class LikelihoodIsLoss(Claim):
     title = "Likelihood and loss"
-    statement = (
-        "Squared error, absolute error and cross-entropy are the negative log-likelihoods of a "
-        "Gaussian, a Laplace, and a Bernoulli or categorical distribution, up to terms that are "
-        "constant unless a scale is learned."
-    )
-    formula = (
-        r"$-\log p(x|z) = \frac{\|x - m\|^2}{2\sigma^2} + D\log\sigma + \frac{D}{2}\log 2\pi,"
-        r"\qquad \int_0^1 p(x|z)\, dx = 1$"
-    )
-    source = (
-        "Loaiza-Ganem and Cunningham, 2019, The continuous Bernoulli; Rybkin et al., 2021, Simple "
-        "and Effective VAE Training with Calibrated Decoders"
-    )
-    correction = (
-        "A Gaussian likelihood is the squared error only at a constant σ; a learned one adds "
-        "log σ. The Gaussian is N(h; μ, diag σ²): its second parameter is a variance. "
-        "Cross-entropy on grey values is not the logarithm of a density."
-    )
-    wrong_version = (
-        "Dropping the log σ of a learned σ; taking the variance for σ; a mean over pixels; a "
-        "Bernoulli on grey values."
-    )
-    caption = (
-        "The negative log-likelihood of one pixel against its error; and the integral over grey "
-        "values, which is 1 for the continuous Bernoulli but not for the Bernoulli."
-    )
+    statement = """Squared error, absolute error and cross-entropy are the negative log-likelihoods
+        of a Gaussian, a Laplace, and a Bernoulli or categorical distribution, up to terms that are
+        constant unless a scale is learned."""
+    formula = r"""$-\log p(x|z) = \frac{\|x - m\|^2}{2\sigma^2} + D\log\sigma +
+        \frac{D}{2}\log 2\pi, \qquad \int_0^1 p(x|z)\, dx = 1$"""
+    source = """Loaiza-Ganem and Cunningham, 2019, The continuous Bernoulli; Rybkin et al., 2021,
+        Simple and Effective VAE Training with Calibrated Decoders"""
+    correction = """A Gaussian likelihood is the squared error only at a constant σ; a learned one
+        adds log σ. The Gaussian is N(h; μ, diag σ²): its second parameter is a variance.
+        Cross-entropy on grey values is not the logarithm of a density."""
+    wrong_version = """Dropping the log σ of a learned σ; taking the variance for σ; a mean over
+        pixels; a Bernoulli on grey values."""
+    caption = """The negative log-likelihood of one pixel against its error; and the integral over
+        grey values, which is 1 for the continuous Bernoulli but not for the Bernoulli."""
 
     def run(self, seed: int) -> Outcome:
         x, m = torch.randn(B, D).double(), torch.randn(B, D).double()

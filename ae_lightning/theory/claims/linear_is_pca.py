@@ -1,7 +1,5 @@
 """A linear autoencoder under squared error is principal component analysis."""
 
-from __future__ import annotations
-
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -51,35 +49,23 @@ def left_singular_vectors(model: Model) -> Tensor:
 
 class LinearIsPCA(Claim):
     title = "A linear autoencoder is PCA"
-    statement = (
-        "Trained to convergence under squared error, two affine maps span the principal subspace "
-        "of the data, though in an arbitrary basis; with an L2 penalty on both maps, the decoder's "
-        "singular vectors are the principal components themselves."
-    )
-    formula = (
-        r"$\min_{W_1, W_2}\; E\,\|x - \mu - W_2 W_1 (x - \mu)\|^2 = \sum_{i>K} \lambda_i,"
-        r"\qquad W_2 W_1 = V_K V_K^\top$"
-    )
-    source = (
-        "Baldi and Hornik, 1989, Neural Networks and Principal Component Analysis; Kunin et al., "
-        "2019, Loss Landscapes of Regularized Linear Autoencoders"
-    )
-    correction = (
-        "This holds for squared error, not for absolute error; it needs biases unless the data is "
-        "centred; and it finds the subspace only up to an invertible map of the code. Minimising "
-        "the error maximises the projected variance only for centred data and an orthogonal "
-        "projector: ‖X‖² = ‖XVVᵀ‖² + ‖X − XVVᵀ‖²."
-    )
-    wrong_version = (
-        "The same maps under absolute error; the projector W₂W₂ᵀ, whose columns are not "
-        "orthonormal; the same maps without the penalty."
-    )
-    caption = (
-        "Cosines between the decoder's singular vectors and the principal components of Gaussian "
-        "data: without a penalty the basis is arbitrary, with it the components themselves. Then "
-        "the components of handwritten digits, as eigenvectors and as a linear autoencoder learns "
-        "them, with the penalty and without it."
-    )
+    statement = """Trained to convergence under squared error, two affine maps span the principal
+        subspace of the data, though in an arbitrary basis; with an L2 penalty on both maps, the
+        decoder's singular vectors are the principal components themselves."""
+    formula = r"""$\min_{W_1, W_2}\; E\,\|x - \mu - W_2 W_1 (x - \mu)\|^2 = \sum_{i>K} \lambda_i,
+        \qquad W_2 W_1 = V_K V_K^\top$"""
+    source = """Baldi and Hornik, 1989, Neural Networks and Principal Component Analysis; Kunin et
+        al., 2019, Loss Landscapes of Regularized Linear Autoencoders"""
+    correction = """This holds for squared error, not for absolute error; it needs biases unless the
+        data is centred; and it finds the subspace only up to an invertible map of the code.
+        Minimising the error maximises the projected variance only for centred data and an
+        orthogonal projector: ‖X‖² = ‖XVVᵀ‖² + ‖X − XVVᵀ‖²."""
+    wrong_version = """The same maps under absolute error; the projector W₂W₂ᵀ, whose columns are
+        not orthonormal; the same maps without the penalty."""
+    caption = """Cosines between the decoder's singular vectors and the principal components of
+        Gaussian data: without a penalty the basis is arbitrary, with it the components themselves.
+        Then the components of handwritten digits, as eigenvectors and as a linear autoencoder
+        learns them, with the penalty and without it."""
 
     def run(self, seed: int) -> Outcome:
         data = GaussianData(VARIANCES, offset=3.0, n=1024, batch_size=1024, seed=seed)

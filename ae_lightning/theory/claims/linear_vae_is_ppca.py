@@ -1,7 +1,5 @@
 """A linear variational autoencoder is probabilistic PCA."""
 
-from __future__ import annotations
-
 import torch
 
 from ae_lightning.likelihoods import Gaussian
@@ -27,28 +25,18 @@ D, K = len(VARIANCES), 3
 
 class LinearVAEIsPPCA(Claim):
     title = "A linear VAE is probabilistic PCA"
-    statement = (
-        "A variational autoencoder with affine maps and one learned noise level reaches the "
-        "maximum likelihood of probabilistic PCA: its bound is tight, its decoder spans the "
-        "principal subspace, and its noise variance is the mean of the eigenvalues left out."
-    )
-    formula = (
-        r"$\max\; E\,\log p(x) = -\frac{1}{2}\left(D \log 2\pi + \sum_{i \leq K} \log \lambda_i"
-        r" + (D - K) \log \sigma^2 + D\right), \quad"
-        r" \sigma^2 = \frac{1}{D - K}\sum_{i > K} \lambda_i$"
-    )
-    source = (
-        "Tipping and Bishop, 1999, Probabilistic Principal Component Analysis; Lucas et al., 2019, "
-        "Don't Blame the ELBO!"
-    )
-    wrong_version = (
-        "A mean over pixels beside a summed KL, which amounts to weighting the rate by the number "
-        "of pixels; a decoder whose σ stays at 1."
-    )
-    caption = (
-        "Eigenvalues of the data's covariance and of the learned WWᵀ + σ²I; and log p(x) of "
-        "examples, one dot each, under the learned and the best model."
-    )
+    statement = """A variational autoencoder with affine maps and one learned noise level reaches
+        the maximum likelihood of probabilistic PCA: its bound is tight, its decoder spans the
+        principal subspace, and its noise variance is the mean of the eigenvalues left out."""
+    formula = r"""$\max\; E\,\log p(x) = -\frac{1}{2}\left(D \log 2\pi +
+        \sum_{i \leq K} \log \lambda_i + (D - K) \log \sigma^2 + D\right), \quad
+        \sigma^2 = \frac{1}{D - K}\sum_{i > K} \lambda_i$"""
+    source = """Tipping and Bishop, 1999, Probabilistic Principal Component Analysis; Lucas et al.,
+        2019, Don't Blame the ELBO!"""
+    wrong_version = """A mean over pixels beside a summed KL, which amounts to weighting the rate by
+        the number of pixels; a decoder whose σ stays at 1."""
+    caption = """Eigenvalues of the data's covariance and of the learned WWᵀ + σ²I; and log p(x) of
+        examples, one dot each, under the learned and the best model."""
 
     def run(self, seed: int) -> Outcome:
         data = GaussianData(VARIANCES, offset=2.0, n=8192, batch_size=1024, seed=seed)

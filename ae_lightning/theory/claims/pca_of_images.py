@@ -1,7 +1,5 @@
 """PCA of real images, by training."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -21,19 +19,13 @@ BATCH, STEPS = 500, 1200
 
 class PCAOfImages(Claim):
     title = "PCA of handwritten digits"
-    statement = (
-        "On 60,000 images of 784 pixels, a linear autoencoder comes within half a percent of the "
-        "squared error of PCA in a few seconds."
-    )
+    statement = """On 60,000 images of 784 pixels, a linear autoencoder comes within half a percent
+        of the squared error of PCA in a few seconds."""
     formula = r"$E\,\|x - r(x)\|^2 \;\leq\; 1.005\,\sum_{i>32} \lambda_i$"
-    source = (
-        "Baldi and Hornik, 1989, Neural Networks and Principal Component Analysis; Hinton and "
-        "Salakhutdinov, 2006, Reducing the Dimensionality of Data with Neural Networks"
-    )
-    correction = (
-        "The largest angle between the subspaces measures nothing here: the 32nd and the 33rd "
-        "eigenvalue are nearly equal, so either direction serves."
-    )
+    source = """Baldi and Hornik, 1989, Neural Networks and Principal Component Analysis; Hinton and
+        Salakhutdinov, 2006, Reducing the Dimensionality of Data with Neural Networks"""
+    correction = """The largest angle between the subspaces measures nothing here: the 32nd and the
+        33rd eigenvalue are nearly equal, so either direction serves."""
     wrong_version = "The same maps under absolute error; one component fewer."
     caption = "Test images, and their reconstructions by PCA and by the linear autoencoder."
 

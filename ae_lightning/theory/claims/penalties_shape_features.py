@@ -1,7 +1,5 @@
 """What penalties do to features of real images: the order of linear probes, and spectra."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Any
 
@@ -44,22 +42,16 @@ def autoencoder(contraction: float = 0.0) -> AutoEncoder:
 
 class PenaltiesShapeFeatures(Claim):
     title = "Penalties shape the features"
-    statement = (
-        "With 500 features learned from digits without labels, a linear classifier does better on "
-        "those of a plain autoencoder than on random ones, still better on those of a denoising "
-        "one, and best on those of a contractive one; the spectrum of the latter's Jacobian falls "
-        "most steeply, because it resists most changes of the input."
-    )
+    statement = """With 500 features learned from digits without labels, a linear classifier does
+        better on those of a plain autoencoder than on random ones, still better on those of a
+        denoising one, and best on those of a contractive one; the spectrum of the latter's Jacobian
+        falls most steeply, because it resists most changes of the input."""
     formula = r"$\mathrm{error}:\ \ \mathrm{random} > \mathrm{AE} > \mathrm{DAE} > \mathrm{CAE}$"
-    source = (
-        "Vincent et al., 2010, Stacked Denoising Autoencoders; Rifai et al., 2011, Contractive "
-        "Auto-Encoders"
-    )
+    source = """Vincent et al., 2010, Stacked Denoising Autoencoders; Rifai et al., 2011,
+        Contractive Auto-Encoders"""
     wrong_version = "Another plain autoencoder, from other initial weights, taken for a better one."
-    caption = (
-        "Singular values of the code's Jacobian, averaged over test images and divided by the "
-        "largest; and the test error of a linear classifier on the features."
-    )
+    caption = """Singular values of the code's Jacobian, averaged over test images and divided by
+        the largest; and the test error of a linear classifier on the features."""
 
     def run(self, seed: int) -> Outcome:
         clean = mnist(batch_size=BATCH, seed=seed)

@@ -1,7 +1,5 @@
 """A point estimate of the code does not estimate log p(x): it may lie above."""
 
-from __future__ import annotations
-
 import itertools
 import math
 
@@ -28,29 +26,20 @@ def joint(model: LinearVAE, x: Tensor, z: Tensor) -> Tensor:
 
 class PointEstimate(Claim):
     title = "A point estimate is not log p(x)"
-    statement = (
-        "For a discrete code, log p(h*, x) at the best code h* is a lower bound on log p(x); for a "
-        "continuous code it is the logarithm of a density in other units, and can exceed log p(x) "
-        "by any amount."
-    )
-    formula = (
-        r"$\log p(h^*, x) - \log p(x) = \log p(h^*|x)"
-        r" = -\frac{1}{2}\log\det\left(2\pi\,\sigma^2 (W^\top W + \sigma^2 I)^{-1}\right)$"
-    )
+    statement = """For a discrete code, log p(h*, x) at the best code h* is a lower bound on log
+        p(x); for a continuous code it is the logarithm of a density in other units, and can exceed
+        log p(x) by any amount."""
+    formula = r"""$\log p(h^*, x) - \log p(x) = \log p(h^*|x)
+        = -\frac{1}{2}\log\det\left(2\pi\,\sigma^2 (W^\top W + \sigma^2 I)^{-1}\right)$"""
     source = "Tipping and Bishop, 1999, Probabilistic Principal Component Analysis"
-    correction = (
-        "The notes approximate log p(x) by log p(h*, x). That is a lower bound for a discrete h; "
-        "for a continuous h it adds the log-density of the posterior at its peak, which grows "
-        "without limit as the posterior narrows."
-    )
-    wrong_version = (
-        "The continuous code's point estimate, taken for a lower bound or for log p(x) itself."
-    )
-    caption = (
-        "The point estimate less log p(x) in probabilistic PCA, against the decoder's noise: "
-        "measured (dots) on the formula (line). Zero would be right; a discrete code stays below "
-        "it."
-    )
+    correction = """The notes approximate log p(x) by log p(h*, x). That is a lower bound for a
+        discrete h; for a continuous h it adds the log-density of the posterior at its peak, which
+        grows without limit as the posterior narrows."""
+    wrong_version = """The continuous code's point estimate, taken for a lower bound or for log p(x)
+        itself."""
+    caption = """The point estimate less log p(x) in probabilistic PCA, against the decoder's noise:
+        measured (dots) on the formula (line). Zero would be right; a discrete code stays below
+        it."""
 
     def run(self, seed: int) -> Outcome:
         W, mean = orthogonal_columns(D, SQUARES), torch.randn(D).double()

@@ -1,7 +1,5 @@
 """A latent dimension collapses if the data varies less along it than the decoder's noise."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -36,29 +34,19 @@ def predicted(values: Tensor, variance: float) -> Tensor:
 
 class PosteriorCollapse(Claim):
     title = "When a dimension collapses"
-    statement = (
-        "If the decoder's noise is fixed, a linear variational autoencoder uses one dimension for "
-        "each eigenvalue of the data's covariance that exceeds the noise's variance, and this "
-        "dimension carries half the logarithm of their ratio."
-    )
-    formula = (
-        r"$KL_k = \frac{1}{2}\,\log\frac{\lambda_k}{\sigma^2}\ \ (\lambda_k > \sigma^2),"
-        r"\quad 0\ \ \mathrm{otherwise}$"
-    )
-    source = (
-        "Lucas et al., 2019, Don't Blame the ELBO! A Linear VAE Perspective on Posterior Collapse"
-    )
-    correction = (
-        "Collapse is not a failure of training but the optimum at that noise. A mean over pixels "
-        "beside a summed KL acts like a noise variance multiplied by the number of pixels."
-    )
-    wrong_version = (
-        "A mean over pixels beside a summed KL: a rate weighted by the number of pixels."
-    )
-    caption = (
-        "The nats that each dimension carries, against the decoder's noise: measured (dots) on the "
-        "formula (lines), and with the mean over pixels (crosses)."
-    )
+    statement = """If the decoder's noise is fixed, a linear variational autoencoder uses one
+        dimension for each eigenvalue of the data's covariance that exceeds the noise's variance,
+        and this dimension carries half the logarithm of their ratio."""
+    formula = r"""$KL_k = \frac{1}{2}\,\log\frac{\lambda_k}{\sigma^2}\ \ (\lambda_k > \sigma^2),
+        \quad 0\ \ \mathrm{otherwise}$"""
+    source = """Lucas et al., 2019, Don't Blame the ELBO! A Linear VAE Perspective on Posterior
+        Collapse"""
+    correction = """Collapse is not a failure of training but the optimum at that noise. A mean over
+        pixels beside a summed KL acts like a noise variance multiplied by the number of pixels."""
+    wrong_version = """A mean over pixels beside a summed KL: a rate weighted by the number of
+        pixels."""
+    caption = """The nats that each dimension carries, against the decoder's noise: measured (dots)
+        on the formula (lines), and with the mean over pixels (crosses)."""
 
     def run(self, seed: int) -> Outcome:
         data = GaussianData(VARIANCES, n=8192, batch_size=1024, seed=seed)

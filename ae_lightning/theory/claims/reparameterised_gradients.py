@@ -1,7 +1,5 @@
 """The reparameterised gradient is unbiased, and its variance falls with the number of samples."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -37,30 +35,19 @@ def gradient_draws(model: Model, x: Tensor, features: Tensor, n: int, detach: bo
 
 class ReparameterisedGradients(Claim):
     title = "The reparameterised gradient"
-    statement = (
-        "Drawing z = μ + σ ε and differentiating through it gives an unbiased gradient of the "
-        "expected distortion, whose variance falls as one over the number of samples."
-    )
-    formula = (
-        r"$\nabla_{\mu,\sigma} E_{q(z|x)}[-\log p(x|z)] ="
-        r" E_\epsilon\,\nabla_{\mu,\sigma}\left[-\log p(x|\mu + \sigma\epsilon)\right],"
-        r"\qquad \mathrm{Var} \propto 1/R$"
-    )
-    source = (
-        "Kingma and Welling, 2014, Auto-Encoding Variational Bayes; Rezende et al., 2014, "
-        "Stochastic Backpropagation"
-    )
-    correction = (
-        "That one sample is enough is a heuristic for batches of about a hundred, over which the "
-        "noise averages out too; it is not an optimum."
-    )
-    wrong_version = (
-        "Drawing z without differentiating through it; summing over samples instead of averaging."
-    )
-    caption = (
-        "The variance of the gradient against the number of samples, on logarithmic axes; and the "
-        "running mean of single-sample gradients, which settles on the exact one."
-    )
+    statement = """Drawing z = μ + σ ε and differentiating through it gives an unbiased gradient of
+        the expected distortion, whose variance falls as one over the number of samples."""
+    formula = r"""$\nabla_{\mu,\sigma} E_{q(z|x)}[-\log p(x|z)] =
+        E_\epsilon\,\nabla_{\mu,\sigma}\left[-\log p(x|\mu + \sigma\epsilon)\right],
+        \qquad \mathrm{Var} \propto 1/R$"""
+    source = """Kingma and Welling, 2014, Auto-Encoding Variational Bayes; Rezende et al., 2014,
+        Stochastic Backpropagation"""
+    correction = """That one sample is enough is a heuristic for batches of about a hundred, over
+        which the noise averages out too; it is not an optimum."""
+    wrong_version = """Drawing z without differentiating through it; summing over samples instead of
+        averaging."""
+    caption = """The variance of the gradient against the number of samples, on logarithmic axes;
+        and the running mean of single-sample gradients, which settles on the exact one."""
 
     def run(self, seed: int) -> Outcome:
         model = VariationalAutoEncoder(

@@ -1,7 +1,5 @@
 """A chain that draws keeps the density; a chain of means shrinks it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -43,29 +41,19 @@ def chains_of(model: DenoisingAutoEncoder, mean_only: bool) -> Tensor:
 
 class SamplingChains(Claim):
     title = "Sampling by chains"
-    statement = (
-        "Corrupting and then drawing from the true p(x|x̃) keeps the density of the data; taking "
-        "its mean instead shrinks it; Langevin dynamics along the denoising score sample the "
-        "smoothed density."
-    )
-    formula = (
-        r"$v_{t+1} = a^2 (v_t + \sigma^2) + \mathrm{Var}[x|\tilde x],"
-        r"\quad a = \frac{1}{1 + \sigma^2}:\qquad v_\infty = 1,"
-        r"\ \ \mathrm{or}\ \ \frac{a^2\sigma^2}{1 - a^2}\ \mathrm{without\ the\ variance}$"
-    )
-    source = (
-        "Bengio et al., 2013, Generalized Denoising Auto-Encoders as Generative Models; Roberts "
-        "and Tweedie, 1996, Exponential Convergence of Langevin Distributions"
-    )
-    correction = (
-        "Repeating x → g(f(x̃)) is not a sampler: without the spread of p(x|x̃) the chain contracts. "
-        "Langevin dynamics sample p_σ, whose variance exceeds the data's by σ²."
-    )
+    statement = """Corrupting and then drawing from the true p(x|x̃) keeps the density of the data;
+        taking its mean instead shrinks it; Langevin dynamics along the denoising score sample the
+        smoothed density."""
+    formula = r"""$v_{t+1} = a^2 (v_t + \sigma^2) + \mathrm{Var}[x|\tilde x],
+        \quad a = \frac{1}{1 + \sigma^2}:\qquad v_\infty = 1,
+        \ \ \mathrm{or}\ \ \frac{a^2\sigma^2}{1 - a^2}\ \mathrm{without\ the\ variance}$"""
+    source = """Bengio et al., 2013, Generalized Denoising Auto-Encoders as Generative Models;
+        Roberts and Tweedie, 1996, Exponential Convergence of Langevin Distributions"""
+    correction = """Repeating x → g(f(x̃)) is not a sampler: without the spread of p(x|x̃) the chain
+        contracts. Langevin dynamics sample p_σ, whose variance exceeds the data's by σ²."""
     wrong_version = "The chain of means; Langevin draws taken for the data's own density."
-    caption = (
-        "Variances along the chains, from a wide and a narrow start; and Langevin draws along the "
-        "smoothed score of a mixture, over its smoothed density."
-    )
+    caption = """Variances along the chains, from a wide and a narrow start; and Langevin draws
+        along the smoothed score of a mixture, over its smoothed density."""
 
     def run(self, seed: int) -> Outcome:
         # The σ of p(x|x̃) is learned: it becomes the spread of the true one.

@@ -1,7 +1,5 @@
 """A little noise on the input penalises the reconstruction's derivatives."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.func import hessian, vmap
@@ -34,31 +32,20 @@ def laplacian(model: Model, x: Tensor) -> Tensor:
 
 class SmallNoise(Claim):
     title = "Small noise is a contractive penalty"
-    statement = (
-        "To the squared error, small Gaussian noise on the input adds σ² times the sum of the "
-        "squared norm of the reconstruction's Jacobian and the inner product of its error with its "
-        "Laplacian, up to terms of order σ⁴."
-    )
-    formula = (
-        r"$E\,\|r(x + \sigma\epsilon) - x\|^2 = \|r(x) - x\|^2 + \sigma^2\left(\|J_r\|_F^2"
-        r" + (r(x) - x)\cdot\Delta r(x)\right) + O(\sigma^4)$"
-    )
-    source = (
-        "Bishop, 1995, Training with Noise is Equivalent to Tikhonov Regularization; Alain and "
-        "Bengio, 2014, What Regularized Auto-Encoders Learn"
-    )
-    correction = (
-        "Noise penalises the Jacobian of the reconstruction; the contractive autoencoder penalises "
-        "that of the encoder. The Laplacian's term may be dropped only if r(x) = x."
-    )
-    wrong_version = (
-        "The expansion without the Laplacian; the expansion with the encoder's Jacobian."
-    )
-    caption = (
-        "What each expansion leaves unexplained, against the noise, on logarithmic axes: the right "
-        "one's residual falls as σ⁴, the wrong ones' as σ². And what noise adds to the squared "
-        "error, exactly and by each expansion."
-    )
+    statement = """To the squared error, small Gaussian noise on the input adds σ² times the sum of
+        the squared norm of the reconstruction's Jacobian and the inner product of its error with
+        its Laplacian, up to terms of order σ⁴."""
+    formula = r"""$E\,\|r(x + \sigma\epsilon) - x\|^2 = \|r(x) - x\|^2 + \sigma^2\left(\|J_r\|_F^2
+        + (r(x) - x)\cdot\Delta r(x)\right) + O(\sigma^4)$"""
+    source = """Bishop, 1995, Training with Noise is Equivalent to Tikhonov Regularization; Alain
+        and Bengio, 2014, What Regularized Auto-Encoders Learn"""
+    correction = """Noise penalises the Jacobian of the reconstruction; the contractive autoencoder
+        penalises that of the encoder. The Laplacian's term may be dropped only if r(x) = x."""
+    wrong_version = """The expansion without the Laplacian; the expansion with the encoder's
+        Jacobian."""
+    caption = """What each expansion leaves unexplained, against the noise, on logarithmic axes: the
+        right one's residual falls as σ⁴, the wrong ones' as σ². And what noise adds to the squared
+        error, exactly and by each expansion."""
 
     def run(self, seed: int) -> Outcome:
         networks = mlps(16, activation="Tanh")

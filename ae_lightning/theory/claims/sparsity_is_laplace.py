@@ -1,7 +1,5 @@
 """An L1 penalty on the code is a Laplace prior, and its best code is a soft threshold."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -72,32 +70,21 @@ def soft(u: Tensor, threshold: float) -> Tensor:
 
 class SparsityIsLaplace(Claim):
     title = "An L1 penalty is a Laplace prior"
-    statement = (
-        "The negative logarithm of a Laplace prior is an L1 penalty plus a constant; under a "
-        "Gaussian decoder with orthonormal columns, the most probable code is the projection of "
-        "the data onto them, soft-thresholded at the prior's rate times the noise's variance."
-    )
-    formula = (
-        r"$-\log p(h) = \lambda\,\|h\|_1 - n \log\frac{\lambda}{2}, \qquad"
-        r" h^* = \mathrm{sign}(u)\,\max(|u| - \lambda\sigma^2,\, 0), \quad u = W^\top x$"
-    )
-    source = (
-        "Olshausen and Field, 1996, Emergence of Simple-Cell Receptive Field Properties; Donoho, "
-        "1995, De-Noising by Soft-Thresholding"
-    )
-    correction = (
-        "An L1 penalty does not improve the features if the decoder is free to grow: the code only "
-        "shrinks, and the decoder scales it back. Here its columns are held at unit norm."
-    )
-    wrong_version = (
-        "Taking the prior's scale for its rate; a threshold at the rate alone, without the noise's "
-        "variance; a Gaussian prior, which makes no element zero."
-    )
-    caption = (
-        "The most probable code, found by minimising the objective (dots), lies on the soft "
-        "threshold. The Laplace prior's energy has a kink at zero, which is what makes elements "
-        "zero; the Gaussian's has none."
-    )
+    statement = """The negative logarithm of a Laplace prior is an L1 penalty plus a constant; under
+        a Gaussian decoder with orthonormal columns, the most probable code is the projection of the
+        data onto them, soft-thresholded at the prior's rate times the noise's variance."""
+    formula = r"""$-\log p(h) = \lambda\,\|h\|_1 - n \log\frac{\lambda}{2}, \qquad
+        h^* = \mathrm{sign}(u)\,\max(|u| - \lambda\sigma^2,\, 0), \quad u = W^\top x$"""
+    source = """Olshausen and Field, 1996, Emergence of Simple-Cell Receptive Field Properties;
+        Donoho, 1995, De-Noising by Soft-Thresholding"""
+    correction = """An L1 penalty does not improve the features if the decoder is free to grow: the
+        code only shrinks, and the decoder scales it back. Here its columns are held at unit
+        norm."""
+    wrong_version = """Taking the prior's scale for its rate; a threshold at the rate alone, without
+        the noise's variance; a Gaussian prior, which makes no element zero."""
+    caption = """The most probable code, found by minimising the objective (dots), lies on the soft
+        threshold. The Laplace prior's energy has a kink at zero, which is what makes elements zero;
+        the Gaussian's has none."""
 
     def run(self, seed: int) -> Outcome:
         model, gaussian = sparse_coder(L1(scale=1 / RATE)), sparse_coder(L2())

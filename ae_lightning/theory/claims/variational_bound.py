@@ -1,7 +1,5 @@
 """The variational bound, its gap, and the importance samples that close it."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 
@@ -52,33 +50,21 @@ def bound(model: LinearVAE, x: Tensor, samples: int) -> tuple[float, float]:
 
 class VariationalBound(Claim):
     title = "The bound, its gap and its samples"
-    statement = (
-        "The evidence lower bound lies below log p(x) by exactly the divergence of q(z|x) from the "
-        "true posterior; if q is that posterior, every sample gives log p(x); and importance "
-        "samples raise the bound towards log p(x)."
-    )
-    formula = (
-        r"$\mathrm{ELBO} = \log p(x) - KL\left(q(z|x)\,\|\,p(z|x)\right), \qquad"
-        r" L_R = E\,\log \frac{1}{R}\sum_r \frac{p(x, z_r)}{q(z_r|x)} \leq L_{R+1} \leq \log p(x)$"
-    )
-    source = (
-        "Kingma and Welling, 2014, Auto-Encoding Variational Bayes; Burda et al., 2016, "
-        "Importance Weighted Autoencoders"
-    )
-    correction = (
-        "The notes write E log p(z|x) + H(q), which is off by exactly log p(x); the bound is "
-        "E log p(z, x) + H(q). Averaging the logarithms over R samples does not tighten it; the "
-        "logarithm of the average does."
-    )
-    wrong_version = (
-        "The notes' E log p(z|x) + H(q); a posterior that is shifted and too wide; the average of "
-        "the logarithms; the logarithm of the sum, without 1/R; log σ read as log σ²."
-    )
-    caption = (
-        "With an inexact posterior, the bound rises to log p(x) with the number of samples, while "
-        "the average of logarithms stays where it is. The logarithms of the weights vary for the "
-        "inexact posterior, but not at all for the exact one."
-    )
+    statement = """The evidence lower bound lies below log p(x) by exactly the divergence of q(z|x)
+        from the true posterior; if q is that posterior, every sample gives log p(x); and importance
+        samples raise the bound towards log p(x)."""
+    formula = r"""$\mathrm{ELBO} = \log p(x) - KL\left(q(z|x)\,\|\,p(z|x)\right), \qquad
+        L_R = E\,\log \frac{1}{R}\sum_r \frac{p(x, z_r)}{q(z_r|x)} \leq L_{R+1} \leq \log p(x)$"""
+    source = """Kingma and Welling, 2014, Auto-Encoding Variational Bayes; Burda et al., 2016,
+        Importance Weighted Autoencoders"""
+    correction = """The notes write E log p(z|x) + H(q), which is off by exactly log p(x); the bound
+        is E log p(z, x) + H(q). Averaging the logarithms over R samples does not tighten it; the
+        logarithm of the average does."""
+    wrong_version = """The notes' E log p(z|x) + H(q); a posterior that is shifted and too wide; the
+        average of the logarithms; the logarithm of the sum, without 1/R; log σ read as log σ²."""
+    caption = """With an inexact posterior, the bound rises to log p(x) with the number of samples,
+        while the average of logarithms stays where it is. The logarithms of the weights vary for
+        the inexact posterior, but not at all for the exact one."""
 
     def run(self, seed: int) -> Outcome:
         W, mean = orthogonal_columns(D, SQUARES), torch.randn(D).double()
