@@ -10,7 +10,7 @@ from ae_lightning.regularizers.contractive import ReconstructionContractive
 from ae_lightning.systems import UndercompleteAutoEncoder
 from ae_lightning.theory.fitting import adam, fit, mlps
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 PAIR = 0.6  # the pair of points ±0.6, between the data at ±1
 
@@ -31,7 +31,7 @@ class ContractionIsLocal(Claim):
     caption = """The reconstruction as a function of the input: flat at the two data points (dots),
         and steeper than the diagonal between them, where the pair of crosses is pulled apart."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         toy = MixtureOfGaussians(centres=[[-1.0], [1.0]], width=0.02)
         data = Manifold(toy, size=4000, batch_size=256, seed=seed, split_seed=seed)
 
@@ -56,20 +56,11 @@ class ContractionIsLocal(Claim):
         def stretch(model: UndercompleteAutoEncoder, a: Tensor) -> float:
             return float((model.reconstruct(a)[1] - model.reconstruct(a)[0]).abs()) / (2 * PAIR)
 
-        checks = [
-            Check(
-                "largest |r'| at the data",
-                slope(contractive),
-                at_most=0.05,
-                wrong={"without the penalty": slope(free)},
-            ),
-            Check(
-                f"|r(a) − r(b)| / |a − b| for a, b = ±{PAIR}",
-                stretch(contractive, pair),
-                at_least=1.2,
-                wrong={"r' at the data, as a ratio": slope(contractive)},
-            ),
-        ]
+        wrong = {"without the penalty": slope(free)}
+        yield Check("largest |r'| at the data", slope(contractive), wrong, at_most=0.05)
+        what = f"|r(a) − r(b)| / |a − b| for a, b = ±{PAIR}"
+        wrong = {"r' at the data, as a ratio": slope(contractive)}
+        yield Check(what, stretch(contractive, pair), wrong, at_least=1.2)
         figure, axes = panel("flat at the data, steep between", "x", "r(x)")
         line = torch.linspace(-1.6, 1.6, 201)[:, None]
         axes.plot(line, line, color="gray", linewidth=0.8)
@@ -78,4 +69,4 @@ class ContractionIsLocal(Claim):
         axes.plot(points, contractive.reconstruct(points), "ko")
         axes.plot(pair, contractive.reconstruct(pair), "kx")
         legend(axes)
-        return Outcome(checks, [figure])
+        yield figure

@@ -18,7 +18,7 @@ from ae_lightning.systems import DenoisingAutoEncoder, UndercompleteAutoEncoder
 from ae_lightning.theory.fitting import adam, fit, mlps, quiet
 from ae_lightning.theory.numerics import median_angle
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 D = 10
 LATENT = 2
@@ -65,7 +65,7 @@ class ContractiveFindsTangents(Claim):
         lines) over the circle, and the share of points at which the learned tangent lies within an
         angle of the true one."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         toy = Ring(dimension=D)
         options = {"size": 20_000, "batch_size": 256, "seed": seed, "split_seed": seed}
         clean = Manifold(toy, **options)
@@ -84,21 +84,15 @@ class ContractiveFindsTangents(Claim):
             f = model.reconstruct if model.latent == D else model.code
             found[name] = geometry.tangents(f, x, 1)[0]
         angles = {name: median_angle(T, true) for name, T in found.items()}
-        checks = [
-            Check(
-                f"{what}: median angle to the tangent, degrees",
-                angles[right],
-                at_most=bound,
-                wrong={wrong: angles[wrong]},
-            )
-            for what, right, wrong, bound in (
-                ("contractive code", "contractive", "free scale", 5.0),
-                ("denoiser's reconstruction", "denoising", "without noise", 3.0),
-            )
-        ]
+        what = "contractive code: median angle to the tangent, degrees"
+        wrong = {"free scale": angles["free scale"]}
+        yield Check(what, angles["contractive"], wrong, at_most=5.0)
+        what = "denoiser's reconstruction: median angle to the tangent, degrees"
+        wrong = {"without noise": angles["without noise"]}
+        yield Check(what, angles["denoising"], wrong, at_most=3.0)
         shown = {name: found[name] for name in ("contractive", "free scale", "denoising")}
         panels = [lines(name, x[:40], T[:40, 0], toy.plane) for name, T in shown.items()]
-        return Outcome(checks, [*panels, distribution(found, true)])
+        yield from (*panels, distribution(found, true))
 
 
 def lines(title: str, x: Tensor, tangents: Tensor, plane: Tensor) -> Figure:

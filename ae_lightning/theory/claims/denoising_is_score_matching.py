@@ -12,7 +12,7 @@ from ae_lightning.model import Model
 from ae_lightning.theory.claims.denoising_learns_the_score import denoiser
 from ae_lightning.theory.numerics import gaussian_nodes
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 SIGMA = 0.5
 NODES = 10  # per dimension, of four
@@ -63,7 +63,7 @@ class DenoisingIsScoreMatching(Claim):
     caption = """The difference between the two losses, one dot per untrained network, with ever
         larger weights: constant for the smoothed score, but not for the unsmoothed one."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         models: list[Model] = []
         for size in torch.linspace(0.5, 2.5, NETWORKS).tolist():
             model = denoiser(SIGMA)
@@ -78,19 +78,14 @@ class DenoisingIsScoreMatching(Claim):
             return float(values.max() - values.min())
 
         denoising, right = found.pop("denoising"), found["smoothed"]
-        checks = [
-            Check(
-                "spread of denoising − matching over networks",
-                spread(denoising - right),
-                at_most=0.02,
-                wrong={"unsmoothed score": spread(denoising - found["unsmoothed"])},
-            ),
-            Check("spread of the loss itself over networks", spread(denoising), at_least=0.5),
-        ]
+        what = "spread of denoising − matching over networks"
+        wrong = {"unsmoothed score": spread(denoising - found["unsmoothed"])}
+        yield Check(what, spread(denoising - right), wrong, at_most=0.02)
+        yield Check("spread of the loss itself over networks", spread(denoising), at_least=0.5)
         figure, axes = panel("denoising − score matching", "denoising loss", "difference − mean")
         for name, values in found.items():
             difference = denoising - values
             axes.plot(denoising, difference - difference.mean(), "o", label=f"{name} score")
         axes.axhline(0, color="gray", linewidth=0.8)
         legend(axes)
-        return Outcome(checks, [figure])
+        yield figure

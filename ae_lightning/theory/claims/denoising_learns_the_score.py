@@ -22,7 +22,7 @@ from ae_lightning.nn import MLP, Identity, Residual
 from ae_lightning.systems import DenoisingAutoEncoder
 from ae_lightning.theory.fitting import adam, fit
 from ae_lightning.theory.panels import colorbar, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 # Bounds on the relative error, by toy and σ.
 BOUNDS: list[tuple[str, Toy, dict[float, float]]] = [
@@ -96,8 +96,7 @@ class DenoisingLearnsTheScore(Claim):
     caption = """The learned and the exact score as arrows over contours of the log-density, and the
         length of their difference; cells that noise does not reach from the data are left blank."""
 
-    def run(self, seed: int) -> Outcome:
-        checks, shown = [], None
+    def run(self, seed: int) -> Results:
         for name, toy, bounds in BOUNDS:
             for sigma, bound in bounds.items():
                 fitted = Estimate(toy, sigma, seed)
@@ -105,23 +104,12 @@ class DenoisingLearnsTheScore(Claim):
                 if (name, sigma) == PLAIN:
                     wrong["plain network"] = Estimate(toy, sigma, seed, plain=True).error()
                 if (name, sigma) == SHOWN:
-                    shown = fitted
-                checks += [
-                    Check(
-                        f"{name}, σ = {sigma}: relative error of the score",
-                        fitted.error(),
-                        at_most=bound,
-                        wrong=wrong,
-                    ),
-                    Check(
-                        f"{name}, σ = {sigma}: cosine with the score",
-                        fitted.cosine(),
-                        at_least=COSINE,
-                        wrong={"opposite sign": fitted.cosine(-1)},
-                    ),
-                ]
-        assert shown is not None
-        return Outcome(checks, pictures(shown))
+                    yield from pictures(fitted)
+                what = f"{name}, σ = {sigma}: relative error of the score"
+                yield Check(what, fitted.error(), wrong, at_most=bound)
+                what = f"{name}, σ = {sigma}: cosine with the score"
+                wrong = {"opposite sign": fitted.cosine(-1)}
+                yield Check(what, fitted.cosine(), wrong, at_least=COSINE)
 
 
 def pictures(fitted: Estimate) -> list[Figure]:

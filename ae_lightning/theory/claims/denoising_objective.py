@@ -17,7 +17,7 @@ from ae_lightning.theory.fitting import adam, fit, mlps
 from ae_lightning.theory.known_data import GaussianData
 from ae_lightning.theory.linear_models import affine
 from ae_lightning.theory.panels import panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 Example = tuple[tuple[float, float], list[tuple[float, float]]]  # x, and its corruptions x̃ − x
 
@@ -91,7 +91,7 @@ class DenoisingObjective(Claim):
     caption = """The notes' worked example, and one with unequal numbers of corruptions: two clean
         points, arrows to their corruptions, and the squared error of the identity at each."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         data = GaussianData([1.0] * 8, n=64, batch_size=64, corruption=Masking(0.5), seed=seed)
         model = DenoisingAutoEncoder(shape=data.shape, latent=8, value_range=None, **adam(1e-3))
         seen = Seen()
@@ -102,26 +102,14 @@ class DenoisingObjective(Claim):
         def same(first: Tensor, second: Tensor) -> float:
             return float((first == second).all(1).double().mean())
 
-        checks = [
-            Check(
-                "the worked example's distance from 0.25",
-                abs(nested(WORKED) - 0.25),
-                at_most=1e-12,
-                wrong={"mean over pixels": abs(nested(WORKED) / 2 - 0.25)},
-            ),
-            Check(
-                "distance from 0.325 with 2 and 3 corruptions",
-                abs(nested(UNEQUAL) - 0.325),
-                at_most=1e-12,
-                wrong={f"stored list, {flattened(UNEQUAL):.3f}": abs(flattened(UNEQUAL) - 0.325)},
-            ),
-            Check(
-                "share of examples with the same mask in two epochs",
-                same(*drawn),
-                at_most=0.1,
-                wrong={"stored, as for validation": same(*fixed)},
-            ),
-        ]
+        what = "the worked example's distance from 0.25"
+        wrong = {"mean over pixels": abs(nested(WORKED) / 2 - 0.25)}
+        yield Check(what, abs(nested(WORKED) - 0.25), wrong, at_most=1e-12)
+        what = "distance from 0.325 with 2 and 3 corruptions"
+        wrong = {f"stored list, {flattened(UNEQUAL):.3f}": abs(flattened(UNEQUAL) - 0.325)}
+        yield Check(what, abs(nested(UNEQUAL) - 0.325), wrong, at_most=1e-12)
+        what = "share of examples with the same mask in two epochs"
+        yield Check(what, same(*drawn), {"stored, as for validation": same(*fixed)}, at_most=0.1)
         panels = []
         for title, examples in {"worked example": WORKED, "unequal numbers": UNEQUAL}.items():
             figure, axes = panel(
@@ -136,4 +124,4 @@ class DenoisingObjective(Claim):
                 axes.plot(*x, "o", color=colour)
             axes.set(xlim=(-1.1, 3), ylim=(-1, 1), aspect="equal")
             panels.append(figure)
-        return Outcome(checks, panels)
+        yield from panels

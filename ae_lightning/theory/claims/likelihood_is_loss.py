@@ -16,7 +16,7 @@ from ae_lightning.likelihoods import (
     Likelihood,
 )
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 B, D = 8, 6
 LEVELS = 256
@@ -55,7 +55,7 @@ class LikelihoodIsLoss(Claim):
     caption = """The negative log-likelihood of one pixel against its error; and the integral over
         grey values, which is 1 for the continuous Bernoulli but not for the Bernoulli."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         x, m = torch.randn(B, D).double(), torch.randn(B, D).double()
         s = 0.5 * torch.randn(B, D).double()
         grey, logits = torch.rand(B, D).double(), torch.randn(B, D).double()
@@ -77,48 +77,39 @@ class LikelihoodIsLoss(Claim):
         def off_one(likelihood: Likelihood) -> Tensor:
             return (integral(likelihood) - 1).abs()
 
-        checks = [
-            check(
-                "Gaussian against squared error, nats",
-                energy(Gaussian(sigma), m, x),
-                constant + D * math.log(sigma),
-                {
-                    "variance taken for σ": square.sum(1) / 2 / sigma
-                    + D * math.log(sigma) / 2
-                    + half
-                },
-            ),
-            check(
-                "Gaussian with a σ for every pixel, nats",
-                spread,
-                learned + log_sigma.sum(1),
-                {"log σ dropped": learned},
-            ),
-            check(
-                "Laplace against absolute error, nats",
-                energy(Laplace(0.4), m, x),
-                (x - m).abs().sum(1) / 0.4 + D * math.log(0.8),
-                {"mean over pixels": (x - m).abs().mean(1) / 0.4 + math.log(0.8)},
-            ),
-            check(
-                "Bernoulli against cross-entropy, nats",
-                energy(Bernoulli(), logits, grey),
-                entropy.sum(1),
-                {"mean over pixels": entropy.mean(1)},
-            ),
-            check(
-                "Categorical against softmax cross-entropy, nats",
-                energy(Categorical(LEVELS), scores.flatten(1), level / (LEVELS - 1)),
-                F.cross_entropy(scores, level, reduction="none").sum(1),
-                {"mean over pixels": F.cross_entropy(scores, level, reduction="none").mean(1)},
-            ),
-            Check(
-                "distance of the continuous Bernoulli's ∫ p(x|z) dx from 1",
-                float(off_one(ContinuousBernoulli()).max()),
-                at_most=1e-3,
-                wrong={"Bernoulli, at its best": float(off_one(Bernoulli()).min())},
-            ),
-        ]
+        yield check(
+            "Gaussian against squared error, nats",
+            energy(Gaussian(sigma), m, x),
+            constant + D * math.log(sigma),
+            {"variance taken for σ": square.sum(1) / 2 / sigma + D * math.log(sigma) / 2 + half},
+        )
+        yield check(
+            "Gaussian with a σ for every pixel, nats",
+            spread,
+            learned + log_sigma.sum(1),
+            {"log σ dropped": learned},
+        )
+        yield check(
+            "Laplace against absolute error, nats",
+            energy(Laplace(0.4), m, x),
+            (x - m).abs().sum(1) / 0.4 + D * math.log(0.8),
+            {"mean over pixels": (x - m).abs().mean(1) / 0.4 + math.log(0.8)},
+        )
+        yield check(
+            "Bernoulli against cross-entropy, nats",
+            energy(Bernoulli(), logits, grey),
+            entropy.sum(1),
+            {"mean over pixels": entropy.mean(1)},
+        )
+        yield check(
+            "Categorical against softmax cross-entropy, nats",
+            energy(Categorical(LEVELS), scores.flatten(1), level / (LEVELS - 1)),
+            F.cross_entropy(scores, level, reduction="none").sum(1),
+            {"mean over pixels": F.cross_entropy(scores, level, reduction="none").mean(1)},
+        )
+        what = "distance of the continuous Bernoulli's ∫ p(x|z) dx from 1"
+        wrong = {"Bernoulli, at its best": float(off_one(Bernoulli()).min())}
+        yield Check(what, float(off_one(ContinuousBernoulli()).max()), wrong, at_most=1e-3)
         energies, axes = panel("energies of a pixel", "error x − m", "−log p(x|z), nats")
         line = torch.linspace(-2, 2, 201).double()[:, None]
         for name, likelihood in {
@@ -133,4 +124,4 @@ class LikelihoodIsLoss(Claim):
         axes.plot(LOGITS, integral(Bernoulli()), "--", label="Bernoulli (no density)")
         axes.set(ylim=(0, 1.1))
         legend(axes, loc=(0.3, 0.62))
-        return Outcome(checks, [energies, masses])
+        yield from (energies, masses)

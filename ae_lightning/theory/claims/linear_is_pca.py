@@ -14,7 +14,7 @@ from ae_lightning.theory.known_data import GaussianData
 from ae_lightning.theory.linear_models import absolute_error_autoencoder, affine
 from ae_lightning.theory.numerics import largest_angle, pca
 from ae_lightning.theory.panels import matrix, strips
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 D, K = 20, 5
 VARIANCES = [4 * 0.8**i for i in range(D)]
@@ -67,7 +67,7 @@ class LinearIsPCA(Claim):
         Then the components of handwritten digits, as eigenvectors and as a linear autoencoder
         learns them, with the penalty and without it."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         data = GaussianData(VARIANCES, offset=3.0, n=1024, batch_size=1024, seed=seed)
         mean, values, V = pca(data.x)
         X = data.x - mean
@@ -100,34 +100,19 @@ class LinearIsPCA(Claim):
             U = left_singular_vectors(model)
             return max(sine(U[:, k], V[:, k]) for k in range(K))
 
-        checks = [
-            Check(
-                "excess squared error over PCA, as a share",
-                excess(plain),
-                at_most=1e-4,
-                wrong={"absolute error": excess(absolute)},
-            ),
-            Check(
-                "largest angle between the subspaces, degrees",
-                angle(plain),
-                at_most=0.1,
-                wrong={"absolute error": angle(absolute)},
-            ),
-            Check(
-                "projected + lost variance against the total, relative",
-                split(plain.principal_subspace()),
-                at_most=1e-10,
-                wrong={"columns not orthonormal": split(both_maps(plain)[1])},
-            ),
-            *(
-                Check(what, f(penalised), at_most=1e-5, wrong={"no penalty": f(plain)})
-                for what, f in {
-                    "with L2 on both maps: largest |W₁ − W₂ᵀ|": transposed,
-                    "with L2 on both maps: singular values against √(1 − λ/λᵢ)": singular_values,
-                    "with L2 on both maps: sine between singular vector and component": components,
-                }.items()
-            ),
-        ]
+        wrong = {"absolute error": excess(absolute)}
+        yield Check("excess squared error over PCA, as a share", excess(plain), wrong, at_most=1e-4)
+        what = "largest angle between the subspaces, degrees"
+        yield Check(what, angle(plain), {"absolute error": angle(absolute)}, at_most=0.1)
+        what = "projected + lost variance against the total, relative"
+        wrong = {"columns not orthonormal": split(both_maps(plain)[1])}
+        yield Check(what, split(plain.principal_subspace()), wrong, at_most=1e-10)
+        for what, f in {
+            "with L2 on both maps: largest |W₁ − W₂ᵀ|": transposed,
+            "with L2 on both maps: singular values against √(1 − λ/λᵢ)": singular_values,
+            "with L2 on both maps: sine between singular vector and component": components,
+        }.items():
+            yield Check(what, f(penalised), {"no penalty": f(plain)}, at_most=1e-5)
         panels = [
             matrix(
                 title,
@@ -137,7 +122,7 @@ class LinearIsPCA(Claim):
             )
             for title, model in {"squared error": plain, "squared error and L2": penalised}.items()
         ]
-        return Outcome(checks, [*panels, digits(seed)])
+        yield from (*panels, digits(seed))
 
 
 def sine(u: Tensor, v: Tensor) -> float:

@@ -17,7 +17,7 @@ from ae_lightning.theory.linear_models import (
 )
 from ae_lightning.theory.numerics import largest_angle, pca
 from ae_lightning.theory.panels import legend, panel, set_ticks
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 VARIANCES = [8.0, 5.0, 3.0, 0.6, 0.5, 0.5, 0.4, 0.4]
 D, K = len(VARIANCES), 3
@@ -38,7 +38,7 @@ class LinearVAEIsPPCA(Claim):
     caption = """Eigenvalues of the data's covariance and of the learned WWᵀ + σ²I; and log p(x) of
         examples, one dot each, under the learned and the best model."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         data = GaussianData(VARIANCES, offset=2.0, n=8192, batch_size=1024, seed=seed)
         x = data.x
         mean, values, V = pca(x)
@@ -62,7 +62,6 @@ class LinearVAEIsPPCA(Claim):
         levels = {
             name: abs(float(noise_variance(model)) / variance - 1) for name, model in models.items()
         }
-        checks = []
         for what, found, bound, wrong in (
             ("ELBO below the maximum likelihood, nats", gaps, 0.01, list(models)[1:]),
             (
@@ -74,7 +73,7 @@ class LinearVAEIsPPCA(Claim):
             ("angle to the principal subspace, degrees", spans, 0.1, ["mean over pixels"]),
         ):
             others = {name: found[name] for name in wrong}
-            checks.append(Check(what, found["learned"], at_most=bound, wrong=others))
+            yield Check(what, found["learned"], others, at_most=bound)
 
         p = marginal(models["learned"])
         spectrum, axes = panel("eigenvalues of the covariance", "dimension", "variance")
@@ -89,4 +88,4 @@ class LinearVAEIsPPCA(Claim):
         axes.plot(ideal.log_prob(some), p.log_prob(some), ".")
         low, high = axes.get_xlim()
         axes.plot([low, high], [low, high], color="gray", linewidth=0.8)
-        return Outcome(checks, [spectrum, tight])
+        yield from (spectrum, tight)

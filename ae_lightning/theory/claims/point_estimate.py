@@ -13,7 +13,7 @@ from ae_lightning.theory.linear_models import (
     orthogonal_columns,
 )
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 D, SQUARES = 10, [19.0, 8.0, 2.0]
 VARIANCES = (0.5, 0.01)  # σ² of the decoder
@@ -41,7 +41,7 @@ class PointEstimate(Claim):
         measured (dots) on the formula (line). Zero would be right; a discrete code stays below
         it."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         W, mean = orthogonal_columns(D, SQUARES), torch.randn(D).double()
 
         def excess(variance: float) -> tuple[float, float]:
@@ -62,23 +62,12 @@ class PointEstimate(Claim):
             return float((log_joint.amax(0) - log_joint.logsumexp(0)).max())
 
         measured = {v: excess(v) for v in VARIANCES}
-        checks = [
-            *(
-                Check(
-                    f"log p(h*, x) − log p(x) at σ² = {v}, {over:+.2f} nats, against the formula",
-                    abs(over - formula),
-                    at_most=1e-10,
-                    wrong={"taken for equal": abs(over)},
-                )
-                for v, (over, formula) in measured.items()
-            ),
-            Check(
-                "largest log p(h*, x) − log p(x), discrete h, nats",
-                discrete(0.5),
-                at_most=0.0,
-                wrong={f"continuous h, σ² = {v}": over for v, (over, _) in measured.items()},
-            ),
-        ]
+        for v, (over, formula) in measured.items():
+            what = f"log p(h*, x) − log p(x) at σ² = {v}, {over:+.2f} nats, against the formula"
+            yield Check(what, abs(over - formula), {"taken for equal": abs(over)}, at_most=1e-10)
+        what = "largest log p(h*, x) − log p(x), discrete h, nats"
+        wrong = {f"continuous h, σ² = {v}": over for v, (over, _) in measured.items()}
+        yield Check(what, discrete(0.5), wrong, at_most=0.0)
         figure, axes = panel("above log p(x)", "σ² of the decoder", "nats over log p(x)")
         grid = torch.logspace(-3, 1, 9).tolist()
         curve = [excess(v) for v in grid]
@@ -87,4 +76,4 @@ class PointEstimate(Claim):
         axes.semilogx(grid, [discrete(v) for v in grid], "s--", markersize=3, label="discrete h")
         axes.axhline(0, color="gray", linewidth=0.8)
         legend(axes)
-        return Outcome(checks, [figure])
+        yield figure

@@ -11,7 +11,7 @@ from ae_lightning.theory.known_data import GaussianData
 from ae_lightning.theory.linear_models import linear_vae
 from ae_lightning.theory.numerics import pca
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 VARIANCES = [7.0, 4.0, 1.0, 1.0]
 D, K = len(VARIANCES), 3
@@ -48,7 +48,7 @@ class PosteriorCollapse(Claim):
     caption = """The nats that each dimension carries, against the decoder's noise: measured (dots)
         on the formula (lines), and with the mean over pixels (crosses)."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         data = GaussianData(VARIANCES, n=8192, batch_size=1024, seed=seed)
         x = data.x
         values = pca(x)[1]
@@ -61,25 +61,16 @@ class PosteriorCollapse(Claim):
         def active(rate: Tensor) -> float:
             return float((rate > ACTIVE).sum())
 
-        checks = []
         for variance, rate in found.items():
             expected = predicted(values, variance)
-            wrong = {"mean over pixels": meant[variance]} if variance in meant else {}
-            checks += [
-                Check(
-                    f"active dimensions at σ² = {variance:g}",
-                    active(rate),
-                    at_least=active(expected),
-                    at_most=active(expected),
-                    wrong={name: active(other) for name, other in wrong.items()},
-                ),
-                Check(
-                    f"rates at σ² = {variance:g} against the formula, nats",
-                    float((rate - expected).abs().max()),
-                    at_most=0.02,
-                    wrong={n: float((other - expected).abs().max()) for n, other in wrong.items()},
-                ),
-            ]
+            others = {"mean over pixels": meant[variance]} if variance in meant else {}
+            what = f"active dimensions at σ² = {variance:g}"
+            wrong = {name: active(other) for name, other in others.items()}
+            right = active(expected)
+            yield Check(what, active(rate), wrong, at_least=right, at_most=right)
+            what = f"rates at σ² = {variance:g} against the formula, nats"
+            wrong = {n: float((other - expected).abs().max()) for n, other in others.items()}
+            yield Check(what, float((rate - expected).abs().max()), wrong, at_most=0.02)
         figure, axes = panel("nats per dimension", "σ² of the decoder", "KL, nats")
         line = torch.linspace(2, 9, 141).double()
         formula = torch.stack([predicted(values, float(v)) for v in line])
@@ -89,4 +80,4 @@ class PosteriorCollapse(Claim):
             for variance, rate in points.items():
                 axes.plot([variance] * K, rate, marker, color=colour, markersize=size)
         legend(axes)
-        return Outcome(checks, [figure])
+        yield figure

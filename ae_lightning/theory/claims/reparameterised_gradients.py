@@ -11,7 +11,7 @@ from ae_lightning.nn import MLP
 from ae_lightning.systems import VariationalAutoEncoder
 from ae_lightning.theory.numerics import gaussian_nodes, order
 from ae_lightning.theory.panels import legend, panel, set_ticks
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 K, D = 2, 3
 DRAWS = 200_000
@@ -49,7 +49,7 @@ class ReparameterisedGradients(Claim):
     caption = """The variance of the gradient against the number of samples, on logarithmic axes;
         and the running mean of single-sample gradients, which settles on the exact one."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         model = VariationalAutoEncoder(
             shape=(D,),
             latent=K,
@@ -82,21 +82,12 @@ class ReparameterisedGradients(Claim):
         parts = {R: through[: DRAWS // R * R].view(-1, R, 2 * K) for R in SAMPLES}
         averaged = [float(g.mean(1).var(0).sum()) for g in parts.values()]
         summed = [float(g.sum(1).var(0).sum()) for g in parts.values()]
-        checks = [
-            Check(
-                "distance of the mean gradient from the exact, standard errors",
-                z_score(through),
-                at_most=4.5,
-                wrong={"not differentiated through": z_score(draws(detach=True))},
-            ),
-            Check(
-                "order of its variance in R",
-                order(SAMPLES, averaged),
-                at_least=-1.05,
-                at_most=-0.95,
-                wrong={"samples summed": order(SAMPLES, summed)},
-            ),
-        ]
+        what = "distance of the mean gradient from the exact, standard errors"
+        wrong = {"not differentiated through": z_score(draws(detach=True))}
+        yield Check(what, z_score(through), wrong, at_most=4.5)
+        what = "order of its variance in R"
+        wrong = {"samples summed": order(SAMPLES, summed)}
+        yield Check(what, order(SAMPLES, averaged), wrong, at_least=-1.05, at_most=-0.95)
         falling, axes = panel("variance of the gradient", "samples R", "variance")
         axes.loglog(SAMPLES, averaged, "o", label="measured")
         axes.loglog(SAMPLES, [averaged[0] / R for R in SAMPLES], label="1/R")
@@ -109,4 +100,4 @@ class ReparameterisedGradients(Claim):
         axes.semilogx(count[some], running[some], label="through the draw")
         axes.axhline(float(exact[0]), color="black", linewidth=0.8, label="exact")
         legend(axes)
-        return Outcome(checks, [falling, settling])
+        yield from (falling, settling)

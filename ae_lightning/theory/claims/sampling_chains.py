@@ -21,7 +21,7 @@ from ae_lightning.systems import DenoisingAutoEncoder
 from ae_lightning.theory.fitting import adam, fit
 from ae_lightning.theory.known_data import GaussianData
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 SIGMA = 0.5  # the corruption's standard deviation, the data's being 1
 A = 1 / (1 + SIGMA**2)  # r(x̃) = a x̃ is the best reconstruction
@@ -55,7 +55,7 @@ class SamplingChains(Claim):
     caption = """Variances along the chains, from a wide and a narrow start; and Langevin draws
         along the smoothed score of a mixture, over its smoothed density."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         # The σ of p(x|x̃) is learned: it becomes the spread of the true one.
         data = GaussianData(
             [1.0], n=262144, batch_size=16384, corruption=GaussianNoise(SIGMA), seed=seed
@@ -81,37 +81,17 @@ class SamplingChains(Claim):
         smoothed = 1 + SIGMA**2
         step = 0.008
         sampled = float(langevin(lambda x: -x / smoothed, start, step, 400).var())
-        checks = [
-            Check(
-                "variance after a chain of the exact p(x|x̃); 1 is right",
-                kept,
-                at_least=0.98,
-                at_most=1.02,
-                wrong={"means only, trained model": meant},
-            ),
-            Check(
-                "variance after a chain of a trained model; 1 is right",
-                drawn,
-                at_least=0.98,
-                at_most=1.02,
-                wrong={"means only": meant},
-            ),
-            Check(
-                f"variance after a chain of means; a²σ²/(1 − a²) = {SHRUNK:.4f} is right",
-                meant,
-                at_least=SHRUNK - 0.02,
-                at_most=SHRUNK + 0.02,
-                wrong={"taken to keep the density": 1.0},
-            ),
-            Check(
-                f"variance after Langevin dynamics; 1 + σ² = {smoothed:.2f} is right",
-                sampled,
-                at_least=smoothed - 0.02,
-                at_most=smoothed + 0.02,
-                wrong={"the data's own": 1.0},
-            ),
-        ]
-        return Outcome(checks, [variances(model, exact), mixture(seed)])
+        what = "variance after a chain of the exact p(x|x̃); 1 is right"
+        yield Check(what, kept, {"means only, trained model": meant}, at_least=0.98, at_most=1.02)
+        what = "variance after a chain of a trained model; 1 is right"
+        yield Check(what, drawn, {"means only": meant}, at_least=0.98, at_most=1.02)
+        what = f"variance after a chain of means; a²σ²/(1 − a²) = {SHRUNK:.4f} is right"
+        wrong = {"taken to keep the density": 1.0}
+        yield Check(what, meant, wrong, at_least=SHRUNK - 0.02, at_most=SHRUNK + 0.02)
+        what = f"variance after Langevin dynamics; 1 + σ² = {smoothed:.2f} is right"
+        wrong = {"the data's own": 1.0}
+        yield Check(what, sampled, wrong, at_least=smoothed - 0.02, at_most=smoothed + 0.02)
+        yield from (variances(model, exact), mixture(seed))
 
 
 def variances(model: DenoisingAutoEncoder, exact: Callable[[Tensor], Distribution]) -> Figure:

@@ -11,7 +11,7 @@ from ae_lightning.systems import UndercompleteAutoEncoder
 from ae_lightning.theory.fitting import mlps
 from ae_lightning.theory.numerics import gaussian_nodes, order
 from ae_lightning.theory.panels import legend, loglog, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 SIGMAS = torch.logspace(-2, -1, 7).double()
 NODES = 24  # of quadrature per dimension: exact but for rounding at these σ
@@ -47,7 +47,7 @@ class SmallNoise(Claim):
         right one's residual falls as σ⁴, the wrong ones' as σ². And what noise adds to the squared
         error, exactly and by each expansion."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         networks = mlps(16, activation="Tanh")
         model = UndercompleteAutoEncoder((2,), 3, value_range=None, **networks)
         model.double().freeze()
@@ -73,21 +73,12 @@ class SmallNoise(Claim):
             return float(ratio.max() / ratio.min())
 
         right = residuals.pop("right")
-        checks = [
-            Check(
-                "largest over smallest residual/σ⁴, from σ = 0.01 to 0.1",
-                spread(right),
-                at_most=1.1,
-                wrong={name: spread(residual) for name, residual in residuals.items()},
-            ),
-            Check(
-                "order of the residual in σ",
-                order(SIGMAS, right),
-                at_least=3.9,
-                at_most=4.1,
-                wrong={name: order(SIGMAS, residual) for name, residual in residuals.items()},
-            ),
-        ]
+        what = "largest over smallest residual/σ⁴, from σ = 0.01 to 0.1"
+        wrong = {name: spread(residual) for name, residual in residuals.items()}
+        yield Check(what, spread(right), wrong, at_most=1.1)
+        what = "order of the residual in σ"
+        wrong = {name: order(SIGMAS, residual) for name, residual in residuals.items()}
+        yield Check(what, order(SIGMAS, right), wrong, at_least=3.9, at_most=4.1)
         figure, axes = panel("what is left", "σ", "mean |residual|")
         loglog(axes, SIGMAS, {"right": right, **residuals}, [0.01, 0.02, 0.05, 0.1])
         added, axes = panel("what noise adds", "σ", "added squared error")
@@ -95,4 +86,4 @@ class SmallNoise(Claim):
         for name, second in expansions.items():
             axes.plot(SIGMAS, float(second.mean()) * SIGMAS**2, label=name)
         legend(axes)
-        return Outcome(checks, [figure, added])
+        yield from (figure, added)

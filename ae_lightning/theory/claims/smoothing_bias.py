@@ -7,7 +7,7 @@ from ae_lightning.core.randomness import generator_of
 from ae_lightning.datamodules import MixtureOfGaussians
 from ae_lightning.theory.numerics import order
 from ae_lightning.theory.panels import loglog, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 SIGMAS = torch.logspace(-1.5, -0.7, 7, dtype=torch.float64)  # 0.03 to 0.2
 
@@ -24,7 +24,7 @@ class SmoothingBias(Claim):
     caption = """The distance of the estimates from the score of the data's own density, for the
         best possible reconstruction, against the noise: only the right one falls, as σ²."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         toy = MixtureOfGaussians()
         x = toy.sample(2000, generator_of(seed)).double()
         truth = toy.score(x)
@@ -42,7 +42,7 @@ class SmoothingBias(Claim):
         }
         orders = {name: order(SIGMAS, e) for name, e in errors.items()}
         right = orders.pop("divided by σ²")
-        checks = [Check("order of the bias in σ", right, at_least=1.75, at_most=2.25, wrong=orders)]
+        yield Check("order of the bias in σ", right, orders, at_least=1.75, at_most=2.25)
         figure, axes = panel("distance from ∇ log p", "σ", "root mean square")
         loglog(axes, SIGMAS, errors, [0.03, 0.05, 0.1, 0.2])
-        return Outcome(checks, [figure])
+        yield figure

@@ -18,7 +18,7 @@ from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.regularizers.sparsity import L1, L2
 from ae_lightning.theory.linear_models import affine
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 K = 6
 RATE = 1.5  # λ
@@ -86,7 +86,7 @@ class SparsityIsLaplace(Claim):
         threshold. The Laplace prior's energy has a kink at zero, which is what makes elements zero;
         the Gaussian's has none."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         model, gaussian = sparse_coder(L1(scale=1 / RATE)), sparse_coder(L2())
         x = 2 * torch.randn(200, K).double()
         z = torch.randn(200, K).double()
@@ -99,7 +99,6 @@ class SparsityIsLaplace(Claim):
             return -model.decode(h).log_prob(x) - model.prior().log_prob(h)  # type: ignore[no-any-return]
 
         h, h_gaussian = code(model), code(gaussian)
-        most_probable = best_code(minus_log_joint, x)
 
         def energy(scale: float) -> float:
             penalty = L1(scale=scale)(model, forward_pass(model, x, z)) - K * math.log(RATE / 2)
@@ -111,32 +110,16 @@ class SparsityIsLaplace(Claim):
         def zeros(h: Tensor) -> float:
             return float((h.abs() < 1e-10).double().mean())
 
-        checks = [
-            Check(
-                "λ‖h‖₁ − n log(λ/2) against −log p(h), nats",
-                energy(1 / RATE),
-                at_most=1e-10,
-                wrong={"scale taken for rate": energy(RATE)},
-            ),
-            *(
-                Check(
-                    f"{what} against the soft threshold",
-                    distance(code, RATE * SIGMA**2),
-                    at_most=1e-10,
-                    wrong={"threshold λ": distance(code, RATE)},
-                )
-                for what, code in {
-                    "code of least objective with L1": h,
-                    "most probable code under the prior": most_probable,
-                }.items()
-            ),
-            Check(
-                "share of code elements that are zero",
-                zeros(h),
-                at_least=0.1,
-                wrong={"Gaussian prior": zeros(h_gaussian)},
-            ),
-        ]
+        what = "λ‖h‖₁ − n log(λ/2) against −log p(h), nats"
+        yield Check(what, energy(1 / RATE), {"scale taken for rate": energy(RATE)}, at_most=1e-10)
+        codes = {"code of least objective with L1": h}
+        codes["most probable code under the prior"] = best_code(minus_log_joint, x)
+        for name, found in codes.items():
+            what = f"{name} against the soft threshold"
+            wrong = {"threshold λ": distance(found, RATE)}
+            yield Check(what, distance(found, RATE * SIGMA**2), wrong, at_most=1e-10)
+        wrong = {"Gaussian prior": zeros(h_gaussian)}
+        yield Check("share of code elements that are zero", zeros(h), wrong, at_least=0.1)
 
         threshold, axes = panel("the most probable code", "u = Wᵀx", "h*")
         line = torch.linspace(-4, 4, 401).double()
@@ -149,4 +132,4 @@ class SparsityIsLaplace(Claim):
         axes.plot(line, RATE * line.abs() - math.log(RATE / 2), label="Laplace")
         axes.plot(line, line.square() / 2 + math.log(2 * math.pi) / 2, "--", label="Gaussian")
         legend(axes)
-        return Outcome(checks, [threshold, energies])
+        yield from (threshold, energies)
