@@ -1,19 +1,16 @@
 """A claim: a statement, an experiment that can fail, and wrong versions of it that must."""
 
-from __future__ import annotations
-
 import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Self, TypeAlias
+from typing import ClassVar, Self, TypeAlias
 
 import torch
+from matplotlib.figure import Figure
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+from ae_lightning.callbacks.drawing.saving import png
 
 DPI = 160
 
@@ -72,7 +69,7 @@ class Check:
         return self.holds and not any(self.allows(figure) for figure in self.wrong.values())
 
 
-Results: TypeAlias = "Iterator[Check | Figure]"  # of an experiment
+Results: TypeAlias = Iterator[Check | Figure]  # of an experiment
 TEXTS = ("title", "statement", "formula", "source", "correction", "wrong_version", "caption")
 
 
@@ -118,8 +115,6 @@ class Picture:
     @classmethod
     def of(cls, figure: Figure) -> Self:
         """Render a panel; in words, it is the titles of its axes."""
-        from ae_lightning.callbacks.drawing.saving import png
-
         figure.set_dpi(DPI)
         titles = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes]
         return cls(png(figure), "; ".join(title for title in titles if title))

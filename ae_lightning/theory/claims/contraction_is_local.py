@@ -36,15 +36,9 @@ class ContractionIsLocal(Claim):
         data = Manifold(toy, size=4000, batch_size=256, seed=seed, split_seed=seed)
 
         def trained(weight: float) -> UndercompleteAutoEncoder:
-            model = UndercompleteAutoEncoder(
-                (1,),
-                1,
-                likelihood=Gaussian(),
-                regularizers={"contractive": ReconstructionContractive(weight)},
-                value_range=None,
-                **mlps(32, activation="Tanh"),
-                **adam(0.01),
-            )
+            options = {"value_range": None, **mlps(32, activation="Tanh"), **adam(0.01)}
+            options["regularizers"] = {"contractive": ReconstructionContractive(weight)}
+            model = UndercompleteAutoEncoder((1,), 1, likelihood=Gaussian(), **options)
             return fit(model, data, 1000)
 
         contractive, free = trained(0.1), trained(0.0)

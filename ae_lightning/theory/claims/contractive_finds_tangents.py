@@ -102,9 +102,8 @@ def lines(title: str, x: Tensor, tangents: Tensor, plane: Tensor) -> Figure:
     ring = torch.linspace(0, 2 * torch.pi, 200)
     axes.plot(ring.cos(), ring.sin(), color="lightgray", linewidth=4)
     at, along = x @ P.T, 0.25 * tangents @ P.T
-    ends = torch.stack([at - along, at + along], dim=1)  # (B, 2, 2)
-    for end in ends:
-        axes.plot(*end.T, color=COLOURS[1])
+    ends = torch.stack([at - along, at + along])  # (2, B, 2)
+    axes.plot(*ends.permute(2, 0, 1), color=COLOURS[1])
     label_axes(axes, ("x₁", "x₂"))
     axes.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35), adjustable="box")
     return figure

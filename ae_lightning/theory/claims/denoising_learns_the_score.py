@@ -38,15 +38,9 @@ CELLS = 21
 def denoiser(sigma: float, plain: bool = False) -> DenoisingAutoEncoder:
     """Return r(x̃) = x̃ + σ² s(x̃), with s a network; or a plain network r."""
     s = MLP(widths=(128, 128))
-    return DenoisingAutoEncoder(
-        shape=(2,),
-        latent=2,
-        encoder=Identity(),
-        decoder=s if plain else Residual(s, scale=sigma**2),
-        likelihood=Gaussian(sigma),
-        value_range=None,
-        **adam(1e-2),
-    )
+    r = s if plain else Residual(s, scale=sigma**2)
+    options = {"likelihood": Gaussian(sigma), "value_range": None, **adam(1e-2)}
+    return DenoisingAutoEncoder((2,), 2, encoder=Identity(), decoder=r, **options)
 
 
 class Estimate:

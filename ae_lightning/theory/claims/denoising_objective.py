@@ -95,7 +95,7 @@ class DenoisingObjective(Claim):
         data = GaussianData([1.0] * 8, n=64, batch_size=64, corruption=Masking(0.5), seed=seed)
         model = DenoisingAutoEncoder(shape=data.shape, latent=8, value_range=None, **adam(1e-3))
         seen = Seen()
-        fit(model, data, 2, callbacks=[seen])
+        fit(model, data, 2, seen)
         drawn = [epoch == 0 for epoch in seen.epochs]
         fixed = [data.pairs("val", range(64)).x_tilde == 0 for _ in range(2)]
 

@@ -77,39 +77,24 @@ class LikelihoodIsLoss(Claim):
         def off_one(likelihood: Likelihood) -> Tensor:
             return (integral(likelihood) - 1).abs()
 
-        yield check(
-            "Gaussian against squared error, nats",
-            energy(Gaussian(sigma), m, x),
-            constant + D * math.log(sigma),
-            {"variance taken for σ": square.sum(1) / 2 / sigma + D * math.log(sigma) / 2 + half},
-        )
-        yield check(
-            "Gaussian with a σ for every pixel, nats",
-            spread,
-            learned + log_sigma.sum(1),
-            {"log σ dropped": learned},
-        )
-        yield check(
-            "Laplace against absolute error, nats",
-            energy(Laplace(0.4), m, x),
-            (x - m).abs().sum(1) / 0.4 + D * math.log(0.8),
-            {"mean over pixels": (x - m).abs().mean(1) / 0.4 + math.log(0.8)},
-        )
-        yield check(
-            "Bernoulli against cross-entropy, nats",
-            energy(Bernoulli(), logits, grey),
-            entropy.sum(1),
-            {"mean over pixels": entropy.mean(1)},
-        )
-        yield check(
-            "Categorical against softmax cross-entropy, nats",
-            energy(Categorical(LEVELS), scores.flatten(1), level / (LEVELS - 1)),
-            F.cross_entropy(scores, level, reduction="none").sum(1),
-            {"mean over pixels": F.cross_entropy(scores, level, reduction="none").mean(1)},
-        )
+        what, log = "Gaussian against squared error, nats", D * math.log(sigma)
+        wrong = {"variance taken for σ": square.sum(1) / 2 / sigma + log / 2 + half}
+        yield check(what, energy(Gaussian(sigma), m, x), constant + log, wrong)
+        what = "Gaussian with a σ for every pixel, nats"
+        yield check(what, spread, learned + log_sigma.sum(1), {"log σ dropped": learned})
+        what = "Laplace against absolute error, nats"
+        right = (x - m).abs().sum(1) / 0.4 + D * math.log(0.8)
+        wrong = {"mean over pixels": (x - m).abs().mean(1) / 0.4 + math.log(0.8)}
+        yield check(what, energy(Laplace(0.4), m, x), right, wrong)
+        what, wrong = "Bernoulli against cross-entropy, nats", {"mean over pixels": entropy.mean(1)}
+        yield check(what, energy(Bernoulli(), logits, grey), entropy.sum(1), wrong)
+        what = "Categorical against softmax cross-entropy, nats"
+        found = energy(Categorical(LEVELS), scores.flatten(1), level / (LEVELS - 1))
+        entropy = F.cross_entropy(scores, level, reduction="none")
+        yield check(what, found, entropy.sum(1), {"mean over pixels": entropy.mean(1)})
         what = "distance of the continuous Bernoulli's ∫ p(x|z) dx from 1"
-        wrong = {"Bernoulli, at its best": float(off_one(Bernoulli()).min())}
-        yield Check(what, float(off_one(ContinuousBernoulli()).max()), wrong, at_most=1e-3)
+        best = {"Bernoulli, at its best": float(off_one(Bernoulli()).min())}
+        yield Check(what, float(off_one(ContinuousBernoulli()).max()), best, at_most=1e-3)
         energies, axes = panel("energies of a pixel", "error x − m", "−log p(x|z), nats")
         line = torch.linspace(-2, 2, 201).double()[:, None]
         for name, likelihood in {

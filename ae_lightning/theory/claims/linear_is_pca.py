@@ -26,7 +26,7 @@ class BothNorms(Regularizer):
     """Penalise ½(‖W₁‖² + ‖W₂‖²): a plug-in, written as a user would write one."""
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
-        W1, W2 = (affine(net).weight for net in (model.encoder, model.decoder))
+        W1, W2 = both_maps(model)
         return (W1.square().sum() + W2.square().sum()) / 2
 
 
@@ -38,8 +38,7 @@ def trained(data: PairDataModule, penalty: float = 0.0, steps: int = 500) -> Lin
 
 def both_maps(model: Model) -> tuple[Tensor, Tensor]:
     """Return W₁ (K, D) and W₂ (D, K)."""
-    W1, W2 = (affine(net).weight.detach() for net in (model.encoder, model.decoder))
-    return W1, W2
+    return affine(model.encoder).weight, affine(model.decoder).weight
 
 
 def left_singular_vectors(model: Model) -> Tensor:

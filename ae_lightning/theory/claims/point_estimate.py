@@ -4,11 +4,10 @@ import itertools
 import math
 
 import torch
-from torch import Tensor
 
 from ae_lightning.theory.linear_models import (
-    LinearVAE,
     exact_linear_vae,
+    log_joint,
     marginal,
     orthogonal_columns,
 )
@@ -17,11 +16,6 @@ from ae_lightning.theory.proof import Check, Claim, Results
 
 D, SQUARES = 10, [19.0, 8.0, 2.0]
 VARIANCES = (0.5, 0.01)  # σ² of the decoder
-
-
-def joint(model: LinearVAE, x: Tensor, z: Tensor) -> Tensor:
-    """Return log p(x, z) = log p(x|z) + log p(z)."""
-    return model.decode(z).log_prob(x) + model.prior().log_prob(z)  # type: ignore[no-any-return]
 
 
 class PointEstimate(Claim):
@@ -48,7 +42,7 @@ class PointEstimate(Claim):
             """Return log p(h*, x) − log p(x), on average and by the formula."""
             model = exact_linear_vae(W, math.sqrt(variance), mean)
             x = marginal(model).sample((1000,))
-            over = joint(model, x, model.code(x)) - marginal(model).log_prob(x)
+            over = log_joint(model, x, model.code(x)) - marginal(model).log_prob(x)
             posterior = variance / (W.square().sum(0) + variance)
             return float(over.mean()), -float((2 * math.pi * posterior).log().sum()) / 2
 
@@ -58,8 +52,8 @@ class PointEstimate(Claim):
             corners = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=3))).double()
             h = corners[torch.randint(8, (1000,))]
             x = model.decode(h).sample()
-            log_joint = model.decode(corners[:, None]).log_prob(x) - math.log(8)  # (8, B)
-            return float((log_joint.amax(0) - log_joint.logsumexp(0)).max())
+            joint = model.decode(corners[:, None]).log_prob(x) - math.log(8)  # (8, B)
+            return float((joint.amax(0) - joint.logsumexp(0)).max())
 
         measured = {v: excess(v) for v in VARIANCES}
         for v, (over, formula) in measured.items():

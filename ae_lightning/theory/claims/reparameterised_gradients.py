@@ -50,13 +50,9 @@ class ReparameterisedGradients(Claim):
         and the running mean of single-sample gradients, which settles on the exact one."""
 
     def run(self, seed: int) -> Results:
+        f, g = MLP((8,)), MLP((16,), activation="Tanh")
         model = VariationalAutoEncoder(
-            shape=(D,),
-            latent=K,
-            encoder=MLP(widths=(8,)),
-            decoder=MLP(widths=(16,), activation="Tanh"),
-            likelihood=Gaussian(0.5),
-            value_range=None,
+            (D,), K, encoder=f, decoder=g, likelihood=Gaussian(0.5), value_range=None
         )
         model.double().freeze()
         for weights in model.decoder.parameters():
@@ -78,7 +74,6 @@ class ReparameterisedGradients(Claim):
             return float(((g.mean(0) - exact).abs() / (g.std(0) / math.sqrt(DRAWS))).max())
 
         through = draws()
-
         parts = {R: through[: DRAWS // R * R].view(-1, R, 2 * K) for R in SAMPLES}
         averaged = [float(g.mean(1).var(0).sum()) for g in parts.values()]
         summed = [float(g.sum(1).var(0).sum()) for g in parts.values()]

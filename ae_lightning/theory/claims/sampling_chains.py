@@ -57,18 +57,11 @@ class SamplingChains(Claim):
 
     def run(self, seed: int) -> Results:
         # The σ of p(x|x̃) is learned: it becomes the spread of the true one.
-        data = GaussianData(
-            [1.0], n=262144, batch_size=16384, corruption=GaussianNoise(SIGMA), seed=seed
-        )
-        model = DenoisingAutoEncoder(
-            shape=(1,),
-            latent=1,
-            encoder=Identity(),
-            decoder=MLP(widths=()),
-            likelihood=Gaussian(learned=True),
-            value_range=None,
-            **adam(0.03),
-        )
+        noise = GaussianNoise(SIGMA)
+        data = GaussianData([1.0], n=262144, batch_size=16384, corruption=noise, seed=seed)
+        options = {"encoder": Identity(), "decoder": MLP(widths=()), **adam(0.03)}
+        options |= {"likelihood": Gaussian(learned=True), "value_range": None}
+        model = DenoisingAutoEncoder((1,), 1, **options)
         fit(model, data, 400)
 
         def exact(x: Tensor) -> Distribution:
@@ -79,8 +72,7 @@ class SamplingChains(Claim):
         kept = float(walkback(exact, start, SIGMA, STEPS).var())
         drawn, meant = (float(chains_of(model, mean_only).var()) for mean_only in (False, True))
         smoothed = 1 + SIGMA**2
-        step = 0.008
-        sampled = float(langevin(lambda x: -x / smoothed, start, step, 400).var())
+        sampled = float(langevin(lambda x: -x / smoothed, start, 0.008, 400).var())
         what = "variance after a chain of the exact p(x|x̃); 1 is right"
         yield Check(what, kept, {"means only, trained model": meant}, at_least=0.98, at_most=1.02)
         what = "variance after a chain of a trained model; 1 is right"

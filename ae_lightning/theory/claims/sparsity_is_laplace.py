@@ -16,7 +16,7 @@ from ae_lightning.posteriors import Dirac
 from ae_lightning.priors import LaplacePrior
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.regularizers.sparsity import L1, L2
-from ae_lightning.theory.linear_models import affine
+from ae_lightning.theory.linear_models import affine, log_joint
 from ae_lightning.theory.panels import legend, panel
 from ae_lightning.theory.proof import Check, Claim, Results
 
@@ -95,9 +95,6 @@ class SparsityIsLaplace(Claim):
         def code(model: Model) -> Tensor:
             return best_code(lambda z: model.objective(forward_pass(model, x, z))["loss"], x)
 
-        def minus_log_joint(h: Tensor) -> Tensor:
-            return -model.decode(h).log_prob(x) - model.prior().log_prob(h)  # type: ignore[no-any-return]
-
         h, h_gaussian = code(model), code(gaussian)
 
         def energy(scale: float) -> float:
@@ -112,10 +109,10 @@ class SparsityIsLaplace(Claim):
 
         what = "λ‖h‖₁ − n log(λ/2) against −log p(h), nats"
         yield Check(what, energy(1 / RATE), {"scale taken for rate": energy(RATE)}, at_most=1e-10)
-        codes = {"code of least objective with L1": h}
-        codes["most probable code under the prior"] = best_code(minus_log_joint, x)
+        most_probable = best_code(lambda h: -log_joint(model, x, h), x)
+        codes = {"of least objective with L1": h, "most probable under the prior": most_probable}
         for name, found in codes.items():
-            what = f"{name} against the soft threshold"
+            what = f"code {name} against the soft threshold"
             wrong = {"threshold λ": distance(found, RATE)}
             yield Check(what, distance(found, RATE * SIGMA**2), wrong, at_most=1e-10)
         wrong = {"Gaussian prior": zeros(h_gaussian)}
