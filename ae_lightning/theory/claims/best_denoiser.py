@@ -100,6 +100,7 @@ class BestDenoiser(Claim):
         what = "its squared error's excess over the posterior covariance's trace, as a share"
         wrong = {"the input returned": D * SIGMA**2 / trace - 1}
         yield Check(what, abs(float(error) / trace - 1), wrong, at_most=0.01)
+
         values, V = torch.linalg.eigh(Sigma)
         kept, axes = panel("what is kept of a direction", "its variance", "factor")
         line = torch.logspace(-1.3, 0.8, 100)

@@ -55,6 +55,7 @@ class ContractionIsLocal(Claim):
         what = f"|r(a) − r(b)| / |a − b| for a, b = ±{PAIR}"
         wrong = {"r' at the data, as a ratio": slope(contractive)}
         yield Check(what, stretch(contractive, pair), wrong, at_least=1.2)
+
         figure, axes = panel("flat at the data, steep between", "x", "r(x)")
         line = torch.linspace(-1.6, 1.6, 201)[:, None]
         axes.plot(line, line, color="gray", linewidth=0.8)

@@ -70,6 +70,7 @@ class ContractivePenalty(Claim):
         what = f"its variance over 2‖JJᵀ‖² (one probe is {float(probes.std()):.0%} noisy)"
         wrong = {"unit vector": float(on_unit.var() / variance)}
         yield Check(what, float(probes.var() / variance), wrong, at_least=0.95, at_most=1.05)
+
         agree, axes = panel("formula and autograd", "‖J‖², exact", "Σ(h(1 − h))²‖W‖²")
         axes.plot(exact, exact, color="gray", linewidth=0.8)
         axes.plot(exact, slope.square() @ W.square().sum(1), ".", label="formula")

@@ -82,6 +82,7 @@ class DenoisingIsScoreMatching(Claim):
         wrong = {"unsmoothed score": spread(denoising - found["unsmoothed"])}
         yield Check(what, spread(denoising - right), wrong, at_most=0.02)
         yield Check("spread of the loss itself over networks", spread(denoising), at_least=0.5)
+
         figure, axes = panel("denoising − score matching", "denoising loss", "difference − mean")
         for name, values in found.items():
             difference = denoising - values

@@ -1,17 +1,12 @@
 """A denoising autoencoder learns the score of the smoothed density."""
 
+from collections.abc import Iterator
+
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from ae_lightning import geometry
-from ae_lightning.callbacks.drawing.fields import (
-    Field,
-    field,
-    reach,
-    show_arrows,
-    show_cells,
-    show_density,
-)
+from ae_lightning.callbacks.drawing import fields
 from ae_lightning.callbacks.drawing.theme import COLOURS
 from ae_lightning.callbacks.drawing.vectors import label_axes, plane
 from ae_lightning.corruptions import GaussianNoise
@@ -106,29 +101,23 @@ class DenoisingLearnsTheScore(Claim):
                 yield Check(what, fitted.cosine(), wrong, at_least=COSINE)
 
 
-def pictures(fitted: Estimate) -> list[Figure]:
-    """Draw the learned and the exact field over the log-density, and their difference."""
+def pictures(fitted: Estimate) -> Iterator[Figure]:
+    """Draw both fields over the log-density, and the length of their difference."""
     x = fitted.data.pairs("test", range(2000)).x
     onto = plane(x)
-    grid = field(x, reach(fitted.sigma, 2), onto, x, CELLS)
-    fine = field(x, reach(fitted.sigma, 2), onto, x, 4 * CELLS)
+    grid = fields.field(x, fields.reach(fitted.sigma, 2), onto, x, CELLS)
+    fine = fields.field(x, fields.reach(fitted.sigma, 2), onto, x, 4 * CELLS)
     log_p = fine.evaluate(lambda p: fitted.toy.log_prob(p.double(), fitted.sigma).float())
     learned, exact = grid.evaluate(fitted.estimate), grid.evaluate(fitted.exact)
     longest = float(exact[grid.seen].norm(dim=1).max())
-    panels = []
     for title, vectors, colour in (("learned", learned, COLOURS[1]), ("exact", exact, COLOURS[0])):
         figure, axes = panel(f"{title}, σ = {fitted.sigma}")
-        show_density(axes, fine, log_p)
-        show_arrows(axes, grid, vectors, colour, longest)
+        fields.show_density(axes, fine, log_p)
+        fields.show_arrows(axes, grid, vectors, colour, longest)
         label_axes(axes, ("x₁", "x₂"))
-        panels.append(figure)
-    return [*panels, difference(fine, fitted)]
-
-
-def difference(grid: Field, fitted: Estimate) -> Figure:
-    """Draw the length of what the learned score misses, as a map."""
+        yield figure
     figure, axes = panel("|learned − exact|")
-    missed = grid.evaluate(lambda p: (fitted.estimate(p) - fitted.exact(p)).norm(dim=1))
-    colorbar(axes, show_cells(axes, grid, missed, "magma_r"))
+    missed = fine.evaluate(lambda p: (fitted.estimate(p) - fitted.exact(p)).norm(dim=1))
+    colorbar(axes, fields.show_cells(axes, fine, missed, "magma_r"))
     label_axes(axes, ("x₁", "x₂"))
-    return figure
+    yield figure

@@ -110,7 +110,7 @@ class DenoisingObjective(Claim):
         yield Check(what, abs(nested(UNEQUAL) - 0.325), wrong, at_most=1e-12)
         what = "share of examples with the same mask in two epochs"
         yield Check(what, same(*drawn), {"stored, as for validation": same(*fixed)}, at_most=0.1)
-        panels = []
+
         for title, examples in {"worked example": WORKED, "unequal numbers": UNEQUAL}.items():
             figure, axes = panel(
                 f"{title}: J = {nested(examples):.3f}", "first pixel", "second pixel", 2.4
@@ -123,5 +123,4 @@ class DenoisingObjective(Claim):
                     axes.annotate(f"{dx * dx + dy * dy:.2f}", place, ha="center", va="center")
                 axes.plot(*x, "o", color=colour)
             axes.set(xlim=(-1.1, 3), ylim=(-1, 1), aspect="equal")
-            panels.append(figure)
-        yield from panels
+            yield figure

@@ -72,12 +72,13 @@ class LikelihoodIsLoss(Claim):
         def check(what: str, loss: Tensor, right: Tensor, wrong: dict[str, Tensor]) -> Check:
             """Hold an energy against a loss plus its constant."""
             distances = {name: float((loss - w).abs().max()) for name, w in wrong.items()}
-            return Check(what, float((loss - right).abs().max()), at_most=1e-10, wrong=distances)
+            return Check(what, float((loss - right).abs().max()), distances, at_most=1e-10)
 
         def off_one(likelihood: Likelihood) -> Tensor:
             return (integral(likelihood) - 1).abs()
 
-        what, log = "Gaussian against squared error, nats", D * math.log(sigma)
+        log = D * math.log(sigma)
+        what = "Gaussian against squared error, nats"
         wrong = {"variance taken for σ": square.sum(1) / 2 / sigma + log / 2 + half}
         yield check(what, energy(Gaussian(sigma), m, x), constant + log, wrong)
         what = "Gaussian with a σ for every pixel, nats"
@@ -86,7 +87,8 @@ class LikelihoodIsLoss(Claim):
         right = (x - m).abs().sum(1) / 0.4 + D * math.log(0.8)
         wrong = {"mean over pixels": (x - m).abs().mean(1) / 0.4 + math.log(0.8)}
         yield check(what, energy(Laplace(0.4), m, x), right, wrong)
-        what, wrong = "Bernoulli against cross-entropy, nats", {"mean over pixels": entropy.mean(1)}
+        what = "Bernoulli against cross-entropy, nats"
+        wrong = {"mean over pixels": entropy.mean(1)}
         yield check(what, energy(Bernoulli(), logits, grey), entropy.sum(1), wrong)
         what = "Categorical against softmax cross-entropy, nats"
         found = energy(Categorical(LEVELS), scores.flatten(1), level / (LEVELS - 1))
@@ -95,6 +97,7 @@ class LikelihoodIsLoss(Claim):
         what = "distance of the continuous Bernoulli's ∫ p(x|z) dx from 1"
         best = {"Bernoulli, at its best": float(off_one(Bernoulli()).min())}
         yield Check(what, float(off_one(ContinuousBernoulli()).max()), best, at_most=1e-3)
+
         energies, axes = panel("energies of a pixel", "error x − m", "−log p(x|z), nats")
         line = torch.linspace(-2, 2, 201).double()[:, None]
         for name, likelihood in {

@@ -112,16 +112,11 @@ class LinearIsPCA(Claim):
             "with L2 on both maps: sine between singular vector and component": components,
         }.items():
             yield Check(what, f(penalised), {"no penalty": f(plain)}, at_most=1e-5)
-        panels = [
-            matrix(
-                title,
-                (V[:, :K].T @ left_singular_vectors(model)).abs(),
-                "singular vector",
-                "component",
-            )
-            for title, model in {"squared error": plain, "squared error and L2": penalised}.items()
-        ]
-        yield from (*panels, digits(seed))
+
+        for title, model in {"squared error": plain, "squared error and L2": penalised}.items():
+            cosines = (V[:, :K].T @ left_singular_vectors(model)).abs()
+            yield matrix(title, cosines, "singular vector", "component")
+        yield digits(seed)
 
 
 def sine(u: Tensor, v: Tensor) -> float:

@@ -67,6 +67,7 @@ class PCAOfImages(Claim):
         what = "test error of PCA with 30 components; Hinton and Salakhutdinov report 13.87"
         wrong = {"29 components": test_error(29)}
         yield Check(what, test_error(30), wrong, at_least=13.86, at_most=13.88)
+
         x = test[:5]
         rows = {"image": x, "PCA": mean + projected(x, K), "learned": reconstruct(linear, x)}
         images = {name: pixels.view(-1, *data.shape) for name, pixels in rows.items()}

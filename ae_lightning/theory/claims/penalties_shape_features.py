@@ -78,6 +78,7 @@ class PenaltiesShapeFeatures(Claim):
             what = f"share of the {name}'s squared spectrum in {LEADING} values, over the AE's"
             found = leading_share(spectra[name]) / plain
             yield Check(what, found, {"another AE": same}, at_least=1.1)
+
         figure, axes = panel("spectrum of the Jacobian", "index", "singular value / largest")
         for name, s in spectra.items():
             axes.semilogy(range(1, len(s) + 1), s / s[0], label=name)

@@ -62,6 +62,7 @@ class PointEstimate(Claim):
         what = "largest log p(h*, x) − log p(x), discrete h, nats"
         wrong = {f"continuous h, σ² = {v}": over for v, (over, _) in measured.items()}
         yield Check(what, discrete(0.5), wrong, at_most=0.0)
+
         figure, axes = panel("above log p(x)", "σ² of the decoder", "nats over log p(x)")
         grid = torch.logspace(-3, 1, 9).tolist()
         curve = [excess(v) for v in grid]

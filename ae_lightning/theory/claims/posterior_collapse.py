@@ -71,6 +71,7 @@ class PosteriorCollapse(Claim):
             what = f"rates at σ² = {variance:g} against the formula, nats"
             wrong = {n: float((other - expected).abs().max()) for n, other in others.items()}
             yield Check(what, float((rate - expected).abs().max()), wrong, at_most=0.02)
+
         figure, axes = panel("nats per dimension", "σ² of the decoder", "KL, nats")
         line = torch.linspace(2, 9, 141).double()
         formula = torch.stack([predicted(values, float(v)) for v in line])

@@ -83,6 +83,7 @@ class ReparameterisedGradients(Claim):
         what = "order of its variance in R"
         wrong = {"samples summed": order(SAMPLES, summed)}
         yield Check(what, order(SAMPLES, averaged), wrong, at_least=-1.05, at_most=-0.95)
+
         falling, axes = panel("variance of the gradient", "samples R", "variance")
         axes.loglog(SAMPLES, averaged, "o", label="measured")
         axes.loglog(SAMPLES, [averaged[0] / R for R in SAMPLES], label="1/R")

@@ -79,6 +79,7 @@ class SmallNoise(Claim):
         what = "order of the residual in σ"
         wrong = {name: order(SIGMAS, residual) for name, residual in residuals.items()}
         yield Check(what, order(SIGMAS, right), wrong, at_least=3.9, at_most=4.1)
+
         figure, axes = panel("what is left", "σ", "mean |residual|")
         loglog(axes, SIGMAS, {"right": right, **residuals}, [0.01, 0.02, 0.05, 0.1])
         added, axes = panel("what noise adds", "σ", "added squared error")

@@ -43,6 +43,7 @@ class SmoothingBias(Claim):
         orders = {name: order(SIGMAS, e) for name, e in errors.items()}
         right = orders.pop("divided by σ²")
         yield Check("order of the bias in σ", right, orders, at_least=1.75, at_most=2.25)
+
         figure, axes = panel("distance from ∇ log p", "σ", "root mean square")
         loglog(axes, SIGMAS, errors, [0.03, 0.05, 0.1, 0.2])
         yield figure

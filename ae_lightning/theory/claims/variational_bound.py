@@ -124,6 +124,7 @@ class VariationalBound(Claim):
         what = "the rate against ½ Σ (μ² + σ² − 1 − log σ²), nats"
         wrong = {"log σ read as log σ²": float((rate - closed(log_sigma)).abs().max())}
         yield Check(what, float((rate - closed(2 * log_sigma)).abs().max()), wrong, at_most=1e-10)
+
         curve, axes = panel("the bound rises to log p(x)", "importance samples R", "nats")
         for name, bounds in {"$L_R$": rising, "average of logarithms": flat}.items():
             means, errors = zip(*bounds, strict=True)
