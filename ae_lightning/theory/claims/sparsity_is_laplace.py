@@ -110,9 +110,10 @@ class SparsityIsLaplace(Claim):
         what = "λ‖h‖₁ − n log(λ/2) against −log p(h), nats"
         yield Check(what, energy(1 / RATE), {"scale taken for rate": energy(RATE)}, at_most=1e-10)
         most_probable = best_code(lambda h: -log_joint(model, x, h), x)
-        codes = {"of least objective with L1": h, "most probable under the prior": most_probable}
+        codes = {"code of least objective with L1": h}
+        codes["most probable code under the prior"] = most_probable
         for name, found in codes.items():
-            what = f"code {name} against the soft threshold"
+            what = f"{name} against the soft threshold"
             wrong = {"threshold λ": distance(found, RATE)}
             yield Check(what, distance(found, RATE * SIGMA**2), wrong, at_most=1e-10)
         wrong = {"Gaussian prior": zeros(h_gaussian)}
