@@ -1,13 +1,11 @@
 """The networks of experiments, and their training by a Trainer that prints and writes nothing."""
 
-from __future__ import annotations
-
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import Callback, Trainer
@@ -46,11 +44,7 @@ def quiet() -> Iterator[None]:
 
 
 def fit(
-    model: Fitted,
-    data: PairDataModule,
-    steps: int,
-    double: bool = False,
-    callbacks: Sequence[Callback] = (),
+    model: Fitted, data: PairDataModule, steps: int, *callbacks: Callback, double: bool = False
 ) -> Fitted:
     """Train a model for a number of steps, and return it frozen and in evaluation mode.
 
@@ -59,14 +53,13 @@ def fit(
     Args:
         double: train in float64.
     """
-    precision: Literal["64-true", "32-true"] = "64-true" if double else "32-true"
     model.seed = data.seed
     with quiet(), torch.random.fork_rng(devices=[]):
         trainer = Trainer(
             max_steps=steps,
             accelerator="cpu",
             devices=1,
-            precision=precision,
+            precision="64-true" if double else "32-true",
             callbacks=list(callbacks),
             logger=False,
             enable_checkpointing=False,

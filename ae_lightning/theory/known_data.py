@@ -1,7 +1,5 @@
 """Data whose truth is known: Gaussians of known covariance, and images of known tangents."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, final

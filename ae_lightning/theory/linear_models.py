@@ -3,8 +3,6 @@
 The variational ones are probabilistic PCA: x = W z + μ + σ ε, with z and ε standard normal.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 
 from ae_lightning.likelihoods import Gaussian, Laplace
+from ae_lightning.model import Model
 from ae_lightning.regularizers.divergences import Rate
 from ae_lightning.systems import (
     ImportanceWeightedAutoEncoder,
@@ -110,7 +109,12 @@ def maximum_likelihood(eigenvalues: Tensor, K: int) -> tuple[float, float]:
     return -float(D * math.log(2 * math.pi) + log_det + D) / 2, float(variance)
 
 
+def log_joint(model: Model, x: Tensor, z: Tensor) -> Tensor:
+    """Return log p(x, z) = log p(x|z) + log p(z)."""
+    return model.decode(z).log_prob(x) + model.prior().log_prob(z)  # type: ignore[no-any-return]
+
+
 def log_weights(model: LinearVAE, x: Tensor, z: Tensor, q: Distribution) -> Tensor:
     """Return log p(x, z) − log q(z|x): its mean over q is the ELBO, and it is constant in z if q is
     the exact posterior."""
-    return model.decode(z).log_prob(x) + model.prior().log_prob(z) - q.log_prob(z)  # type: ignore[no-any-return]
+    return log_joint(model, x, z) - q.log_prob(z)  # type: ignore[no-any-return]

@@ -1,7 +1,5 @@
 """Principal components, angles between subspaces, Gaussian means by quadrature, and orders."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """One self-contained page of proofs, to be read without the code."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from io import StringIO
@@ -9,6 +7,8 @@ from pathlib import Path
 from zlib import crc32
 
 from markupsafe import Markup, escape
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 
 from ae_lightning.callbacks.report.rendering import fill
 from ae_lightning.theory.proof import Proof
@@ -39,9 +39,6 @@ def formula(text: str) -> list[Markup]:
 
 def svg(text: str) -> Markup:
     """Typeset mathematics as inline SVG, labelled with its source for screen readers."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(0.1, 0.1))
     figure.text(0, 0, text, fontsize=13)
     buffer = StringIO()

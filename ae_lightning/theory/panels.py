@@ -1,7 +1,5 @@
 """Small pictures in the house style: each a figure of its own, so that a page can stack them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

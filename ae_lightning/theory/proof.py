@@ -1,19 +1,16 @@
 """A claim: a statement, an experiment that can fail, and wrong versions of it that must."""
 
-from __future__ import annotations
-
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self, TypeAlias
 
 import torch
+from matplotlib.figure import Figure
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+from ae_lightning.callbacks.drawing.saving import png
 
 DPI = 160
 
@@ -29,18 +26,18 @@ class Check:
     Args:
         what: what was measured, with its unit.
         value: the figure.
-        at_most, at_least: its bounds.
         wrong: the figures of plausible wrong versions, each of which must miss the bounds.
+        at_most, at_least: the bounds.
 
-    >>> Check("angle, degrees", 0.02, at_most=0.1, wrong={"absolute error": 9.4}).proved
+    >>> Check("angle, degrees", 0.02, {"absolute error": 9.4}, at_most=0.1).proved
     True
     """
 
     what: str
     value: float
+    wrong: Mapping[str, float] = field(default_factory=dict)
     at_most: float = float("inf")
     at_least: float = -float("inf")
-    wrong: Mapping[str, float] = field(default_factory=dict)
 
     def allows(self, value: float) -> bool:
         """Return whether a figure lies within the bounds; NaN never does."""
@@ -72,16 +69,12 @@ class Check:
         return self.holds and not any(self.allows(figure) for figure in self.wrong.values())
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The result of an experiment: figures held against bounds, and pictures."""
-
-    checks: Sequence[Check]
-    panels: Sequence[Figure]
+Results: TypeAlias = Iterator[Check | Figure]  # of an experiment
+TEXTS = ("title", "statement", "formula", "source", "correction", "wrong_version", "caption")
 
 
 class Claim(ABC):
-    """One claim of the notes, stated correctly.
+    """One claim of the notes, stated correctly, in texts whose line breaks count as spaces.
 
     Args:
         name: its name on the command line.
@@ -95,12 +88,17 @@ class Claim(ABC):
     wrong_version: ClassVar[str]  # the counter-cases
     caption: ClassVar[str]  # how to read the pictures
 
+    def __init_subclass__(cls) -> None:
+        for name in TEXTS:
+            setattr(cls, name, " ".join(getattr(cls, name).split()))
+
     def __init__(self, name: str = "") -> None:
         self.name = name
 
     @abstractmethod
-    def run(self, seed: int) -> Outcome:
-        """Carry out the experiment and its counter-cases; torch's random state is seeded already.
+    def run(self, seed: int) -> Results:
+        """Carry out the experiment and its counter-cases, and yield the checks and the pictures;
+        torch's random state is seeded already.
 
         Raises:
             Skip: if something that it needs is missing, such as real images.
@@ -117,8 +115,6 @@ class Picture:
     @classmethod
     def of(cls, figure: Figure) -> Self:
         """Render a panel; in words, it is the titles of its axes."""
-        from ae_lightning.callbacks.drawing.saving import png
-
         figure.set_dpi(DPI)
         titles = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes]
         return cls(png(figure), "; ".join(title for title in titles if title))
@@ -143,14 +139,15 @@ class Proof:
 def prove(claim: Claim, seed: int = 0) -> Proof:
     """Carry out a claim's experiment, leaving torch's random state as it was."""
     start = time.perf_counter()
-    outcome, skipped = Outcome([], []), ""
+    results, skipped = [], ""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # torch's own warning, at the first forward derivative
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         torch.manual_seed(seed)
         try:
-            outcome = claim.run(seed)
+            results = list(claim.run(seed))
         except Skip as reason:
             skipped = str(reason)
-    pictures = [Picture.of(figure) for figure in outcome.panels]
-    return Proof(claim, outcome.checks, pictures, skipped, time.perf_counter() - start)
+    checks = [result for result in results if isinstance(result, Check)]
+    pictures = [Picture.of(result) for result in results if not isinstance(result, Check)]
+    return Proof(claim, checks, pictures, skipped, time.perf_counter() - start)

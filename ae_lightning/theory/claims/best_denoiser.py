@@ -1,7 +1,5 @@
 """The best denoiser is the posterior mean; on Gaussian data it is linear and known."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -14,7 +12,7 @@ from ae_lightning.systems import DenoisingAutoEncoder
 from ae_lightning.theory.fitting import adam, fit, mlps
 from ae_lightning.theory.known_data import GaussianData
 from ae_lightning.theory.panels import legend, panel, set_ticks
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 SIGMA = 0.7
 VARIANCES = [4.0, 2.0, 1.0, 0.5, 0.25, 0.1]
@@ -39,30 +37,20 @@ def posterior_covariance(toy: MixtureOfGaussians, x_tilde: Tensor, sigma: float)
 
 class BestDenoiser(Claim):
     title = "The best denoiser"
-    statement = (
-        "The reconstruction of least squared error is the posterior mean; its Jacobian is the "
-        "posterior covariance over the noise's variance, a symmetric matrix; on Gaussian data it "
-        "scales each principal direction by the signal's share of its variance."
-    )
-    formula = (
-        r"$r^*(\tilde x) = E[x|\tilde x] = \mu + \Sigma\,(\Sigma + \sigma^2 I)^{-1}"
-        r"(\tilde x - \mu), \qquad J_{r^*} = \mathrm{Cov}[x|\tilde x]\,/\,\sigma^2$"
-    )
+    statement = """The reconstruction of least squared error is the posterior mean; its Jacobian is
+        the posterior covariance over the noise's variance, a symmetric matrix; on Gaussian data it
+        scales each principal direction by the signal's share of its variance."""
+    formula = r"""$r^*(\tilde x) = E[x|\tilde x] = \mu + \Sigma\,(\Sigma + \sigma^2 I)^{-1}
+        (\tilde x - \mu), \qquad J_{r^*} = \mathrm{Cov}[x|\tilde x]\,/\,\sigma^2$"""
     source = "Robbins, 1956, An Empirical Bayes Approach; Efron, 2011, Tweedie's Formula"
-    correction = (
-        "Denoising does not project onto the data's subspace: it shrinks every direction, least "
-        "those along which the data varies most."
-    )
-    wrong_version = (
-        "The posterior covariance undivided; an untrained network, whose Jacobian is not "
-        "symmetric; σ for σ²; returning the noisy input."
-    )
-    caption = (
-        "The factor by which a trained denoising autoencoder scales each principal direction "
-        "(dots), on the formula (line); and the entries of its Jacobian against the formula's."
-    )
+    correction = """Denoising does not project onto the data's subspace: it shrinks every direction,
+        least those along which the data varies most."""
+    wrong_version = """The posterior covariance undivided; an untrained network, whose Jacobian is
+        not symmetric; σ for σ²; returning the noisy input."""
+    caption = """The factor by which a trained denoising autoencoder scales each principal direction
+        (dots), on the formula (line); and the entries of its Jacobian against the formula's."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         toy = MixtureOfGaussians()
         noisy = toy.sample(200, generator_of(seed)).double() + SIGMA * torch.randn(200, 2).double()
 
@@ -102,32 +90,17 @@ class BestDenoiser(Claim):
         J_learned = geometry.jacobian(model.reconstruct, x[:1])[0]
         # To the squared error of an affine map, noise adds exactly σ²‖J‖².
         error = squared_error(model.reconstruct(x), x).mean() + SIGMA**2 * J_learned.square().sum()
-        checks = [
-            Check(
-                "Jacobian of a mixture's best denoiser against Cov[x|x̃]/σ²",
-                float((J - covariance / SIGMA**2).abs().max()),
-                at_most=1e-10,
-                wrong={"undivided": float((J - covariance).abs().max())},
-            ),
-            Check(
-                "its asymmetry |J − Jᵀ|",
-                asymmetry(J),
-                at_most=1e-10,
-                wrong={"untrained network": asymmetry(untrained)},
-            ),
-            Check(
-                "trained on Gaussian data: distance from the formula, as a share",
-                distance(A),
-                at_most=0.01,
-                wrong={"σ for σ²": distance(shrinkage(SIGMA))},
-            ),
-            Check(
-                "its squared error's excess over the posterior covariance's trace, as a share",
-                abs(float(error) / trace - 1),
-                at_most=0.01,
-                wrong={"the input returned": D * SIGMA**2 / trace - 1},
-            ),
-        ]
+        what = "Jacobian of a mixture's best denoiser against Cov[x|x̃]/σ²"
+        wrong = {"undivided": float((J - covariance).abs().max())}
+        yield Check(what, float((J - covariance / SIGMA**2).abs().max()), wrong, at_most=1e-10)
+        wrong = {"untrained network": asymmetry(untrained)}
+        yield Check("its asymmetry |J − Jᵀ|", asymmetry(J), wrong, at_most=1e-10)
+        what = "trained on Gaussian data: distance from the formula, as a share"
+        yield Check(what, distance(A), {"σ for σ²": distance(shrinkage(SIGMA))}, at_most=0.01)
+        what = "its squared error's excess over the posterior covariance's trace, as a share"
+        wrong = {"the input returned": D * SIGMA**2 / trace - 1}
+        yield Check(what, abs(float(error) / trace - 1), wrong, at_most=0.01)
+
         values, V = torch.linalg.eigh(Sigma)
         kept, axes = panel("what is kept of a direction", "its variance", "factor")
         line = torch.logspace(-1.3, 0.8, 100)
@@ -139,4 +112,4 @@ class BestDenoiser(Claim):
         entries, axes = panel("Jacobian, entry by entry", "Σ(Σ + σ²I)⁻¹", "learned")
         axes.plot(A.flatten(), J_learned.flatten(), ".")
         axes.plot([A.min(), A.max()], [A.min(), A.max()], color="gray", linewidth=0.8)
-        return Outcome(checks, [kept, entries])
+        yield from (kept, entries)

@@ -1,7 +1,5 @@
 """Contraction is local to the data: elsewhere the same map pulls points apart."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -12,50 +10,35 @@ from ae_lightning.regularizers.contractive import ReconstructionContractive
 from ae_lightning.systems import UndercompleteAutoEncoder
 from ae_lightning.theory.fitting import adam, fit, mlps
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 PAIR = 0.6  # the pair of points ±0.6, between the data at ±1
 
 
 class ContractionIsLocal(Claim):
     title = "Contraction is local"
-    statement = (
-        "The derivative of a contractive autoencoder's reconstruction is nearly zero at the data, "
-        "yet the reconstruction moves two points between examples apart: the penalty says nothing "
-        "about places without data."
-    )
-    formula = (
-        r"$r'(x_i) \approx 0 \ \ \mathrm{at\ the\ data},\qquad"
-        r" |r(a) - r(b)| > |a - b| \ \ \mathrm{between\ them}$"
-    )
+    statement = """The derivative of a contractive autoencoder's reconstruction is nearly zero at
+        the data, yet the reconstruction moves two points between examples apart: the penalty says
+        nothing about places without data."""
+    formula = r"""$r'(x_i) \approx 0 \ \ \mathrm{at\ the\ data},\qquad
+        |r(a) - r(b)| > |a - b| \ \ \mathrm{between\ them}$"""
     source = "Rifai et al., 2011, Contractive Auto-Encoders"
-    correction = (
-        "The notes say that a contractive autoencoder maps neighbours closer together. It does so "
-        "only near the training data; between two examples it must expand, to tell them apart."
-    )
-    wrong_version = (
-        "Taking the derivative at the data as a ratio that holds for every pair; the derivative of "
-        "the same network without the penalty."
-    )
-    caption = (
-        "The reconstruction as a function of the input: flat at the two data points (dots), and "
-        "steeper than the diagonal between them, where the pair of crosses is pulled apart."
-    )
+    correction = """The notes say that a contractive autoencoder maps neighbours closer together. It
+        does so only near the training data; between two examples it must expand, to tell them
+        apart."""
+    wrong_version = """Taking the derivative at the data as a ratio that holds for every pair; the
+        derivative of the same network without the penalty."""
+    caption = """The reconstruction as a function of the input: flat at the two data points (dots),
+        and steeper than the diagonal between them, where the pair of crosses is pulled apart."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         toy = MixtureOfGaussians(centres=[[-1.0], [1.0]], width=0.02)
         data = Manifold(toy, size=4000, batch_size=256, seed=seed, split_seed=seed)
 
         def trained(weight: float) -> UndercompleteAutoEncoder:
-            model = UndercompleteAutoEncoder(
-                (1,),
-                1,
-                likelihood=Gaussian(),
-                regularizers={"contractive": ReconstructionContractive(weight)},
-                value_range=None,
-                **mlps(32, activation="Tanh"),
-                **adam(0.01),
-            )
+            options = {"value_range": None, **mlps(32, activation="Tanh"), **adam(0.01)}
+            options["regularizers"] = {"contractive": ReconstructionContractive(weight)}
+            model = UndercompleteAutoEncoder((1,), 1, likelihood=Gaussian(), **options)
             return fit(model, data, 1000)
 
         contractive, free = trained(0.1), trained(0.0)
@@ -67,20 +50,12 @@ class ContractionIsLocal(Claim):
         def stretch(model: UndercompleteAutoEncoder, a: Tensor) -> float:
             return float((model.reconstruct(a)[1] - model.reconstruct(a)[0]).abs()) / (2 * PAIR)
 
-        checks = [
-            Check(
-                "largest |r'| at the data",
-                slope(contractive),
-                at_most=0.05,
-                wrong={"without the penalty": slope(free)},
-            ),
-            Check(
-                f"|r(a) − r(b)| / |a − b| for a, b = ±{PAIR}",
-                stretch(contractive, pair),
-                at_least=1.2,
-                wrong={"r' at the data, as a ratio": slope(contractive)},
-            ),
-        ]
+        wrong = {"without the penalty": slope(free)}
+        yield Check("largest |r'| at the data", slope(contractive), wrong, at_most=0.05)
+        what = f"|r(a) − r(b)| / |a − b| for a, b = ±{PAIR}"
+        wrong = {"r' at the data, as a ratio": slope(contractive)}
+        yield Check(what, stretch(contractive, pair), wrong, at_least=1.2)
+
         figure, axes = panel("flat at the data, steep between", "x", "r(x)")
         line = torch.linspace(-1.6, 1.6, 201)[:, None]
         axes.plot(line, line, color="gray", linewidth=0.8)
@@ -89,4 +64,4 @@ class ContractionIsLocal(Claim):
         axes.plot(points, contractive.reconstruct(points), "ko")
         axes.plot(pair, contractive.reconstruct(pair), "kx")
         legend(axes)
-        return Outcome(checks, [figure])
+        yield figure

@@ -1,7 +1,5 @@
 """Contractive and denoising autoencoders find the tangents of the data manifold."""
 
-from __future__ import annotations
-
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -20,7 +18,7 @@ from ae_lightning.systems import DenoisingAutoEncoder, UndercompleteAutoEncoder
 from ae_lightning.theory.fitting import adam, fit, mlps, quiet
 from ae_lightning.theory.numerics import median_angle
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 D = 10
 LATENT = 2
@@ -51,32 +49,23 @@ def unpenalised(kind: type[DenoisingAutoEncoder | UndercompleteAutoEncoder]) -> 
 
 class ContractiveFindsTangents(Claim):
     title = "Contraction finds the tangents"
-    statement = (
-        "A code that must tell examples apart and resist every other change is sensitive only "
-        "along the data manifold: the leading right singular vectors of its Jacobian are the "
-        "tangents; so are those of a denoiser's reconstruction."
-    )
-    formula = (
-        r"$J_f(x) = U S V^\top, \qquad \mathrm{span}(v_1, \ldots, v_d) \approx T_x\mathcal{M}$"
-    )
-    source = (
-        "Rifai et al., 2011, The Manifold Tangent Classifier; Alain and Bengio, 2014, What "
-        "Regularized Auto-Encoders Learn"
-    )
-    correction = (
-        "With an untied decoder the contractive penalty alone is degenerate: f/c with g(c·) keeps "
-        "the reconstruction and divides the penalty by c². Here the code is held at unit variance."
-    )
-    wrong_version = (
-        "A contractive code that is free to scale; a reconstruction trained without noise."
-    )
-    caption = (
-        "On a circle in ten dimensions, seen in its own plane: learned tangents (short lines) over "
-        "the circle, and the share of points at which the learned tangent lies within an angle of "
-        "the true one."
-    )
+    statement = """A code that must tell examples apart and resist every other change is sensitive
+        only along the data manifold: the leading right singular vectors of its Jacobian are the
+        tangents; so are those of a denoiser's reconstruction."""
+    formula = r"""$J_f(x) = U S V^\top, \qquad \mathrm{span}(v_1, \ldots, v_d) \approx
+        T_x\mathcal{M}$"""
+    source = """Rifai et al., 2011, The Manifold Tangent Classifier; Alain and Bengio, 2014, What
+        Regularized Auto-Encoders Learn"""
+    correction = """With an untied decoder the contractive penalty alone is degenerate: f/c with
+        g(c·) keeps the reconstruction and divides the penalty by c². Here the code is held at unit
+        variance."""
+    wrong_version = """A contractive code that is free to scale; a reconstruction trained without
+        noise."""
+    caption = """On a circle in ten dimensions, seen in its own plane: learned tangents (short
+        lines) over the circle, and the share of points at which the learned tangent lies within an
+        angle of the true one."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         toy = Ring(dimension=D)
         options = {"size": 20_000, "batch_size": 256, "seed": seed, "split_seed": seed}
         clean = Manifold(toy, **options)
@@ -95,21 +84,16 @@ class ContractiveFindsTangents(Claim):
             f = model.reconstruct if model.latent == D else model.code
             found[name] = geometry.tangents(f, x, 1)[0]
         angles = {name: median_angle(T, true) for name, T in found.items()}
-        checks = [
-            Check(
-                f"{what}: median angle to the tangent, degrees",
-                angles[right],
-                at_most=bound,
-                wrong={wrong: angles[wrong]},
-            )
-            for what, right, wrong, bound in (
-                ("contractive code", "contractive", "free scale", 5.0),
-                ("denoiser's reconstruction", "denoising", "without noise", 3.0),
-            )
-        ]
-        shown = {name: found[name] for name in ("contractive", "free scale", "denoising")}
-        panels = [lines(name, x[:40], T[:40, 0], toy.plane) for name, T in shown.items()]
-        return Outcome(checks, [*panels, distribution(found, true)])
+        what = "contractive code: median angle to the tangent, degrees"
+        wrong = {"free scale": angles["free scale"]}
+        yield Check(what, angles["contractive"], wrong, at_most=5.0)
+        what = "denoiser's reconstruction: median angle to the tangent, degrees"
+        wrong = {"without noise": angles["without noise"]}
+        yield Check(what, angles["denoising"], wrong, at_most=3.0)
+
+        for name in ("contractive", "free scale", "denoising"):
+            yield lines(name, x[:40], found[name][:40, 0], toy.plane)
+        yield distribution(found, true)
 
 
 def lines(title: str, x: Tensor, tangents: Tensor, plane: Tensor) -> Figure:
@@ -119,9 +103,8 @@ def lines(title: str, x: Tensor, tangents: Tensor, plane: Tensor) -> Figure:
     ring = torch.linspace(0, 2 * torch.pi, 200)
     axes.plot(ring.cos(), ring.sin(), color="lightgray", linewidth=4)
     at, along = x @ P.T, 0.25 * tangents @ P.T
-    ends = torch.stack([at - along, at + along], dim=1)  # (B, 2, 2)
-    for end in ends:
-        axes.plot(*end.T, color=COLOURS[1])
+    ends = torch.stack([at - along, at + along])  # (2, B, 2)
+    axes.plot(*ends.permute(2, 0, 1), color=COLOURS[1])
     label_axes(axes, ("x₁", "x₂"))
     axes.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35), adjustable="box")
     return figure

@@ -1,7 +1,5 @@
 """A decoder's Jacobian spans the tangent space of the surface it has learned."""
 
-from __future__ import annotations
-
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -16,7 +14,7 @@ from ae_lightning.theory.fitting import adam, fit, mlps
 from ae_lightning.theory.known_data import Blobs
 from ae_lightning.theory.numerics import median_angle
 from ae_lightning.theory.panels import panel, strips
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 
 def fit_mlp(data: PairDataModule, width: int, lr: float, steps: int) -> UndercompleteAutoEncoder:
@@ -39,32 +37,22 @@ def learned_tangents(model: Model, x: Tensor) -> Tensor:
 
 class DecodersFindTangents(Claim):
     title = "A decoder's Jacobian spans the tangents"
-    statement = (
-        "A nonlinear autoencoder whose code has as many elements as the data has degrees of "
-        "freedom learns the surface on which the data lies: the left singular vectors of its "
-        "decoder's Jacobian span the tangent space, for a rolled-up sheet and for images of a "
-        "moving blob."
-    )
-    formula = (
-        r"$J_g(z) = U S V^\top, \qquad \mathrm{span}(u_1, \ldots, u_K) \approx T_{g(z)}\mathcal{M}$"
-    )
-    source = (
-        "Rifai et al., 2011, The Manifold Tangent Classifier; Simard et al., 1992, Tangent Prop"
-    )
-    correction = (
-        "Encoder tangents are the right singular vectors of J_f, decoder tangents the left ones "
-        "of J_g."
-    )
-    wrong_version = (
-        "The right singular vectors of the encoder's Jacobian, without a penalty; a linear "
-        "autoencoder, whose tangent space is the same everywhere."
-    )
-    caption = (
-        "The swiss roll from its side, with learned tangents; and images of a blob, their "
-        "derivatives by its position, and the part of these that the decoder's tangents span."
-    )
+    statement = """A nonlinear autoencoder whose code has as many elements as the data has degrees
+        of freedom learns the surface on which the data lies: the left singular vectors of its
+        decoder's Jacobian span the tangent space, for a rolled-up sheet and for images of a moving
+        blob."""
+    formula = r"""$J_g(z) = U S V^\top, \qquad \mathrm{span}(u_1, \ldots, u_K) \approx
+        T_{g(z)}\mathcal{M}$"""
+    source = """Rifai et al., 2011, The Manifold Tangent Classifier; Simard et al., 1992, Tangent
+        Prop"""
+    correction = """Encoder tangents are the right singular vectors of J_f, decoder tangents the
+        left ones of J_g."""
+    wrong_version = """The right singular vectors of the encoder's Jacobian, without a penalty; a
+        linear autoencoder, whose tangent space is the same everywhere."""
+    caption = """The swiss roll from its side, with learned tangents; and images of a blob, their
+        derivatives by its position, and the part of these that the decoder's tangents span."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         options = {"batch_size": 256, "seed": seed, "split_seed": seed}
         toy = SwissRoll()
         roll, blobs = Manifold(toy, size=20_000, **options), Blobs(**options)
@@ -74,24 +62,16 @@ class DecodersFindTangents(Claim):
         moving = fit_mlp(blobs, 256, 2e-3, 2000)
         on_roll, on_blobs = learned_tangents(rolled, x), learned_tangents(moving, images)
         encoded = geometry.tangents(rolled.code, x, 2)[0]
-        checks = [
-            Check(
-                "swiss roll: median angle between the tangent planes, degrees",
-                median_angle(on_roll, planes),
-                at_most=10.0,
-                wrong={
-                    "encoder's Jacobian": median_angle(encoded, planes),
-                    "linear": median_angle(learned_tangents(fit_linear(roll), x), planes),
-                },
-            ),
-            Check(
-                "moving blob: median angle between the tangent planes, degrees",
-                median_angle(on_blobs, shifts),
-                at_most=10.0,
-                wrong={"linear": median_angle(learned_tangents(fit_linear(blobs), images), shifts)},
-            ),
-        ]
-        return Outcome(checks, [side_view(x, on_roll), translations(images, shifts, on_blobs)])
+        what = "swiss roll: median angle between the tangent planes, degrees"
+        wrong = {
+            "encoder's Jacobian": median_angle(encoded, planes),
+            "linear": median_angle(learned_tangents(fit_linear(roll), x), planes),
+        }
+        yield Check(what, median_angle(on_roll, planes), wrong, at_most=10.0)
+        what = "moving blob: median angle between the tangent planes, degrees"
+        wrong = {"linear": median_angle(learned_tangents(fit_linear(blobs), images), shifts)}
+        yield Check(what, median_angle(on_blobs, shifts), wrong, at_most=10.0)
+        yield from (side_view(x, on_roll), translations(images, shifts, on_blobs))
 
 
 def side_view(x: Tensor, tangents: Tensor) -> Figure:

@@ -1,7 +1,5 @@
 """Denoising is score matching: the two objectives differ by a constant."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -14,7 +12,7 @@ from ae_lightning.model import Model
 from ae_lightning.theory.claims.denoising_learns_the_score import denoiser
 from ae_lightning.theory.numerics import gaussian_nodes
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 SIGMA = 0.5
 NODES = 10  # per dimension, of four
@@ -52,26 +50,20 @@ def losses(models: list[Model]) -> dict[str, Tensor]:
 
 class DenoisingIsScoreMatching(Claim):
     title = "Denoising is score matching"
-    statement = (
-        "The denoising loss and the mean squared distance from the smoothed density's score differ "
-        "by a constant that is the same for every network, so minimising one minimises the other."
-    )
-    formula = (
-        r"$\frac{1}{2} E\,\left\|s_\theta(\tilde x) - \frac{x - \tilde x}{\sigma^2}\right\|^2 ="
-        r" \frac{1}{2} E\,\left\|s_\theta(\tilde x) - \nabla\log p_\sigma(\tilde x)\right\|^2 + C$"
-    )
+    statement = """The denoising loss and the mean squared distance from the smoothed density's
+        score differ by a constant that is the same for every network, so minimising one minimises
+        the other."""
+    formula = r"""$\frac{1}{2} E\,\left\|s_\theta(\tilde x) -
+        \frac{x - \tilde x}{\sigma^2}\right\|^2 =
+        \frac{1}{2} E\,\left\|s_\theta(\tilde x) - \nabla\log p_\sigma(\tilde x)\right\|^2 + C$"""
     source = "Vincent, 2011, A Connection Between Score Matching and Denoising Autoencoders"
-    correction = (
-        "The score that is matched is the smoothed density's; for that of the data's own density "
-        "the difference depends on the network."
-    )
+    correction = """The score that is matched is the smoothed density's; for that of the data's own
+        density the difference depends on the network."""
     wrong_version = "The score of the data's own density, unsmoothed."
-    caption = (
-        "The difference between the two losses, one dot per untrained network, with ever larger "
-        "weights: constant for the smoothed score, but not for the unsmoothed one."
-    )
+    caption = """The difference between the two losses, one dot per untrained network, with ever
+        larger weights: constant for the smoothed score, but not for the unsmoothed one."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         models: list[Model] = []
         for size in torch.linspace(0.5, 2.5, NETWORKS).tolist():
             model = denoiser(SIGMA)
@@ -86,19 +78,15 @@ class DenoisingIsScoreMatching(Claim):
             return float(values.max() - values.min())
 
         denoising, right = found.pop("denoising"), found["smoothed"]
-        checks = [
-            Check(
-                "spread of denoising − matching over networks",
-                spread(denoising - right),
-                at_most=0.02,
-                wrong={"unsmoothed score": spread(denoising - found["unsmoothed"])},
-            ),
-            Check("spread of the loss itself over networks", spread(denoising), at_least=0.5),
-        ]
+        what = "spread of denoising − matching over networks"
+        wrong = {"unsmoothed score": spread(denoising - found["unsmoothed"])}
+        yield Check(what, spread(denoising - right), wrong, at_most=0.02)
+        yield Check("spread of the loss itself over networks", spread(denoising), at_least=0.5)
+
         figure, axes = panel("denoising − score matching", "denoising loss", "difference − mean")
         for name, values in found.items():
             difference = denoising - values
             axes.plot(denoising, difference - difference.mean(), "o", label=f"{name} score")
         axes.axhline(0, color="gray", linewidth=0.8)
         legend(axes)
-        return Outcome(checks, [figure])
+        yield figure

@@ -1,19 +1,12 @@
 """A denoising autoencoder learns the score of the smoothed density."""
 
-from __future__ import annotations
+from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from ae_lightning import geometry
-from ae_lightning.callbacks.drawing.fields import (
-    Field,
-    field,
-    reach,
-    show_arrows,
-    show_cells,
-    show_density,
-)
+from ae_lightning.callbacks.drawing import fields
 from ae_lightning.callbacks.drawing.theme import COLOURS
 from ae_lightning.callbacks.drawing.vectors import label_axes, plane
 from ae_lightning.corruptions import GaussianNoise
@@ -24,7 +17,7 @@ from ae_lightning.nn import MLP, Identity, Residual
 from ae_lightning.systems import DenoisingAutoEncoder
 from ae_lightning.theory.fitting import adam, fit
 from ae_lightning.theory.panels import colorbar, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 # Bounds on the relative error, by toy and σ.
 BOUNDS: list[tuple[str, Toy, dict[float, float]]] = [
@@ -40,15 +33,9 @@ CELLS = 21
 def denoiser(sigma: float, plain: bool = False) -> DenoisingAutoEncoder:
     """Return r(x̃) = x̃ + σ² s(x̃), with s a network; or a plain network r."""
     s = MLP(widths=(128, 128))
-    return DenoisingAutoEncoder(
-        shape=(2,),
-        latent=2,
-        encoder=Identity(),
-        decoder=s if plain else Residual(s, scale=sigma**2),
-        likelihood=Gaussian(sigma),
-        value_range=None,
-        **adam(1e-2),
-    )
+    r = s if plain else Residual(s, scale=sigma**2)
+    options = {"likelihood": Gaussian(sigma), "value_range": None, **adam(1e-2)}
+    return DenoisingAutoEncoder((2,), 2, encoder=Identity(), decoder=r, **options)
 
 
 class Estimate:
@@ -82,34 +69,23 @@ class Estimate:
 
 class DenoisingLearnsTheScore(Claim):
     title = "Denoising learns the score"
-    statement = (
-        "Under Gaussian corruption and squared error, what the best reconstruction adds to its "
-        "input is the noise's variance times the gradient of the log-density of the corrupted data."
-    )
-    formula = (
-        r"$\frac{r(\tilde x) - \tilde x}{\sigma^2} = \nabla \log p_\sigma(\tilde x),"
-        r"\qquad p_\sigma = p * N(0, \sigma^2 I)$"
-    )
-    source = (
-        "Vincent, 2011, A Connection Between Score Matching and Denoising Autoencoders; Alain and "
-        "Bengio, 2014, What Regularized Auto-Encoders Learn"
-    )
-    correction = (
-        "The notes take g(f(x)) − x for the score. It must be divided by σ², and is the score of "
-        "the smoothed density p_σ; the mass function of a discrete x has none. A network that "
-        "learns r itself spends its capacity on the identity; one that learns the change comes far "
-        "closer."
-    )
-    wrong_version = (
-        "Dividing by σ; the opposite sign; a plain network r, without a skip connection."
-    )
-    caption = (
-        "The learned and the exact score as arrows over contours of the log-density, and the "
-        "length of their difference; cells that noise does not reach from the data are left blank."
-    )
+    statement = """Under Gaussian corruption and squared error, what the best reconstruction adds to
+        its input is the noise's variance times the gradient of the log-density of the corrupted
+        data."""
+    formula = r"""$\frac{r(\tilde x) - \tilde x}{\sigma^2} = \nabla \log p_\sigma(\tilde x),
+        \qquad p_\sigma = p * N(0, \sigma^2 I)$"""
+    source = """Vincent, 2011, A Connection Between Score Matching and Denoising Autoencoders; Alain
+        and Bengio, 2014, What Regularized Auto-Encoders Learn"""
+    correction = """The notes take g(f(x)) − x for the score. It must be divided by σ², and is the
+        score of the smoothed density p_σ; the mass function of a discrete x has none. A network
+        that learns r itself spends its capacity on the identity; one that learns the change comes
+        far closer."""
+    wrong_version = """Dividing by σ; the opposite sign; a plain network r, without a skip
+        connection."""
+    caption = """The learned and the exact score as arrows over contours of the log-density, and the
+        length of their difference; cells that noise does not reach from the data are left blank."""
 
-    def run(self, seed: int) -> Outcome:
-        checks, shown = [], None
+    def run(self, seed: int) -> Results:
         for name, toy, bounds in BOUNDS:
             for sigma, bound in bounds.items():
                 fitted = Estimate(toy, sigma, seed)
@@ -117,48 +93,31 @@ class DenoisingLearnsTheScore(Claim):
                 if (name, sigma) == PLAIN:
                     wrong["plain network"] = Estimate(toy, sigma, seed, plain=True).error()
                 if (name, sigma) == SHOWN:
-                    shown = fitted
-                checks += [
-                    Check(
-                        f"{name}, σ = {sigma}: relative error of the score",
-                        fitted.error(),
-                        at_most=bound,
-                        wrong=wrong,
-                    ),
-                    Check(
-                        f"{name}, σ = {sigma}: cosine with the score",
-                        fitted.cosine(),
-                        at_least=COSINE,
-                        wrong={"opposite sign": fitted.cosine(-1)},
-                    ),
-                ]
-        assert shown is not None
-        return Outcome(checks, pictures(shown))
+                    yield from pictures(fitted)
+                what = f"{name}, σ = {sigma}: relative error of the score"
+                yield Check(what, fitted.error(), wrong, at_most=bound)
+                what = f"{name}, σ = {sigma}: cosine with the score"
+                wrong = {"opposite sign": fitted.cosine(-1)}
+                yield Check(what, fitted.cosine(), wrong, at_least=COSINE)
 
 
-def pictures(fitted: Estimate) -> list[Figure]:
-    """Draw the learned and the exact field over the log-density, and their difference."""
+def pictures(fitted: Estimate) -> Iterator[Figure]:
+    """Draw both fields over the log-density, and the length of their difference."""
     x = fitted.data.pairs("test", range(2000)).x
     onto = plane(x)
-    grid = field(x, reach(fitted.sigma, 2), onto, x, CELLS)
-    fine = field(x, reach(fitted.sigma, 2), onto, x, 4 * CELLS)
+    grid = fields.field(x, fields.reach(fitted.sigma, 2), onto, x, CELLS)
+    fine = fields.field(x, fields.reach(fitted.sigma, 2), onto, x, 4 * CELLS)
     log_p = fine.evaluate(lambda p: fitted.toy.log_prob(p.double(), fitted.sigma).float())
     learned, exact = grid.evaluate(fitted.estimate), grid.evaluate(fitted.exact)
     longest = float(exact[grid.seen].norm(dim=1).max())
-    panels = []
     for title, vectors, colour in (("learned", learned, COLOURS[1]), ("exact", exact, COLOURS[0])):
         figure, axes = panel(f"{title}, σ = {fitted.sigma}")
-        show_density(axes, fine, log_p)
-        show_arrows(axes, grid, vectors, colour, longest)
+        fields.show_density(axes, fine, log_p)
+        fields.show_arrows(axes, grid, vectors, colour, longest)
         label_axes(axes, ("x₁", "x₂"))
-        panels.append(figure)
-    return [*panels, difference(fine, fitted)]
-
-
-def difference(grid: Field, fitted: Estimate) -> Figure:
-    """Draw the length of what the learned score misses, as a map."""
+        yield figure
     figure, axes = panel("|learned − exact|")
-    missed = grid.evaluate(lambda p: (fitted.estimate(p) - fitted.exact(p)).norm(dim=1))
-    colorbar(axes, show_cells(axes, grid, missed, "magma_r"))
+    missed = fine.evaluate(lambda p: (fitted.estimate(p) - fitted.exact(p)).norm(dim=1))
+    colorbar(axes, fields.show_cells(axes, fine, missed, "magma_r"))
     label_axes(axes, ("x₁", "x₂"))
-    return figure
+    yield figure

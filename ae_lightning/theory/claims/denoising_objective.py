@@ -1,7 +1,5 @@
 """The denoising objective is an expectation within an expectation, with fresh corruptions."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence
@@ -19,7 +17,7 @@ from ae_lightning.theory.fitting import adam, fit, mlps
 from ae_lightning.theory.known_data import GaussianData
 from ae_lightning.theory.linear_models import affine
 from ae_lightning.theory.panels import panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 Example = tuple[tuple[float, float], list[tuple[float, float]]]  # x, and its corruptions x̃ − x
 
@@ -80,61 +78,39 @@ class Seen(Callback):
 
 class DenoisingObjective(Claim):
     title = "The denoising objective"
-    statement = (
-        "The denoising loss averages over the corruptions of each example and then over the "
-        "examples; corruptions are drawn afresh at every step, and fixed only for validation."
-    )
-    formula = (
-        r"$J = E_{x \sim p(x)}\; E_{\tilde x \sim C(\tilde x | x)}\;"
-        r"\left[\|\, x - g(f(\tilde x))\,\|^2\right]$"
-    )
+    statement = """The denoising loss averages over the corruptions of each example and then over
+        the examples; corruptions are drawn afresh at every step, and fixed only for validation."""
+    formula = r"""$J = E_{x \sim p(x)}\; E_{\tilde x \sim C(\tilde x | x)}\;
+        \left[\|\, x - g(f(\tilde x))\,\|^2\right]$"""
     source = "Vincent et al., 2008, Extracting and Composing Robust Features"
-    correction = (
-        "The notes store corrupted copies. A stored list weights an example by its number of "
-        "copies, and shows the network the same noise in every epoch, which it can memorise: draw "
-        "anew at every training step, and fix the draw for validation only."
-    )
-    wrong_version = (
-        "A mean over pixels instead of a sum; the mean over a stored list with unequal numbers of "
-        "copies; copies stored once for all epochs."
-    )
-    caption = (
-        "The notes' worked example, and one with unequal numbers of corruptions: two clean points, "
-        "arrows to their corruptions, and the squared error of the identity at each."
-    )
+    correction = """The notes store corrupted copies. A stored list weights an example by its number
+        of copies, and shows the network the same noise in every epoch, which it can memorise: draw
+        anew at every training step, and fix the draw for validation only."""
+    wrong_version = """A mean over pixels instead of a sum; the mean over a stored list with unequal
+        numbers of copies; copies stored once for all epochs."""
+    caption = """The notes' worked example, and one with unequal numbers of corruptions: two clean
+        points, arrows to their corruptions, and the squared error of the identity at each."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         data = GaussianData([1.0] * 8, n=64, batch_size=64, corruption=Masking(0.5), seed=seed)
         model = DenoisingAutoEncoder(shape=data.shape, latent=8, value_range=None, **adam(1e-3))
         seen = Seen()
-        fit(model, data, 2, callbacks=[seen])
+        fit(model, data, 2, seen)
         drawn = [epoch == 0 for epoch in seen.epochs]
         fixed = [data.pairs("val", range(64)).x_tilde == 0 for _ in range(2)]
 
         def same(first: Tensor, second: Tensor) -> float:
             return float((first == second).all(1).double().mean())
 
-        checks = [
-            Check(
-                "the worked example's distance from 0.25",
-                abs(nested(WORKED) - 0.25),
-                at_most=1e-12,
-                wrong={"mean over pixels": abs(nested(WORKED) / 2 - 0.25)},
-            ),
-            Check(
-                "distance from 0.325 with 2 and 3 corruptions",
-                abs(nested(UNEQUAL) - 0.325),
-                at_most=1e-12,
-                wrong={f"stored list, {flattened(UNEQUAL):.3f}": abs(flattened(UNEQUAL) - 0.325)},
-            ),
-            Check(
-                "share of examples with the same mask in two epochs",
-                same(*drawn),
-                at_most=0.1,
-                wrong={"stored, as for validation": same(*fixed)},
-            ),
-        ]
-        panels = []
+        what = "the worked example's distance from 0.25"
+        wrong = {"mean over pixels": abs(nested(WORKED) / 2 - 0.25)}
+        yield Check(what, abs(nested(WORKED) - 0.25), wrong, at_most=1e-12)
+        what = "distance from 0.325 with 2 and 3 corruptions"
+        wrong = {f"stored list, {flattened(UNEQUAL):.3f}": abs(flattened(UNEQUAL) - 0.325)}
+        yield Check(what, abs(nested(UNEQUAL) - 0.325), wrong, at_most=1e-12)
+        what = "share of examples with the same mask in two epochs"
+        yield Check(what, same(*drawn), {"stored, as for validation": same(*fixed)}, at_most=0.1)
+
         for title, examples in {"worked example": WORKED, "unequal numbers": UNEQUAL}.items():
             figure, axes = panel(
                 f"{title}: J = {nested(examples):.3f}", "first pixel", "second pixel", 2.4
@@ -147,5 +123,4 @@ class DenoisingObjective(Claim):
                     axes.annotate(f"{dx * dx + dy * dy:.2f}", place, ha="center", va="center")
                 axes.plot(*x, "o", color=colour)
             axes.set(xlim=(-1.1, 3), ylim=(-1, 1), aspect="equal")
-            panels.append(figure)
-        return Outcome(checks, panels)
+            yield figure

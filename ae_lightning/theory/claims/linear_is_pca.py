@@ -1,7 +1,5 @@
 """A linear autoencoder under squared error is principal component analysis."""
 
-from __future__ import annotations
-
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -16,7 +14,7 @@ from ae_lightning.theory.known_data import GaussianData
 from ae_lightning.theory.linear_models import absolute_error_autoencoder, affine
 from ae_lightning.theory.numerics import largest_angle, pca
 from ae_lightning.theory.panels import matrix, strips
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 D, K = 20, 5
 VARIANCES = [4 * 0.8**i for i in range(D)]
@@ -28,7 +26,7 @@ class BothNorms(Regularizer):
     """Penalise ½(‖W₁‖² + ‖W₂‖²): a plug-in, written as a user would write one."""
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
-        W1, W2 = (affine(net).weight for net in (model.encoder, model.decoder))
+        W1, W2 = both_maps(model)
         return (W1.square().sum() + W2.square().sum()) / 2
 
 
@@ -40,8 +38,7 @@ def trained(data: PairDataModule, penalty: float = 0.0, steps: int = 500) -> Lin
 
 def both_maps(model: Model) -> tuple[Tensor, Tensor]:
     """Return W₁ (K, D) and W₂ (D, K)."""
-    W1, W2 = (affine(net).weight.detach() for net in (model.encoder, model.decoder))
-    return W1, W2
+    return affine(model.encoder).weight, affine(model.decoder).weight
 
 
 def left_singular_vectors(model: Model) -> Tensor:
@@ -51,37 +48,25 @@ def left_singular_vectors(model: Model) -> Tensor:
 
 class LinearIsPCA(Claim):
     title = "A linear autoencoder is PCA"
-    statement = (
-        "Trained to convergence under squared error, two affine maps span the principal subspace "
-        "of the data, though in an arbitrary basis; with an L2 penalty on both maps, the decoder's "
-        "singular vectors are the principal components themselves."
-    )
-    formula = (
-        r"$\min_{W_1, W_2}\; E\,\|x - \mu - W_2 W_1 (x - \mu)\|^2 = \sum_{i>K} \lambda_i,"
-        r"\qquad W_2 W_1 = V_K V_K^\top$"
-    )
-    source = (
-        "Baldi and Hornik, 1989, Neural Networks and Principal Component Analysis; Kunin et al., "
-        "2019, Loss Landscapes of Regularized Linear Autoencoders"
-    )
-    correction = (
-        "This holds for squared error, not for absolute error; it needs biases unless the data is "
-        "centred; and it finds the subspace only up to an invertible map of the code. Minimising "
-        "the error maximises the projected variance only for centred data and an orthogonal "
-        "projector: ‖X‖² = ‖XVVᵀ‖² + ‖X − XVVᵀ‖²."
-    )
-    wrong_version = (
-        "The same maps under absolute error; the projector W₂W₂ᵀ, whose columns are not "
-        "orthonormal; the same maps without the penalty."
-    )
-    caption = (
-        "Cosines between the decoder's singular vectors and the principal components of Gaussian "
-        "data: without a penalty the basis is arbitrary, with it the components themselves. Then "
-        "the components of handwritten digits, as eigenvectors and as a linear autoencoder learns "
-        "them, with the penalty and without it."
-    )
+    statement = """Trained to convergence under squared error, two affine maps span the principal
+        subspace of the data, though in an arbitrary basis; with an L2 penalty on both maps, the
+        decoder's singular vectors are the principal components themselves."""
+    formula = r"""$\min_{W_1, W_2}\; E\,\|x - \mu - W_2 W_1 (x - \mu)\|^2 = \sum_{i>K} \lambda_i,
+        \qquad W_2 W_1 = V_K V_K^\top$"""
+    source = """Baldi and Hornik, 1989, Neural Networks and Principal Component Analysis; Kunin et
+        al., 2019, Loss Landscapes of Regularized Linear Autoencoders"""
+    correction = """This holds for squared error, not for absolute error; it needs biases unless the
+        data is centred; and it finds the subspace only up to an invertible map of the code.
+        Minimising the error maximises the projected variance only for centred data and an
+        orthogonal projector: ‖X‖² = ‖XVVᵀ‖² + ‖X − XVVᵀ‖²."""
+    wrong_version = """The same maps under absolute error; the projector W₂W₂ᵀ, whose columns are
+        not orthonormal; the same maps without the penalty."""
+    caption = """Cosines between the decoder's singular vectors and the principal components of
+        Gaussian data: without a penalty the basis is arbitrary, with it the components themselves.
+        Then the components of handwritten digits, as eigenvectors and as a linear autoencoder
+        learns them, with the penalty and without it."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         data = GaussianData(VARIANCES, offset=3.0, n=1024, batch_size=1024, seed=seed)
         mean, values, V = pca(data.x)
         X = data.x - mean
@@ -114,44 +99,24 @@ class LinearIsPCA(Claim):
             U = left_singular_vectors(model)
             return max(sine(U[:, k], V[:, k]) for k in range(K))
 
-        checks = [
-            Check(
-                "excess squared error over PCA, as a share",
-                excess(plain),
-                at_most=1e-4,
-                wrong={"absolute error": excess(absolute)},
-            ),
-            Check(
-                "largest angle between the subspaces, degrees",
-                angle(plain),
-                at_most=0.1,
-                wrong={"absolute error": angle(absolute)},
-            ),
-            Check(
-                "projected + lost variance against the total, relative",
-                split(plain.principal_subspace()),
-                at_most=1e-10,
-                wrong={"columns not orthonormal": split(both_maps(plain)[1])},
-            ),
-            *(
-                Check(what, f(penalised), at_most=1e-5, wrong={"no penalty": f(plain)})
-                for what, f in {
-                    "with L2 on both maps: largest |W₁ − W₂ᵀ|": transposed,
-                    "with L2 on both maps: singular values against √(1 − λ/λᵢ)": singular_values,
-                    "with L2 on both maps: sine between singular vector and component": components,
-                }.items()
-            ),
-        ]
-        panels = [
-            matrix(
-                title,
-                (V[:, :K].T @ left_singular_vectors(model)).abs(),
-                "singular vector",
-                "component",
-            )
-            for title, model in {"squared error": plain, "squared error and L2": penalised}.items()
-        ]
-        return Outcome(checks, [*panels, digits(seed)])
+        wrong = {"absolute error": excess(absolute)}
+        yield Check("excess squared error over PCA, as a share", excess(plain), wrong, at_most=1e-4)
+        what = "largest angle between the subspaces, degrees"
+        yield Check(what, angle(plain), {"absolute error": angle(absolute)}, at_most=0.1)
+        what = "projected + lost variance against the total, relative"
+        wrong = {"columns not orthonormal": split(both_maps(plain)[1])}
+        yield Check(what, split(plain.principal_subspace()), wrong, at_most=1e-10)
+        for what, f in {
+            "with L2 on both maps: largest |W₁ − W₂ᵀ|": transposed,
+            "with L2 on both maps: singular values against √(1 − λ/λᵢ)": singular_values,
+            "with L2 on both maps: sine between singular vector and component": components,
+        }.items():
+            yield Check(what, f(penalised), {"no penalty": f(plain)}, at_most=1e-5)
+
+        for title, model in {"squared error": plain, "squared error and L2": penalised}.items():
+            cosines = (V[:, :K].T @ left_singular_vectors(model)).abs()
+            yield matrix(title, cosines, "singular vector", "component")
+        yield digits(seed)
 
 
 def sine(u: Tensor, v: Tensor) -> float:

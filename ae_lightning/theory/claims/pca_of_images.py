@@ -1,7 +1,5 @@
 """PCA of real images, by training."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -13,7 +11,7 @@ from ae_lightning.theory.known_data import mnist
 from ae_lightning.theory.linear_models import absolute_error_autoencoder, affine
 from ae_lightning.theory.numerics import pca
 from ae_lightning.theory.panels import strips
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 K = 32
 BATCH, STEPS = 500, 1200
@@ -21,23 +19,17 @@ BATCH, STEPS = 500, 1200
 
 class PCAOfImages(Claim):
     title = "PCA of handwritten digits"
-    statement = (
-        "On 60,000 images of 784 pixels, a linear autoencoder comes within half a percent of the "
-        "squared error of PCA in a few seconds."
-    )
+    statement = """On 60,000 images of 784 pixels, a linear autoencoder comes within half a percent
+        of the squared error of PCA in a few seconds."""
     formula = r"$E\,\|x - r(x)\|^2 \;\leq\; 1.005\,\sum_{i>32} \lambda_i$"
-    source = (
-        "Baldi and Hornik, 1989, Neural Networks and Principal Component Analysis; Hinton and "
-        "Salakhutdinov, 2006, Reducing the Dimensionality of Data with Neural Networks"
-    )
-    correction = (
-        "The largest angle between the subspaces measures nothing here: the 32nd and the 33rd "
-        "eigenvalue are nearly equal, so either direction serves."
-    )
+    source = """Baldi and Hornik, 1989, Neural Networks and Principal Component Analysis; Hinton and
+        Salakhutdinov, 2006, Reducing the Dimensionality of Data with Neural Networks"""
+    correction = """The largest angle between the subspaces measures nothing here: the 32nd and the
+        33rd eigenvalue are nearly equal, so either direction serves."""
     wrong_version = "The same maps under absolute error; one component fewer."
     caption = "Test images, and their reconstructions by PCA and by the linear autoencoder."
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         data = mnist(batch_size=BATCH, seed=seed, val_size=1)
         data.setup()
         train, test = (data.sets[s].x.flatten(1).double() / 255 for s in ("train", "test"))
@@ -66,28 +58,17 @@ class PCAOfImages(Claim):
         linear = fit(LinearAutoEncoder(data.shape, K, **adam(0.003)), data, STEPS)
         absolute = fit(absolute_error_autoencoder(data.shape, K, **adam(0.003)), data, STEPS)
         spanned = torch.linalg.qr(affine(absolute.decoder).weight.double()).Q
-        checks = [
-            Check(
-                "excess squared error over PCA, as a share",
-                excess(linear),
-                at_most=0.005,
-                wrong={"absolute error": excess(absolute)},
-            ),
-            Check(
-                "the same, projecting on what the decoder spans",
-                excess_of_span(linear.principal_subspace().double()),
-                at_most=0.005,
-                wrong={"absolute error": excess_of_span(spanned)},
-            ),
-            Check(
-                "test error of PCA with 30 components; Hinton and Salakhutdinov report 13.87",
-                test_error(30),
-                at_least=13.86,
-                at_most=13.88,
-                wrong={"29 components": test_error(29)},
-            ),
-        ]
+        what = "excess squared error over PCA, as a share"
+        yield Check(what, excess(linear), {"absolute error": excess(absolute)}, at_most=0.005)
+        what = "the same, projecting on what the decoder spans"
+        right = excess_of_span(linear.principal_subspace().double())
+        wrong = {"absolute error": excess_of_span(spanned)}
+        yield Check(what, right, wrong, at_most=0.005)
+        what = "test error of PCA with 30 components; Hinton and Salakhutdinov report 13.87"
+        wrong = {"29 components": test_error(29)}
+        yield Check(what, test_error(30), wrong, at_least=13.86, at_most=13.88)
+
         x = test[:5]
         rows = {"image": x, "PCA": mean + projected(x, K), "learned": reconstruct(linear, x)}
         images = {name: pixels.view(-1, *data.shape) for name, pixels in rows.items()}
-        return Outcome(checks, [strips("test images", images)])
+        yield strips("test images", images)

@@ -1,7 +1,5 @@
 """What penalties do to features of real images: the order of linear probes, and spectra."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +18,7 @@ from ae_lightning.regularizers.contractive import Contractive
 from ae_lightning.theory.fitting import adam, fit
 from ae_lightning.theory.known_data import mnist
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 FEATURES, EPOCHS, BATCH = 500, 3, 128
 RIDGE = 100.0  # the penalty on the classifier's weights
@@ -44,24 +42,18 @@ def autoencoder(contraction: float = 0.0) -> AutoEncoder:
 
 class PenaltiesShapeFeatures(Claim):
     title = "Penalties shape the features"
-    statement = (
-        "With 500 features learned from digits without labels, a linear classifier does better on "
-        "those of a plain autoencoder than on random ones, still better on those of a denoising "
-        "one, and best on those of a contractive one; the spectrum of the latter's Jacobian falls "
-        "most steeply, because it resists most changes of the input."
-    )
+    statement = """With 500 features learned from digits without labels, a linear classifier does
+        better on those of a plain autoencoder than on random ones, still better on those of a
+        denoising one, and best on those of a contractive one; the spectrum of the latter's Jacobian
+        falls most steeply, because it resists most changes of the input."""
     formula = r"$\mathrm{error}:\ \ \mathrm{random} > \mathrm{AE} > \mathrm{DAE} > \mathrm{CAE}$"
-    source = (
-        "Vincent et al., 2010, Stacked Denoising Autoencoders; Rifai et al., 2011, Contractive "
-        "Auto-Encoders"
-    )
+    source = """Vincent et al., 2010, Stacked Denoising Autoencoders; Rifai et al., 2011,
+        Contractive Auto-Encoders"""
     wrong_version = "Another plain autoencoder, from other initial weights, taken for a better one."
-    caption = (
-        "Singular values of the code's Jacobian, averaged over test images and divided by the "
-        "largest; and the test error of a linear classifier on the features."
-    )
+    caption = """Singular values of the code's Jacobian, averaged over test images and divided by
+        the largest; and the test error of a linear classifier on the features."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         clean = mnist(batch_size=BATCH, seed=seed)
         noisy = mnist(batch_size=BATCH, seed=seed, corruption=Masking(0.3))
         clean.setup()
@@ -77,25 +69,16 @@ class PenaltiesShapeFeatures(Claim):
         x = clean.pairs("test", range(50)).x
         spectra = {name: geometry.spectrum(m.code, x).mean(0) for name, m in models.items()}
         plain = leading_share(spectra["AE"])
-        checks = [
-            Check(
-                f"errors on 10,000 test images: {a} less {b}",
-                errors[a] - errors[b],
-                at_least=GAIN,
-                wrong={"AE over another AE": abs(errors["AE"] - probe(another, clean))},
-            )
-            for a, b in pairwise(models)
-        ]
+        wrong = {"AE over another AE": abs(errors["AE"] - probe(another, clean))}
+        for a, b in pairwise(models):
+            what = f"errors on 10,000 test images: {a} less {b}"
+            yield Check(what, errors[a] - errors[b], wrong, at_least=GAIN)
         same = leading_share(geometry.spectrum(another.code, x).mean(0)) / plain
-        checks += [
-            Check(
-                f"share of the {name}'s squared spectrum in {LEADING} values, over the AE's",
-                leading_share(spectra[name]) / plain,
-                at_least=1.1,
-                wrong={"another AE": same},
-            )
-            for name in ("DAE", "CAE")
-        ]
+        for name in ("DAE", "CAE"):
+            what = f"share of the {name}'s squared spectrum in {LEADING} values, over the AE's"
+            found = leading_share(spectra[name]) / plain
+            yield Check(what, found, {"another AE": same}, at_least=1.1)
+
         figure, axes = panel("spectrum of the Jacobian", "index", "singular value / largest")
         for name, s in spectra.items():
             axes.semilogy(range(1, len(s) + 1), s / s[0], label=name)
@@ -103,7 +86,7 @@ class PenaltiesShapeFeatures(Claim):
         legend(axes)
         bars, axes = panel("linear classifier, all labels", "", "test error, %")
         axes.bar(list(errors), [e / 100 for e in errors.values()])
-        return Outcome(checks, [figure, bars])
+        yield from (figure, bars)
 
 
 def leading_share(spectrum: Tensor) -> float:

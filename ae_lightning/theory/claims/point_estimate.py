@@ -1,65 +1,48 @@
 """A point estimate of the code does not estimate log p(x): it may lie above."""
 
-from __future__ import annotations
-
 import itertools
 import math
 
 import torch
-from torch import Tensor
 
 from ae_lightning.theory.linear_models import (
-    LinearVAE,
     exact_linear_vae,
+    log_joint,
     marginal,
     orthogonal_columns,
 )
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 D, SQUARES = 10, [19.0, 8.0, 2.0]
 VARIANCES = (0.5, 0.01)  # σ² of the decoder
 
 
-def joint(model: LinearVAE, x: Tensor, z: Tensor) -> Tensor:
-    """Return log p(x, z) = log p(x|z) + log p(z)."""
-    return model.decode(z).log_prob(x) + model.prior().log_prob(z)  # type: ignore[no-any-return]
-
-
 class PointEstimate(Claim):
     title = "A point estimate is not log p(x)"
-    statement = (
-        "For a discrete code, log p(h*, x) at the best code h* is a lower bound on log p(x); for a "
-        "continuous code it is the logarithm of a density in other units, and can exceed log p(x) "
-        "by any amount."
-    )
-    formula = (
-        r"$\log p(h^*, x) - \log p(x) = \log p(h^*|x)"
-        r" = -\frac{1}{2}\log\det\left(2\pi\,\sigma^2 (W^\top W + \sigma^2 I)^{-1}\right)$"
-    )
+    statement = """For a discrete code, log p(h*, x) at the best code h* is a lower bound on log
+        p(x); for a continuous code it is the logarithm of a density in other units, and can exceed
+        log p(x) by any amount."""
+    formula = r"""$\log p(h^*, x) - \log p(x) = \log p(h^*|x)
+        = -\frac{1}{2}\log\det\left(2\pi\,\sigma^2 (W^\top W + \sigma^2 I)^{-1}\right)$"""
     source = "Tipping and Bishop, 1999, Probabilistic Principal Component Analysis"
-    correction = (
-        "The notes approximate log p(x) by log p(h*, x). That is a lower bound for a discrete h; "
-        "for a continuous h it adds the log-density of the posterior at its peak, which grows "
-        "without limit as the posterior narrows."
-    )
-    wrong_version = (
-        "The continuous code's point estimate, taken for a lower bound or for log p(x) itself."
-    )
-    caption = (
-        "The point estimate less log p(x) in probabilistic PCA, against the decoder's noise: "
-        "measured (dots) on the formula (line). Zero would be right; a discrete code stays below "
-        "it."
-    )
+    correction = """The notes approximate log p(x) by log p(h*, x). That is a lower bound for a
+        discrete h; for a continuous h it adds the log-density of the posterior at its peak, which
+        grows without limit as the posterior narrows."""
+    wrong_version = """The continuous code's point estimate, taken for a lower bound or for log p(x)
+        itself."""
+    caption = """The point estimate less log p(x) in probabilistic PCA, against the decoder's noise:
+        measured (dots) on the formula (line). Zero would be right; a discrete code stays below
+        it."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         W, mean = orthogonal_columns(D, SQUARES), torch.randn(D).double()
 
         def excess(variance: float) -> tuple[float, float]:
             """Return log p(h*, x) − log p(x), on average and by the formula."""
             model = exact_linear_vae(W, math.sqrt(variance), mean)
             x = marginal(model).sample((1000,))
-            over = joint(model, x, model.code(x)) - marginal(model).log_prob(x)
+            over = log_joint(model, x, model.code(x)) - marginal(model).log_prob(x)
             posterior = variance / (W.square().sum(0) + variance)
             return float(over.mean()), -float((2 * math.pi * posterior).log().sum()) / 2
 
@@ -69,27 +52,17 @@ class PointEstimate(Claim):
             corners = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=3))).double()
             h = corners[torch.randint(8, (1000,))]
             x = model.decode(h).sample()
-            log_joint = model.decode(corners[:, None]).log_prob(x) - math.log(8)  # (8, B)
-            return float((log_joint.amax(0) - log_joint.logsumexp(0)).max())
+            joint = model.decode(corners[:, None]).log_prob(x) - math.log(8)  # (8, B)
+            return float((joint.amax(0) - joint.logsumexp(0)).max())
 
         measured = {v: excess(v) for v in VARIANCES}
-        checks = [
-            *(
-                Check(
-                    f"log p(h*, x) − log p(x) at σ² = {v}, {over:+.2f} nats, against the formula",
-                    abs(over - formula),
-                    at_most=1e-10,
-                    wrong={"taken for equal": abs(over)},
-                )
-                for v, (over, formula) in measured.items()
-            ),
-            Check(
-                "largest log p(h*, x) − log p(x), discrete h, nats",
-                discrete(0.5),
-                at_most=0.0,
-                wrong={f"continuous h, σ² = {v}": over for v, (over, _) in measured.items()},
-            ),
-        ]
+        for v, (over, formula) in measured.items():
+            what = f"log p(h*, x) − log p(x) at σ² = {v}, {over:+.2f} nats, against the formula"
+            yield Check(what, abs(over - formula), {"taken for equal": abs(over)}, at_most=1e-10)
+        what = "largest log p(h*, x) − log p(x), discrete h, nats"
+        wrong = {f"continuous h, σ² = {v}": over for v, (over, _) in measured.items()}
+        yield Check(what, discrete(0.5), wrong, at_most=0.0)
+
         figure, axes = panel("above log p(x)", "σ² of the decoder", "nats over log p(x)")
         grid = torch.logspace(-3, 1, 9).tolist()
         curve = [excess(v) for v in grid]
@@ -98,4 +71,4 @@ class PointEstimate(Claim):
         axes.semilogx(grid, [discrete(v) for v in grid], "s--", markersize=3, label="discrete h")
         axes.axhline(0, color="gray", linewidth=0.8)
         legend(axes)
-        return Outcome(checks, [figure])
+        yield figure

@@ -1,7 +1,5 @@
 """A latent dimension collapses if the data varies less along it than the decoder's noise."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -13,7 +11,7 @@ from ae_lightning.theory.known_data import GaussianData
 from ae_lightning.theory.linear_models import linear_vae
 from ae_lightning.theory.numerics import pca
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 VARIANCES = [7.0, 4.0, 1.0, 1.0]
 D, K = len(VARIANCES), 3
@@ -36,31 +34,21 @@ def predicted(values: Tensor, variance: float) -> Tensor:
 
 class PosteriorCollapse(Claim):
     title = "When a dimension collapses"
-    statement = (
-        "If the decoder's noise is fixed, a linear variational autoencoder uses one dimension for "
-        "each eigenvalue of the data's covariance that exceeds the noise's variance, and this "
-        "dimension carries half the logarithm of their ratio."
-    )
-    formula = (
-        r"$KL_k = \frac{1}{2}\,\log\frac{\lambda_k}{\sigma^2}\ \ (\lambda_k > \sigma^2),"
-        r"\quad 0\ \ \mathrm{otherwise}$"
-    )
-    source = (
-        "Lucas et al., 2019, Don't Blame the ELBO! A Linear VAE Perspective on Posterior Collapse"
-    )
-    correction = (
-        "Collapse is not a failure of training but the optimum at that noise. A mean over pixels "
-        "beside a summed KL acts like a noise variance multiplied by the number of pixels."
-    )
-    wrong_version = (
-        "A mean over pixels beside a summed KL: a rate weighted by the number of pixels."
-    )
-    caption = (
-        "The nats that each dimension carries, against the decoder's noise: measured (dots) on the "
-        "formula (lines), and with the mean over pixels (crosses)."
-    )
+    statement = """If the decoder's noise is fixed, a linear variational autoencoder uses one
+        dimension for each eigenvalue of the data's covariance that exceeds the noise's variance,
+        and this dimension carries half the logarithm of their ratio."""
+    formula = r"""$KL_k = \frac{1}{2}\,\log\frac{\lambda_k}{\sigma^2}\ \ (\lambda_k > \sigma^2),
+        \quad 0\ \ \mathrm{otherwise}$"""
+    source = """Lucas et al., 2019, Don't Blame the ELBO! A Linear VAE Perspective on Posterior
+        Collapse"""
+    correction = """Collapse is not a failure of training but the optimum at that noise. A mean over
+        pixels beside a summed KL acts like a noise variance multiplied by the number of pixels."""
+    wrong_version = """A mean over pixels beside a summed KL: a rate weighted by the number of
+        pixels."""
+    caption = """The nats that each dimension carries, against the decoder's noise: measured (dots)
+        on the formula (lines), and with the mean over pixels (crosses)."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         data = GaussianData(VARIANCES, n=8192, batch_size=1024, seed=seed)
         x = data.x
         values = pca(x)[1]
@@ -73,25 +61,17 @@ class PosteriorCollapse(Claim):
         def active(rate: Tensor) -> float:
             return float((rate > ACTIVE).sum())
 
-        checks = []
         for variance, rate in found.items():
             expected = predicted(values, variance)
-            wrong = {"mean over pixels": meant[variance]} if variance in meant else {}
-            checks += [
-                Check(
-                    f"active dimensions at σ² = {variance:g}",
-                    active(rate),
-                    at_least=active(expected),
-                    at_most=active(expected),
-                    wrong={name: active(other) for name, other in wrong.items()},
-                ),
-                Check(
-                    f"rates at σ² = {variance:g} against the formula, nats",
-                    float((rate - expected).abs().max()),
-                    at_most=0.02,
-                    wrong={n: float((other - expected).abs().max()) for n, other in wrong.items()},
-                ),
-            ]
+            others = {"mean over pixels": meant[variance]} if variance in meant else {}
+            what = f"active dimensions at σ² = {variance:g}"
+            wrong = {name: active(other) for name, other in others.items()}
+            right = active(expected)
+            yield Check(what, active(rate), wrong, at_least=right, at_most=right)
+            what = f"rates at σ² = {variance:g} against the formula, nats"
+            wrong = {n: float((other - expected).abs().max()) for n, other in others.items()}
+            yield Check(what, float((rate - expected).abs().max()), wrong, at_most=0.02)
+
         figure, axes = panel("nats per dimension", "σ² of the decoder", "KL, nats")
         line = torch.linspace(2, 9, 141).double()
         formula = torch.stack([predicted(values, float(v)) for v in line])
@@ -101,4 +81,4 @@ class PosteriorCollapse(Claim):
             for variance, rate in points.items():
                 axes.plot([variance] * K, rate, marker, color=colour, markersize=size)
         legend(axes)
-        return Outcome(checks, [figure])
+        yield figure

@@ -1,7 +1,5 @@
 """The reparameterised gradient is unbiased, and its variance falls with the number of samples."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -13,7 +11,7 @@ from ae_lightning.nn import MLP
 from ae_lightning.systems import VariationalAutoEncoder
 from ae_lightning.theory.numerics import gaussian_nodes, order
 from ae_lightning.theory.panels import legend, panel, set_ticks
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 K, D = 2, 3
 DRAWS = 200_000
@@ -37,39 +35,24 @@ def gradient_draws(model: Model, x: Tensor, features: Tensor, n: int, detach: bo
 
 class ReparameterisedGradients(Claim):
     title = "The reparameterised gradient"
-    statement = (
-        "Drawing z = μ + σ ε and differentiating through it gives an unbiased gradient of the "
-        "expected distortion, whose variance falls as one over the number of samples."
-    )
-    formula = (
-        r"$\nabla_{\mu,\sigma} E_{q(z|x)}[-\log p(x|z)] ="
-        r" E_\epsilon\,\nabla_{\mu,\sigma}\left[-\log p(x|\mu + \sigma\epsilon)\right],"
-        r"\qquad \mathrm{Var} \propto 1/R$"
-    )
-    source = (
-        "Kingma and Welling, 2014, Auto-Encoding Variational Bayes; Rezende et al., 2014, "
-        "Stochastic Backpropagation"
-    )
-    correction = (
-        "That one sample is enough is a heuristic for batches of about a hundred, over which the "
-        "noise averages out too; it is not an optimum."
-    )
-    wrong_version = (
-        "Drawing z without differentiating through it; summing over samples instead of averaging."
-    )
-    caption = (
-        "The variance of the gradient against the number of samples, on logarithmic axes; and the "
-        "running mean of single-sample gradients, which settles on the exact one."
-    )
+    statement = """Drawing z = μ + σ ε and differentiating through it gives an unbiased gradient of
+        the expected distortion, whose variance falls as one over the number of samples."""
+    formula = r"""$\nabla_{\mu,\sigma} E_{q(z|x)}[-\log p(x|z)] =
+        E_\epsilon\,\nabla_{\mu,\sigma}\left[-\log p(x|\mu + \sigma\epsilon)\right],
+        \qquad \mathrm{Var} \propto 1/R$"""
+    source = """Kingma and Welling, 2014, Auto-Encoding Variational Bayes; Rezende et al., 2014,
+        Stochastic Backpropagation"""
+    correction = """That one sample is enough is a heuristic for batches of about a hundred, over
+        which the noise averages out too; it is not an optimum."""
+    wrong_version = """Drawing z without differentiating through it; summing over samples instead of
+        averaging."""
+    caption = """The variance of the gradient against the number of samples, on logarithmic axes;
+        and the running mean of single-sample gradients, which settles on the exact one."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
+        f, g = MLP((8,)), MLP((16,), activation="Tanh")
         model = VariationalAutoEncoder(
-            shape=(D,),
-            latent=K,
-            encoder=MLP(widths=(8,)),
-            decoder=MLP(widths=(16,), activation="Tanh"),
-            likelihood=Gaussian(0.5),
-            value_range=None,
+            (D,), K, encoder=f, decoder=g, likelihood=Gaussian(0.5), value_range=None
         )
         model.double().freeze()
         for weights in model.decoder.parameters():
@@ -91,25 +74,16 @@ class ReparameterisedGradients(Claim):
             return float(((g.mean(0) - exact).abs() / (g.std(0) / math.sqrt(DRAWS))).max())
 
         through = draws()
-
         parts = {R: through[: DRAWS // R * R].view(-1, R, 2 * K) for R in SAMPLES}
         averaged = [float(g.mean(1).var(0).sum()) for g in parts.values()]
         summed = [float(g.sum(1).var(0).sum()) for g in parts.values()]
-        checks = [
-            Check(
-                "distance of the mean gradient from the exact, standard errors",
-                z_score(through),
-                at_most=4.5,
-                wrong={"not differentiated through": z_score(draws(detach=True))},
-            ),
-            Check(
-                "order of its variance in R",
-                order(SAMPLES, averaged),
-                at_least=-1.05,
-                at_most=-0.95,
-                wrong={"samples summed": order(SAMPLES, summed)},
-            ),
-        ]
+        what = "distance of the mean gradient from the exact, standard errors"
+        wrong = {"not differentiated through": z_score(draws(detach=True))}
+        yield Check(what, z_score(through), wrong, at_most=4.5)
+        what = "order of its variance in R"
+        wrong = {"samples summed": order(SAMPLES, summed)}
+        yield Check(what, order(SAMPLES, averaged), wrong, at_least=-1.05, at_most=-0.95)
+
         falling, axes = panel("variance of the gradient", "samples R", "variance")
         axes.loglog(SAMPLES, averaged, "o", label="measured")
         axes.loglog(SAMPLES, [averaged[0] / R for R in SAMPLES], label="1/R")
@@ -122,4 +96,4 @@ class ReparameterisedGradients(Claim):
         axes.semilogx(count[some], running[some], label="through the draw")
         axes.axhline(float(exact[0]), color="black", linewidth=0.8, label="exact")
         legend(axes)
-        return Outcome(checks, [falling, settling])
+        yield from (falling, settling)

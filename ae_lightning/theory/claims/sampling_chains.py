@@ -1,7 +1,5 @@
 """A chain that draws keeps the density; a chain of means shrinks it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -23,7 +21,7 @@ from ae_lightning.systems import DenoisingAutoEncoder
 from ae_lightning.theory.fitting import adam, fit
 from ae_lightning.theory.known_data import GaussianData
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 SIGMA = 0.5  # the corruption's standard deviation, the data's being 1
 A = 1 / (1 + SIGMA**2)  # r(x̃) = a x̃ is the best reconstruction
@@ -43,44 +41,27 @@ def chains_of(model: DenoisingAutoEncoder, mean_only: bool) -> Tensor:
 
 class SamplingChains(Claim):
     title = "Sampling by chains"
-    statement = (
-        "Corrupting and then drawing from the true p(x|x̃) keeps the density of the data; taking "
-        "its mean instead shrinks it; Langevin dynamics along the denoising score sample the "
-        "smoothed density."
-    )
-    formula = (
-        r"$v_{t+1} = a^2 (v_t + \sigma^2) + \mathrm{Var}[x|\tilde x],"
-        r"\quad a = \frac{1}{1 + \sigma^2}:\qquad v_\infty = 1,"
-        r"\ \ \mathrm{or}\ \ \frac{a^2\sigma^2}{1 - a^2}\ \mathrm{without\ the\ variance}$"
-    )
-    source = (
-        "Bengio et al., 2013, Generalized Denoising Auto-Encoders as Generative Models; Roberts "
-        "and Tweedie, 1996, Exponential Convergence of Langevin Distributions"
-    )
-    correction = (
-        "Repeating x → g(f(x̃)) is not a sampler: without the spread of p(x|x̃) the chain contracts. "
-        "Langevin dynamics sample p_σ, whose variance exceeds the data's by σ²."
-    )
+    statement = """Corrupting and then drawing from the true p(x|x̃) keeps the density of the data;
+        taking its mean instead shrinks it; Langevin dynamics along the denoising score sample the
+        smoothed density."""
+    formula = r"""$v_{t+1} = a^2 (v_t + \sigma^2) + \mathrm{Var}[x|\tilde x],
+        \quad a = \frac{1}{1 + \sigma^2}:\qquad v_\infty = 1,
+        \ \ \mathrm{or}\ \ \frac{a^2\sigma^2}{1 - a^2}\ \mathrm{without\ the\ variance}$"""
+    source = """Bengio et al., 2013, Generalized Denoising Auto-Encoders as Generative Models;
+        Roberts and Tweedie, 1996, Exponential Convergence of Langevin Distributions"""
+    correction = """Repeating x → g(f(x̃)) is not a sampler: without the spread of p(x|x̃) the chain
+        contracts. Langevin dynamics sample p_σ, whose variance exceeds the data's by σ²."""
     wrong_version = "The chain of means; Langevin draws taken for the data's own density."
-    caption = (
-        "Variances along the chains, from a wide and a narrow start; and Langevin draws along the "
-        "smoothed score of a mixture, over its smoothed density."
-    )
+    caption = """Variances along the chains, from a wide and a narrow start; and Langevin draws
+        along the smoothed score of a mixture, over its smoothed density."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         # The σ of p(x|x̃) is learned: it becomes the spread of the true one.
-        data = GaussianData(
-            [1.0], n=262144, batch_size=16384, corruption=GaussianNoise(SIGMA), seed=seed
-        )
-        model = DenoisingAutoEncoder(
-            shape=(1,),
-            latent=1,
-            encoder=Identity(),
-            decoder=MLP(widths=()),
-            likelihood=Gaussian(learned=True),
-            value_range=None,
-            **adam(0.03),
-        )
+        noise = GaussianNoise(SIGMA)
+        data = GaussianData([1.0], n=262144, batch_size=16384, corruption=noise, seed=seed)
+        options = {"encoder": Identity(), "decoder": MLP(widths=()), **adam(0.03)}
+        options |= {"likelihood": Gaussian(learned=True), "value_range": None}
+        model = DenoisingAutoEncoder((1,), 1, **options)
         fit(model, data, 400)
 
         def exact(x: Tensor) -> Distribution:
@@ -91,39 +72,18 @@ class SamplingChains(Claim):
         kept = float(walkback(exact, start, SIGMA, STEPS).var())
         drawn, meant = (float(chains_of(model, mean_only).var()) for mean_only in (False, True))
         smoothed = 1 + SIGMA**2
-        step = 0.008
-        sampled = float(langevin(lambda x: -x / smoothed, start, step, 400).var())
-        checks = [
-            Check(
-                "variance after a chain of the exact p(x|x̃); 1 is right",
-                kept,
-                at_least=0.98,
-                at_most=1.02,
-                wrong={"means only, trained model": meant},
-            ),
-            Check(
-                "variance after a chain of a trained model; 1 is right",
-                drawn,
-                at_least=0.98,
-                at_most=1.02,
-                wrong={"means only": meant},
-            ),
-            Check(
-                f"variance after a chain of means; a²σ²/(1 − a²) = {SHRUNK:.4f} is right",
-                meant,
-                at_least=SHRUNK - 0.02,
-                at_most=SHRUNK + 0.02,
-                wrong={"taken to keep the density": 1.0},
-            ),
-            Check(
-                f"variance after Langevin dynamics; 1 + σ² = {smoothed:.2f} is right",
-                sampled,
-                at_least=smoothed - 0.02,
-                at_most=smoothed + 0.02,
-                wrong={"the data's own": 1.0},
-            ),
-        ]
-        return Outcome(checks, [variances(model, exact), mixture(seed)])
+        sampled = float(langevin(lambda x: -x / smoothed, start, 0.008, 400).var())
+        what = "variance after a chain of the exact p(x|x̃); 1 is right"
+        yield Check(what, kept, {"means only, trained model": meant}, at_least=0.98, at_most=1.02)
+        what = "variance after a chain of a trained model; 1 is right"
+        yield Check(what, drawn, {"means only": meant}, at_least=0.98, at_most=1.02)
+        what = f"variance after a chain of means; a²σ²/(1 − a²) = {SHRUNK:.4f} is right"
+        wrong = {"taken to keep the density": 1.0}
+        yield Check(what, meant, wrong, at_least=SHRUNK - 0.02, at_most=SHRUNK + 0.02)
+        what = f"variance after Langevin dynamics; 1 + σ² = {smoothed:.2f} is right"
+        wrong = {"the data's own": 1.0}
+        yield Check(what, sampled, wrong, at_least=smoothed - 0.02, at_most=smoothed + 0.02)
+        yield from (variances(model, exact), mixture(seed))
 
 
 def variances(model: DenoisingAutoEncoder, exact: Callable[[Tensor], Distribution]) -> Figure:

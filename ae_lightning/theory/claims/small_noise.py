@@ -1,7 +1,5 @@
 """A little noise on the input penalises the reconstruction's derivatives."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.func import hessian, vmap
@@ -13,7 +11,7 @@ from ae_lightning.systems import UndercompleteAutoEncoder
 from ae_lightning.theory.fitting import mlps
 from ae_lightning.theory.numerics import gaussian_nodes, order
 from ae_lightning.theory.panels import legend, loglog, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 SIGMAS = torch.logspace(-2, -1, 7).double()
 NODES = 24  # of quadrature per dimension: exact but for rounding at these σ
@@ -34,33 +32,22 @@ def laplacian(model: Model, x: Tensor) -> Tensor:
 
 class SmallNoise(Claim):
     title = "Small noise is a contractive penalty"
-    statement = (
-        "To the squared error, small Gaussian noise on the input adds σ² times the sum of the "
-        "squared norm of the reconstruction's Jacobian and the inner product of its error with its "
-        "Laplacian, up to terms of order σ⁴."
-    )
-    formula = (
-        r"$E\,\|r(x + \sigma\epsilon) - x\|^2 = \|r(x) - x\|^2 + \sigma^2\left(\|J_r\|_F^2"
-        r" + (r(x) - x)\cdot\Delta r(x)\right) + O(\sigma^4)$"
-    )
-    source = (
-        "Bishop, 1995, Training with Noise is Equivalent to Tikhonov Regularization; Alain and "
-        "Bengio, 2014, What Regularized Auto-Encoders Learn"
-    )
-    correction = (
-        "Noise penalises the Jacobian of the reconstruction; the contractive autoencoder penalises "
-        "that of the encoder. The Laplacian's term may be dropped only if r(x) = x."
-    )
-    wrong_version = (
-        "The expansion without the Laplacian; the expansion with the encoder's Jacobian."
-    )
-    caption = (
-        "What each expansion leaves unexplained, against the noise, on logarithmic axes: the right "
-        "one's residual falls as σ⁴, the wrong ones' as σ². And what noise adds to the squared "
-        "error, exactly and by each expansion."
-    )
+    statement = """To the squared error, small Gaussian noise on the input adds σ² times the sum of
+        the squared norm of the reconstruction's Jacobian and the inner product of its error with
+        its Laplacian, up to terms of order σ⁴."""
+    formula = r"""$E\,\|r(x + \sigma\epsilon) - x\|^2 = \|r(x) - x\|^2 + \sigma^2\left(\|J_r\|_F^2
+        + (r(x) - x)\cdot\Delta r(x)\right) + O(\sigma^4)$"""
+    source = """Bishop, 1995, Training with Noise is Equivalent to Tikhonov Regularization; Alain
+        and Bengio, 2014, What Regularized Auto-Encoders Learn"""
+    correction = """Noise penalises the Jacobian of the reconstruction; the contractive autoencoder
+        penalises that of the encoder. The Laplacian's term may be dropped only if r(x) = x."""
+    wrong_version = """The expansion without the Laplacian; the expansion with the encoder's
+        Jacobian."""
+    caption = """What each expansion leaves unexplained, against the noise, on logarithmic axes: the
+        right one's residual falls as σ⁴, the wrong ones' as σ². And what noise adds to the squared
+        error, exactly and by each expansion."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         networks = mlps(16, activation="Tanh")
         model = UndercompleteAutoEncoder((2,), 3, value_range=None, **networks)
         model.double().freeze()
@@ -86,21 +73,13 @@ class SmallNoise(Claim):
             return float(ratio.max() / ratio.min())
 
         right = residuals.pop("right")
-        checks = [
-            Check(
-                "largest over smallest residual/σ⁴, from σ = 0.01 to 0.1",
-                spread(right),
-                at_most=1.1,
-                wrong={name: spread(residual) for name, residual in residuals.items()},
-            ),
-            Check(
-                "order of the residual in σ",
-                order(SIGMAS, right),
-                at_least=3.9,
-                at_most=4.1,
-                wrong={name: order(SIGMAS, residual) for name, residual in residuals.items()},
-            ),
-        ]
+        what = "largest over smallest residual/σ⁴, from σ = 0.01 to 0.1"
+        wrong = {name: spread(residual) for name, residual in residuals.items()}
+        yield Check(what, spread(right), wrong, at_most=1.1)
+        what = "order of the residual in σ"
+        wrong = {name: order(SIGMAS, residual) for name, residual in residuals.items()}
+        yield Check(what, order(SIGMAS, right), wrong, at_least=3.9, at_most=4.1)
+
         figure, axes = panel("what is left", "σ", "mean |residual|")
         loglog(axes, SIGMAS, {"right": right, **residuals}, [0.01, 0.02, 0.05, 0.1])
         added, axes = panel("what noise adds", "σ", "added squared error")
@@ -108,4 +87,4 @@ class SmallNoise(Claim):
         for name, second in expansions.items():
             axes.plot(SIGMAS, float(second.mean()) * SIGMAS**2, label=name)
         legend(axes)
-        return Outcome(checks, [figure, added])
+        yield from (figure, added)

@@ -1,7 +1,5 @@
 """An L1 penalty on the code is a Laplace prior, and its best code is a soft threshold."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -18,9 +16,9 @@ from ae_lightning.posteriors import Dirac
 from ae_lightning.priors import LaplacePrior
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.regularizers.sparsity import L1, L2
-from ae_lightning.theory.linear_models import affine
+from ae_lightning.theory.linear_models import affine, log_joint
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 K = 6
 RATE = 1.5  # λ
@@ -72,34 +70,23 @@ def soft(u: Tensor, threshold: float) -> Tensor:
 
 class SparsityIsLaplace(Claim):
     title = "An L1 penalty is a Laplace prior"
-    statement = (
-        "The negative logarithm of a Laplace prior is an L1 penalty plus a constant; under a "
-        "Gaussian decoder with orthonormal columns, the most probable code is the projection of "
-        "the data onto them, soft-thresholded at the prior's rate times the noise's variance."
-    )
-    formula = (
-        r"$-\log p(h) = \lambda\,\|h\|_1 - n \log\frac{\lambda}{2}, \qquad"
-        r" h^* = \mathrm{sign}(u)\,\max(|u| - \lambda\sigma^2,\, 0), \quad u = W^\top x$"
-    )
-    source = (
-        "Olshausen and Field, 1996, Emergence of Simple-Cell Receptive Field Properties; Donoho, "
-        "1995, De-Noising by Soft-Thresholding"
-    )
-    correction = (
-        "An L1 penalty does not improve the features if the decoder is free to grow: the code only "
-        "shrinks, and the decoder scales it back. Here its columns are held at unit norm."
-    )
-    wrong_version = (
-        "Taking the prior's scale for its rate; a threshold at the rate alone, without the noise's "
-        "variance; a Gaussian prior, which makes no element zero."
-    )
-    caption = (
-        "The most probable code, found by minimising the objective (dots), lies on the soft "
-        "threshold. The Laplace prior's energy has a kink at zero, which is what makes elements "
-        "zero; the Gaussian's has none."
-    )
+    statement = """The negative logarithm of a Laplace prior is an L1 penalty plus a constant; under
+        a Gaussian decoder with orthonormal columns, the most probable code is the projection of the
+        data onto them, soft-thresholded at the prior's rate times the noise's variance."""
+    formula = r"""$-\log p(h) = \lambda\,\|h\|_1 - n \log\frac{\lambda}{2}, \qquad
+        h^* = \mathrm{sign}(u)\,\max(|u| - \lambda\sigma^2,\, 0), \quad u = W^\top x$"""
+    source = """Olshausen and Field, 1996, Emergence of Simple-Cell Receptive Field Properties;
+        Donoho, 1995, De-Noising by Soft-Thresholding"""
+    correction = """An L1 penalty does not improve the features if the decoder is free to grow: the
+        code only shrinks, and the decoder scales it back. Here its columns are held at unit
+        norm."""
+    wrong_version = """Taking the prior's scale for its rate; a threshold at the rate alone, without
+        the noise's variance; a Gaussian prior, which makes no element zero."""
+    caption = """The most probable code, found by minimising the objective (dots), lies on the soft
+        threshold. The Laplace prior's energy has a kink at zero, which is what makes elements zero;
+        the Gaussian's has none."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         model, gaussian = sparse_coder(L1(scale=1 / RATE)), sparse_coder(L2())
         x = 2 * torch.randn(200, K).double()
         z = torch.randn(200, K).double()
@@ -108,11 +95,7 @@ class SparsityIsLaplace(Claim):
         def code(model: Model) -> Tensor:
             return best_code(lambda z: model.objective(forward_pass(model, x, z))["loss"], x)
 
-        def minus_log_joint(h: Tensor) -> Tensor:
-            return -model.decode(h).log_prob(x) - model.prior().log_prob(h)  # type: ignore[no-any-return]
-
         h, h_gaussian = code(model), code(gaussian)
-        most_probable = best_code(minus_log_joint, x)
 
         def energy(scale: float) -> float:
             penalty = L1(scale=scale)(model, forward_pass(model, x, z)) - K * math.log(RATE / 2)
@@ -124,32 +107,17 @@ class SparsityIsLaplace(Claim):
         def zeros(h: Tensor) -> float:
             return float((h.abs() < 1e-10).double().mean())
 
-        checks = [
-            Check(
-                "λ‖h‖₁ − n log(λ/2) against −log p(h), nats",
-                energy(1 / RATE),
-                at_most=1e-10,
-                wrong={"scale taken for rate": energy(RATE)},
-            ),
-            *(
-                Check(
-                    f"{what} against the soft threshold",
-                    distance(code, RATE * SIGMA**2),
-                    at_most=1e-10,
-                    wrong={"threshold λ": distance(code, RATE)},
-                )
-                for what, code in {
-                    "code of least objective with L1": h,
-                    "most probable code under the prior": most_probable,
-                }.items()
-            ),
-            Check(
-                "share of code elements that are zero",
-                zeros(h),
-                at_least=0.1,
-                wrong={"Gaussian prior": zeros(h_gaussian)},
-            ),
-        ]
+        what = "λ‖h‖₁ − n log(λ/2) against −log p(h), nats"
+        yield Check(what, energy(1 / RATE), {"scale taken for rate": energy(RATE)}, at_most=1e-10)
+        most_probable = best_code(lambda h: -log_joint(model, x, h), x)
+        codes = {"code of least objective with L1": h}
+        codes["most probable code under the prior"] = most_probable
+        for name, found in codes.items():
+            what = f"{name} against the soft threshold"
+            wrong = {"threshold λ": distance(found, RATE)}
+            yield Check(what, distance(found, RATE * SIGMA**2), wrong, at_most=1e-10)
+        wrong = {"Gaussian prior": zeros(h_gaussian)}
+        yield Check("share of code elements that are zero", zeros(h), wrong, at_least=0.1)
 
         threshold, axes = panel("the most probable code", "u = Wᵀx", "h*")
         line = torch.linspace(-4, 4, 401).double()
@@ -162,4 +130,4 @@ class SparsityIsLaplace(Claim):
         axes.plot(line, RATE * line.abs() - math.log(RATE / 2), label="Laplace")
         axes.plot(line, line.square() / 2 + math.log(2 * math.pi) / 2, "--", label="Gaussian")
         legend(axes)
-        return Outcome(checks, [threshold, energies])
+        yield from (threshold, energies)

@@ -1,7 +1,5 @@
 """The variational bound, its gap, and the importance samples that close it."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 
@@ -21,7 +19,7 @@ from ae_lightning.theory.linear_models import (
 )
 from ae_lightning.theory.numerics import gaussian_nodes
 from ae_lightning.theory.panels import legend, panel
-from ae_lightning.theory.proof import Check, Claim, Outcome
+from ae_lightning.theory.proof import Check, Claim, Results
 
 D, SQUARES, SIGMA = 8, [4.0, 2.0, 1.0], 0.7
 SAMPLES = (1, 3, 10, 30, 100)
@@ -52,35 +50,23 @@ def bound(model: LinearVAE, x: Tensor, samples: int) -> tuple[float, float]:
 
 class VariationalBound(Claim):
     title = "The bound, its gap and its samples"
-    statement = (
-        "The evidence lower bound lies below log p(x) by exactly the divergence of q(z|x) from the "
-        "true posterior; if q is that posterior, every sample gives log p(x); and importance "
-        "samples raise the bound towards log p(x)."
-    )
-    formula = (
-        r"$\mathrm{ELBO} = \log p(x) - KL\left(q(z|x)\,\|\,p(z|x)\right), \qquad"
-        r" L_R = E\,\log \frac{1}{R}\sum_r \frac{p(x, z_r)}{q(z_r|x)} \leq L_{R+1} \leq \log p(x)$"
-    )
-    source = (
-        "Kingma and Welling, 2014, Auto-Encoding Variational Bayes; Burda et al., 2016, "
-        "Importance Weighted Autoencoders"
-    )
-    correction = (
-        "The notes write E log p(z|x) + H(q), which is off by exactly log p(x); the bound is "
-        "E log p(z, x) + H(q). Averaging the logarithms over R samples does not tighten it; the "
-        "logarithm of the average does."
-    )
-    wrong_version = (
-        "The notes' E log p(z|x) + H(q); a posterior that is shifted and too wide; the average of "
-        "the logarithms; the logarithm of the sum, without 1/R; log σ read as log σ²."
-    )
-    caption = (
-        "With an inexact posterior, the bound rises to log p(x) with the number of samples, while "
-        "the average of logarithms stays where it is. The logarithms of the weights vary for the "
-        "inexact posterior, but not at all for the exact one."
-    )
+    statement = """The evidence lower bound lies below log p(x) by exactly the divergence of q(z|x)
+        from the true posterior; if q is that posterior, every sample gives log p(x); and importance
+        samples raise the bound towards log p(x)."""
+    formula = r"""$\mathrm{ELBO} = \log p(x) - KL\left(q(z|x)\,\|\,p(z|x)\right), \qquad
+        L_R = E\,\log \frac{1}{R}\sum_r \frac{p(x, z_r)}{q(z_r|x)} \leq L_{R+1} \leq \log p(x)$"""
+    source = """Kingma and Welling, 2014, Auto-Encoding Variational Bayes; Burda et al., 2016,
+        Importance Weighted Autoencoders"""
+    correction = """The notes write E log p(z|x) + H(q), which is off by exactly log p(x); the bound
+        is E log p(z, x) + H(q). Averaging the logarithms over R samples does not tighten it; the
+        logarithm of the average does."""
+    wrong_version = """The notes' E log p(z|x) + H(q); a posterior that is shifted and too wide; the
+        average of the logarithms; the logarithm of the sum, without 1/R; log σ read as log σ²."""
+    caption = """With an inexact posterior, the bound rises to log p(x) with the number of samples,
+        while the average of logarithms stays where it is. The logarithms of the weights vary for
+        the inexact posterior, but not at all for the exact one."""
 
-    def run(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Results:
         W, mean = orthogonal_columns(D, SQUARES), torch.randn(D).double()
         exact, model = (exact_linear_vae(W, SIGMA, mean) for _ in range(2))
         blunt(model)
@@ -123,38 +109,22 @@ class VariationalBound(Claim):
             """Return ½ Σ (μ² + σ² − 1 − log σ²)."""
             return (mu.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
 
-        checks = [
-            Check(
-                "ELBO against log p(x) − KL(q, posterior), nats",
-                float((elbo - log_p + gap).abs().max()),
-                at_most=1e-10,
-                wrong={"as the notes write it": float((as_written - log_p + gap).abs().max())},
-            ),
-            Check(
-                "standard deviation of log p(x, z)/q(z|x) at the exact posterior, nats",
-                float(spread["exact"]),
-                at_most=1e-10,
-                wrong={"shifted and too wide": float(spread["inexact"])},
-            ),
-            Check(
-                f"smallest rise from R = {SAMPLES[0]} to {SAMPLES[-1]}, standard errors",
-                least_rise(rising),
-                at_least=3.0,
-                wrong={"average of logarithms": least_rise(flat)},
-            ),
-            Check(
-                f"L at R = {SAMPLES[-1]} less log p(x), standard errors",
-                (last - log_p_one) / error,
-                at_most=3.0,
-                wrong={"sum without 1/R": (last + math.log(SAMPLES[-1]) - log_p_one) / error},
-            ),
-            Check(
-                "the rate against ½ Σ (μ² + σ² − 1 − log σ²), nats",
-                float((rate - closed(2 * log_sigma)).abs().max()),
-                at_most=1e-10,
-                wrong={"log σ read as log σ²": float((rate - closed(log_sigma)).abs().max())},
-            ),
-        ]
+        what = "ELBO against log p(x) − KL(q, posterior), nats"
+        wrong = {"as the notes write it": float((as_written - log_p + gap).abs().max())}
+        yield Check(what, float((elbo - log_p + gap).abs().max()), wrong, at_most=1e-10)
+        what = "standard deviation of log p(x, z)/q(z|x) at the exact posterior, nats"
+        wrong = {"shifted and too wide": float(spread["inexact"])}
+        yield Check(what, float(spread["exact"]), wrong, at_most=1e-10)
+        what = f"smallest rise from R = {SAMPLES[0]} to {SAMPLES[-1]}, standard errors"
+        wrong = {"average of logarithms": least_rise(flat)}
+        yield Check(what, least_rise(rising), wrong, at_least=3.0)
+        what = f"L at R = {SAMPLES[-1]} less log p(x), standard errors"
+        wrong = {"sum without 1/R": (last + math.log(SAMPLES[-1]) - log_p_one) / error}
+        yield Check(what, (last - log_p_one) / error, wrong, at_most=3.0)
+        what = "the rate against ½ Σ (μ² + σ² − 1 − log σ²), nats"
+        wrong = {"log σ read as log σ²": float((rate - closed(log_sigma)).abs().max())}
+        yield Check(what, float((rate - closed(2 * log_sigma)).abs().max()), wrong, at_most=1e-10)
+
         curve, axes = panel("the bound rises to log p(x)", "importance samples R", "nats")
         for name, bounds in {"$L_R$": rising, "average of logarithms": flat}.items():
             means, errors = zip(*bounds, strict=True)
@@ -167,4 +137,4 @@ class VariationalBound(Claim):
         axes.hist(inexact.numpy(), bins=60, density=True, label="inexact posterior")
         axes.axvline(log_p_one, color="black", linewidth=1.5, label="exact posterior: log p(x)")
         legend(axes, loc="upper left")
-        return Outcome(checks, [curve, spreads])
+        yield from (curve, spreads)
