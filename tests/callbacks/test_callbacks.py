@@ -1,19 +1,13 @@
-"""Callbacks: drawn when due, of fixed examples, delivered to every logger, without a trace."""
+"""Callbacks: drawn when due, of fixed examples, without a trace."""
 
-import io
-import json
 import random
-import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
-from PIL import Image
 from torch.utils.data import DataLoader
 
 from ae_lightning import systems
@@ -21,7 +15,6 @@ from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.callbacks import (
     Codes,
     LatentTraversal,
-    PictureCallback,
     PriorSamples,
     Reconstructions,
     Report,
@@ -29,55 +22,12 @@ from ae_lightning.callbacks import (
     observing,
 )
 from ae_lightning.callbacks.drawing.examples import choose
-from ae_lightning.callbacks.drawing.theme import house_style, new_figure
+from ae_lightning.callbacks.drawing.theme import house_style
 from ae_lightning.callbacks.report.choosing import known_pictures
 from ae_lightning.core.errors import UsageError
 from ae_lightning.datamodules import Digits
 from ae_lightning.nn import MLP
-from ae_lightning.training.metrics_csv import MetricsFile
-from helpers.training import quiet_trainer
-from helpers.wandb_files import records
-
-
-class Noting(PictureCallback):
-    """A picture that notes what it is drawn of."""
-
-    name = "noting"
-
-    def __init__(self, *args, fails: bool = False, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self.fails, self.seen = fails, []
-
-    def draw(self, model, pair):
-        self.seen.append(pair)
-        if self.fails:
-            raise RuntimeError("no ink")
-        return new_figure(1, 1)
-
-    def measure(self, model, pair):
-        return {"ink": 0.5}
-
-
-def vae(**others) -> AutoEncoder:
-    torch.manual_seed(3)
-    widths = {"encoder": MLP([32], dropout=0.2), "decoder": MLP([32], dropout=0.2)}
-    return systems.VariationalAutoEncoder((1, 8, 8), latent=4, **widths, **others)
-
-
-def trained(
-    directory: Path, *callbacks: Callback, model=None, loader=None, **arguments
-) -> AutoEncoder:
-    model = vae() if model is None else model
-    options = {"max_epochs": 2, "log_every_n_steps": 5, "callbacks": [*callbacks], **arguments}
-    trainer = quiet_trainer(directory, **options)
-    data = {"datamodule": Digits(batch_size=400)} if loader is None else {}
-    trainer.fit(model, *(loader or ()), **data)
-    return model
-
-
-def steps(directory: Path, name: str) -> list[int]:
-    return sorted(int(p.stem) for p in (directory / "pictures" / name).glob("*.png"))
-
+from helpers.noting import Noting, steps, trained, vae
 
 # ------------------------------------------------------------------------------ when
 
@@ -251,85 +201,6 @@ def test_a_picture_that_does_not_suit_is_refused_before_training(tmp_path) -> No
 def test_a_wrong_argument_is_one_sentence(make, said) -> None:
     with pytest.raises(UsageError, match=said):
         make()
-
-
-# ------------------------------------------------------------------------- to loggers
-
-
-class Images(Logger):
-    """A logger that takes images as TensorBoard does."""
-
-    name, version = "images", 0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.experiment, self.added = self, []
-
-    def log_metrics(self, metrics, step=None) -> None: ...
-
-    def log_hyperparams(self, *args, **kwargs) -> None: ...
-
-    def add_image(self, tag, image, step, dataformats) -> None:
-        self.added.append((tag, image, step, dataformats))
-
-
-def test_every_logger_gets_the_picture_and_its_figures(tmp_path) -> None:
-    images = Images()
-    trained(tmp_path, Noting(), logger=[images, MetricsFile(tmp_path)])
-    ((tag, image, step, dataformats),) = images.added
-    assert (tag, step, dataformats) == ("pictures/noting", 6, "HWC")
-    assert np.array_equal(image, np.asarray(Image.open(tmp_path / f"{tag}/6.png").convert("RGB")))
-    rows = (tmp_path / "metrics.csv").read_text().splitlines()
-    assert rows[0].split(",").count("val/ink") == 1
-    assert any(row.split(",")[rows[0].split(",").index("val/ink")] == "0.5" for row in rows[1:])
-
-
-def test_weights_and_biases_gets_pictures_and_films_at_their_steps(tmp_path, monkeypatch) -> None:
-    from lightning.pytorch.loggers import WandbLogger
-
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    logger = WandbLogger(save_dir=tmp_path, offline=True)
-    traversal = LatentTraversal(1, items=20, animated=True)
-    trained(tmp_path, Reconstructions(1), traversal, logger=logger)
-    logger.experiment.finish()
-    (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    deadline = time.monotonic() + 60  # finish() does not wait for W&B's own process to write
-    while not any(r.HasField("exit") for r in records(file)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    logged = {}
-    for record in records(file):
-        items = {tuple(i.nested_key): json.loads(i.value_json) for i in record.history.item}
-        for (key, *field), value in items.items():
-            if field in (["filenames"], ["videos"]):
-                logged.setdefault(key, []).append(items[("trainer/global_step",)])
-                path = value[0] if field == ["filenames"] else value[0]["path"]
-                assert (file.parent / "files" / path).stat().st_size > 500
-    assert logged == {
-        "pictures/reconstructions": [3, 6],
-        "pictures/latent_traversal": [3, 6],
-        "pictures/latent_traversal_film": [3, 6],
-    }
-
-
-def test_tensorboard_gets_pictures_and_figures_at_their_steps(tmp_path) -> None:
-    from lightning.pytorch.loggers import TensorBoardLogger
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    logger = TensorBoardLogger(tmp_path, name="board")
-    picture = Reconstructions(every_n_epochs=1, items=20)
-    trained(tmp_path, picture, Noting(), logger=logger)
-    logger.experiment.close()
-    events = EventAccumulator(logger.log_dir, size_guidance={"images": 0, "scalars": 0}).Reload()
-    assert set(events.Tags()["images"]) == {"pictures/reconstructions", "pictures/noting"}
-    drawn = events.Images("pictures/reconstructions")
-    assert [event.step for event in drawn] == [3, 6]
-    for event in drawn:
-        image = Image.open(io.BytesIO(event.encoded_image_string))
-        file = tmp_path / f"pictures/reconstructions/{event.step}.png"
-        assert np.array_equal(np.asarray(image), np.asarray(Image.open(file).convert("RGB")))
-    assert [(e.step, e.value) for e in events.Scalars("val/ink")] == [(6, 0.5)]
-    assert [e.step for e in events.Scalars("train/loss")] == [4]  # of 6, at every fifth
-    assert [e.step for e in events.Scalars("val/loss")] == [2, 5]
 
 
 # ---------------------------------------------------------------------- as they are made

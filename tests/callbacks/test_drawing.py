@@ -7,7 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from ae_lightning.callbacks.drawing.images import pixel_figure, place, show_image, tile
+from ae_lightning.callbacks.drawing.images import (
+    pixel_figure,
+    place,
+    show_image,
+    signed_colours,
+    tile,
+)
 from ae_lightning.callbacks.drawing.saving import png, write_gif
 from ae_lightning.callbacks.drawing.theme import house_style
 from ae_lightning.callbacks.latent_traversal import film
@@ -32,6 +38,15 @@ def test_a_tile_holds_its_images_apart_by_white() -> None:
     assert tiled[5:9, 12:17].equal(images[1, 2, 0])
     assert tiled[4].eq(1).all()
     assert tiled[:, [5, 11]].eq(1).all()
+
+
+def test_signed_images_have_zero_in_the_middle() -> None:
+    grey = signed_colours(torch.tensor([0.0, 2.0, -2.0, 9.0]).view(4, 1, 1, 1), 2.0)
+    assert grey[0].min() > 0.95  # white
+    assert grey[1, 0] > grey[1, 2]  # red
+    assert grey[2, 2] > grey[2, 0]  # blue
+    assert grey[3].equal(grey[1])
+    assert signed_colours(torch.zeros(1, 3, 1, 1), 1.0).eq(0.5).all()
 
 
 @pytest.mark.parametrize("shape", [(9, 14, 1), (9, 14, 3)])

@@ -1,13 +1,9 @@
-"""A run is a directory: refused, resumed, and enough for everything that comes after training."""
+"""A run is a directory: refused, resumed, and shared by several processes."""
 
-import csv
 import os
-import pickle
 import shutil
-import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -16,36 +12,12 @@ from ae_lightning.cli.main import main
 from ae_lightning.training import run_directory
 from ae_lightning.training.atomic import damage
 from helpers.jobs import Job
-
-# The schedule spans a number of epochs, so that a run may be stopped before and go on.
-FIT = (
-    *("fit", "--config", "vae", "--config", "digits", "--data.batch_size", "256"),
-    *("--model.lr_schedule.epochs", "3", "--checkpoints.every_n_steps", "2"),
-)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of three epochs, never interrupted."""
-    run = tmp_path_factory.mktemp("runs") / "whole"
-    assert main([*FIT, "--trainer.max_epochs", "3", "--run", str(run)]) == 0
-    return run
-
-
-@pytest.fixture
-def copy(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return Path(shutil.copytree(whole, tmp_path / "copy"))
+from helpers.runs import FIT, rows
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
     state = torch.load(run_directory.states(run)[0], weights_only=True)
     return state["state_dict"]
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "metrics.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def equal(a: Path, b: Path) -> bool:
@@ -163,122 +135,6 @@ def test_resuming_without_a_name_is_told_the_newest_run(
     shutil.copytree(whole, "runs/vae-digits-1")
     assert main(["fit", "--resume"]) == 2
     assert "such as --run runs/vae-digits-1" in capsys.readouterr().err
-
-
-# ------------------------------------------------------------- what a checkpoint alone can do
-
-
-def figures(text: str) -> dict[str, float]:
-    pairs = [line.split() for line in text.splitlines() if line.startswith("  ")]
-    return {name: float(value) for name, value in pairs}
-
-
-@pytest.mark.parametrize("batch", ["256", "17"])
-def test_validate_repeats_the_last_validation_of_fit(
-    copy: Path, batch: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    newest = run_directory.states(copy)[0]
-    args = ["--ckpt_path", str(newest), "--data.batch_size", batch]
-    assert main(["validate", *args]) == 0
-    found = figures(capsys.readouterr().out)
-    last = [r for r in rows(copy) if r["val/loss"]][-1]
-    assert {"val/loss", "val/elbo", "val/rate", "val/mse"} <= found.keys()
-    for name, value in found.items():
-        assert value == pytest.approx(float(last[name]), rel=1e-4), name
-
-
-def test_test_needs_no_config_and_another_directory_is_no_hindrance(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(whole / "checkpoints" / "best.ckpt", "alone.ckpt")
-    assert main(["test", "--ckpt_path", "alone.ckpt"]) == 0
-    alone = figures(capsys.readouterr().out)
-    assert main(["test", "--run", str(whole)]) == 0
-    assert figures(capsys.readouterr().out) == alone
-    assert os.listdir(tmp_path) == ["alone.ckpt"]
-
-
-def test_predictions_are_in_the_data_sets_order(
-    copy: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["predict", "--run", "copy"]) == 0
-    assert "copy/predictions.npz: " in capsys.readouterr().out
-    with np.load(copy / "predictions.npz") as file:
-        found = dict(file)
-    assert set(found) == {"code", "reconstruction", "distortion", "label", "index"}
-    assert (found["index"] == np.arange(297)).all()
-    assert found["code"].shape == (297, 16)
-    assert found["reconstruction"].shape == (297, 1, 8, 8)
-
-    from ae_lightning import VariationalAutoEncoder
-    from ae_lightning.datamodules import Digits
-
-    model = VariationalAutoEncoder.load_from_checkpoint(copy / "checkpoints" / "best.ckpt")
-    pair = Digits().pairs("test", range(297))
-    assert (found["label"] == pair.y.numpy()).all()
-    with torch.no_grad():
-        np.testing.assert_allclose(found["code"], model.code(pair.x), atol=1e-5)
-
-
-def test_flags_override_what_a_checkpoint_records(
-    copy: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["validate", "--run", "copy"]) == 0
-    one = figures(capsys.readouterr().out)
-    many = ["--model.samples", "32", "--data.split_seed", "1"]
-    assert main(["validate", "--run", "copy", *many]) == 0
-    other = figures(capsys.readouterr().out)
-    assert one["val/distortion"] != other["val/distortion"]
-
-
-@pytest.mark.parametrize(
-    ("flags", "sentence"),
-    [
-        (["--model.latent", "3"], "does not fit the model as it is configured"),
-        (["--config", "sprites"], "holds a model for data of shape (1, 8, 8)"),
-    ],
-)
-def test_what_contradicts_a_checkpoint_is_refused(
-    copy: Path, flags: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["validate", "--run", "copy", *flags]) == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert len(said.splitlines()) == 1
-
-
-def foreign(path: Path, kind: str) -> None:
-    if kind == "weights of another package":
-        torch.save({"state_dict": {"w": torch.zeros(2)}}, path)
-    elif kind == "a tensor":
-        torch.save(torch.zeros(2), path)
-    elif kind == "another zip file":
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("a.txt", "hello")
-    else:
-        path.write_bytes(pickle.dumps([1, 2]))
-
-
-@pytest.mark.parametrize(
-    "kind", ["weights of another package", "a tensor", "another zip file", "a pickle"]
-)
-def test_a_file_that_is_no_checkpoint_of_ours_is_one_sentence(
-    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    foreign(tmp_path / "x.ckpt", kind)
-    assert main(["validate", "--ckpt_path", str(tmp_path / "x.ckpt")]) == 2
-    (said,) = capsys.readouterr().err.splitlines()
-    assert "x.ckpt is not a checkpoint" in said
-
-
-def test_summary_tells_the_best_validation(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["summary", "copy"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    best = min((r for r in rows(copy) if r["val/loss"]), key=lambda r: float(r["val/loss"]))
-    assert f"best validation: epoch {best['epoch']}, step " in said
-    assert f"ELBO {float(best['val/elbo']):.4g} nats" in said
-    assert "copy/checkpoints/best.ckpt" in said
 
 
 # ------------------------------------------------------------------------- several processes

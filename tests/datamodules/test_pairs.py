@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-import ae_lightning.datamodules
-from ae_lightning import datamodules
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import rebuild
 from ae_lightning.core.randomness import seed_of
@@ -28,7 +25,6 @@ from ae_lightning.datamodules import (
     Sprites,
     SwissRoll,
 )
-from ae_lightning.datamodules.loading.batch_samplers import EvaluationSampler, TrainingSampler
 from ae_lightning.datamodules.loading.datasets import InMemory
 from helpers.images import write_images
 from helpers.pairs import everything
@@ -218,79 +214,6 @@ def test_a_checkpoint_rebuilds_its_data(tmp_path):
     assert rebuild(checkpoint["datamodule_hyper_parameters"]).record == data.record
 
 
-# ------------------------------------------------------------------------- many processes
-
-
-def training(n: int, batch_size: int) -> TrainingSampler:
-    examples = InMemory(torch.zeros(n, 1), torch.zeros(n))
-    return TrainingSampler(examples, batch_size, seed=0, position=lambda: (0, 0, 0))
-
-
-def evaluation(n: int, batch_size: int) -> EvaluationSampler:
-    return EvaluationSampler(range(n), batch_size)
-
-
-@pytest.mark.parametrize("n", [3, 16, 17, 40, 101])
-@pytest.mark.parametrize("world", [1, 2, 3])
-@pytest.mark.parametrize("batch_size", [1, 4, 16])
-def test_shards_make_up_the_global_batches(n, world, batch_size, on_rank):
-    on_rank(0, 1)
-    whole = list(training(n, min(batch_size * world, n - n % world)))
-    shards = []
-    for rank in range(world):
-        on_rank(rank, world)
-        draws = training(n, batch_size)
-        shards.append(list(draws))
-        assert len(shards[-1]) == len(draws) == len(whole) > 0
-        assert len({len(draw.rows) for draw in shards[-1]}) == 1
-    for batch, expected in enumerate(whole):
-        rows = torch.stack([shard[batch].rows for shard in shards], dim=1).flatten()
-        assert torch.equal(rows, expected.rows)
-        assert len({shard[batch].key for shard in shards}) == world
-
-
-@pytest.mark.parametrize("n", [3, 16, 17, 40, 101])
-@pytest.mark.parametrize("world", [1, 2, 3])
-@pytest.mark.parametrize("batch_size", [1, 4, 16])
-def test_evaluation_counts_each_example_once_in_equally_many_batches(n, world, batch_size, on_rank):
-    on_rank(0, 1)
-    whole = [draw.rows.tolist() for draw in evaluation(n, batch_size)]
-    assert [row for rows in whole for row in rows] == list(range(n))
-    assert 1 <= min(map(len, whole)) <= max(map(len, whole)) <= batch_size
-    counted, lengths = [], set()
-    for rank in range(world):
-        on_rank(rank, world)
-        draws = evaluation(n, batch_size)
-        drawn = list(draws)
-        lengths.add(len(drawn))
-        assert len(draws) == len(drawn)
-        assert all(draw.rows.tolist() in whole for draw in drawn)
-        counted += [draw.rows.tolist() for draw in drawn if draw.counts]
-    assert len(lengths) == 1
-    assert sorted(counted) == whole
-
-
-def test_evaluation_pairs_are_the_same_on_any_number_of_processes(on_rank):
-    data = Digits(corruption=GaussianNoise(), batch_size=40)
-    whole = list(data.test_dataloader())
-    assert len(whole) % 3 != 0
-    for rank in range(3):
-        on_rank(rank, 3)
-        shard = list(data.test_dataloader())
-        for pair, expected in zip(shard, whole[rank::3], strict=False):
-            assert all(map(torch.equal, pair, expected))
-        uncounted = shard[len(whole[rank::3]) :]
-        assert len(uncounted) == (rank >= len(whole) % 3)
-        assert all((pair.places == -1).all() and len(pair.x) for pair in uncounted)
-
-
-def test_too_few_examples_for_the_processes(on_rank):
-    on_rank(0, 4)
-    with pytest.raises(UsageError, match=r"^3 training examples cannot be shared by 4 processes"):
-        len(training(3, 8))
-    assert [len(draw.rows) for draw in evaluation(3, 8)] == [3]
-
-
 # ------------------------------------------------------------------------------------- GPU
 
 
@@ -353,39 +276,3 @@ def test_errors_name_the_value_and_what_was_expected(make, sentence):
     with pytest.raises(UsageError) as caught:
         make()
     assert str(caught.value) == sentence
-
-
-# ------------------------------------------------------------------------------- imports
-
-HEAVY = {"torchvision", "sklearn", "PIL", "rich", "matplotlib", "wandb", "litdata"}
-ROOMS = {"core", "corruptions"}
-
-
-def imports_of(file: Path) -> list[tuple[str, bool]]:
-    """Every module that a file imports, and whether it does so when it is imported itself."""
-    tree = ast.parse(file.read_text())
-    found = []
-    for node in ast.walk(tree):
-        top = node in tree.body
-        if isinstance(node, ast.Import):
-            found += [(alias.name, top) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found.append((node.module or "", top))
-    return found
-
-
-FILES = sorted(Path(datamodules.__file__).parent.rglob("*.py"))
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
-def test_heavy_packages_are_imported_where_they_are_used(file):
-    for module, at_the_top in imports_of(file):
-        package, _, rest = module.partition(".")
-        assert not (at_the_top and package in HEAVY), f"{file.name} imports {module}"
-        if package == "ae_lightning":
-            assert rest.partition(".")[0] in ROOMS, f"{file.name} imports {module}"
-
-
-def test_all_that_is_named_is_there():
-    assert all(hasattr(ae_lightning.datamodules, name) for name in datamodules.__all__)
-    assert sorted(datamodules.__all__) == sorted(set(datamodules.__all__))

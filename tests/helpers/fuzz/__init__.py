@@ -1,0 +1,1 @@
+"""Bad uses of the command line, some hundreds of them."""
