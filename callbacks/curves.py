@@ -47,9 +47,7 @@ def weighted(points: Points, weight: Points | float) -> Points:
 
 
 def curves(
-    history: History,
-    weights: Mapping[str, float] | None = None,
-    figures: Iterable[str] = REPORTED,
+    history: History, weights: Mapping[str, float] | None = None, figures: Iterable[str] = REPORTED
 ) -> Figure:
     """Draw every raw and weighted term of the loss, every scheduled weight, and what is reported.
 
