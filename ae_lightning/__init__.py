@@ -24,46 +24,28 @@ if TYPE_CHECKING:
         VariationalAutoEncoder,
     )
 
-__all__ = [
-    "AutoEncoder",
-    "ContractiveAutoEncoder",
-    "DenoisingAutoEncoder",
-    "ForwardPass",
-    "ImportanceWeightedAutoEncoder",
-    "LinearAutoEncoder",
-    "NonFiniteError",
-    "Pair",
-    "Part",
-    "Regularizer",
-    "SavingError",
-    "Schedule",
-    "SparseAutoEncoder",
-    "StochasticAutoEncoder",
-    "TrainingError",
-    "UndercompleteAutoEncoder",
-    "UsageError",
-    "VariationalAutoEncoder",
-]
-
 HOMES = {
-    "AutoEncoder": "autoencoder",
-    "ForwardPass": "core.types",
-    "NonFiniteError": "core.errors",
-    "Pair": "core.types",
-    "Part": "core.parts",
-    "Regularizer": "regularizers",
-    "SavingError": "core.errors",
-    "Schedule": "schedules",
-    "TrainingError": "core.errors",
-    "UsageError": "core.errors",
+    "autoencoder": ["AutoEncoder"],
+    "core.errors": ["NonFiniteError", "SavingError", "TrainingError", "UsageError"],
+    "core.parts": ["Part"],
+    "core.types": ["ForwardPass", "Pair"],
+    "regularizers": ["Regularizer"],
+    "schedules": ["Schedule"],
+    "systems": [
+        *("ContractiveAutoEncoder", "DenoisingAutoEncoder", "ImportanceWeightedAutoEncoder"),
+        *("LinearAutoEncoder", "SparseAutoEncoder", "StochasticAutoEncoder"),
+        *("UndercompleteAutoEncoder", "VariationalAutoEncoder"),
+    ],
 }
+HOME_OF = {name: module for module, names in HOMES.items() for name in names}
+__all__ = sorted(HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in HOME_OF:
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    return getattr(import_module(f"{__name__}.{HOMES.get(name, 'systems')}"), name)
+    return getattr(import_module(f"{__name__}.{HOME_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *HOME_OF])

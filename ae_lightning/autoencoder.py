@@ -1,7 +1,5 @@
 """The autoencoder as Lightning trains it: hooks, and nothing that a formula mentions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -42,9 +40,7 @@ RESERVED -= {"rate"}
 
 
 class AutoEncoder(Model, LightningModule):
-    r"""A `Model` that Lightning trains: it takes the parts, and how to optimise them.
-
-    .. math:: E_{q(z|\tilde x)}[-\log p(x|z)] + \sum_k w_k(t)\, \Omega_k
+    """A `Model` that Lightning trains: it takes the parts, and how to optimise them.
 
     Args:
         shape … samples, value_range, seed: see `Model`.

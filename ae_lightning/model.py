@@ -1,7 +1,5 @@
 """The one model: its parts, the objective that they make, and nothing of how it is trained."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any, ClassVar, Protocol
@@ -25,8 +23,8 @@ class Penalty(Protocol):
     """What the objective asks of a penalty Ω; `Regularizer` is the base of every one."""
 
     def weight_at(self, clock: Clock) -> float: ...
-    def check(self, model: Model) -> None: ...
-    def __call__(self, model: Model, out: ForwardPass) -> Tensor: ...
+    def check(self, model: "Model") -> None: ...
+    def __call__(self, model: "Model", out: ForwardPass) -> Tensor: ...
 
 
 class Model(Recorded, nn.Module):

@@ -109,23 +109,8 @@ class LinearAutoEncoder(AutoEncoder):
         | Neural Networks and Principal Component Analysis (Baldi and Hornik, 1989)
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        latent: int = 32,
-        regularizers: dict[str, Regularizer] | None = None,
-        **others: Any,
-    ) -> None:
-        super().__init__(
-            shape=shape,
-            latent=latent,
-            encoder=MLP(widths=()),
-            posterior=Dirac(),
-            decoder=MLP(widths=()),
-            likelihood=Gaussian(),
-            regularizers=regularizers,
-            **others,
-        )
+    def __init__(self, shape: Sequence[int], latent: int = 32, **others: Any) -> None:
+        super().__init__(shape, latent, MLP(()), Dirac(), MLP(()), Gaussian(), **others)
 
     def principal_subspace(self) -> Tensor:
         """Return an orthonormal basis (D, K) of what the decoder spans."""

@@ -14,28 +14,3 @@ from .sprites import Sprites
 from .stream import Stream
 from .toys.densities import MixtureOfGaussians, Toy
 from .toys.parametrised import Parametrised, Ring, Spiral, SwissRoll
-
-__all__ = [
-    "CIFAR10",
-    "MNIST",
-    "Binarise",
-    "Digits",
-    "Downloaded",
-    "Dynamic",
-    "Examples",
-    "FashionMNIST",
-    "ImageFolder",
-    "InMemory",
-    "Manifold",
-    "MixtureOfGaussians",
-    "NumpyFile",
-    "PairDataModule",
-    "Parametrised",
-    "Ring",
-    "Spiral",
-    "Sprites",
-    "Stream",
-    "SwissRoll",
-    "Threshold",
-    "Toy",
-]

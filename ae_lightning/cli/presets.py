@@ -10,9 +10,6 @@ from ae_lightning.cli.composition import Tree, merge
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import locate
 
-# It spans the whole training, which is an error if that has no end: only if someone asks for it.
-ON_REQUEST = ("lr_schedule",)
-
 
 def with_classes(tree: Tree, flags: list[str]) -> tuple[Tree, list[str]]:
     """Move --model NAME and --data NAME into the configs: the parser reads those before flags.
@@ -42,13 +39,11 @@ def with_defaults(tree: Tree, flags: list[str]) -> Tree:
     node = tree.get("model")
     if not isinstance(node, Mapping) or (kind := class_of(node.get("class_path"))) is None:
         return tree
-    given = node.get("init_args") or {}
+    defaults, given = kind.defaults(), node.get("init_args") or {}
     asked = {*given} | {f.removeprefix("--model.").removeprefix("init_args.") for f in flags}
-    defaults = {
-        name: value
-        for name, value in kind.defaults().items()
-        if name not in ON_REQUEST or any(a.partition(".")[0] == name for a in asked)
-    }
+    # It spans the whole training, which is an error if that has no end.
+    if not any(name.partition(".")[0] == "lr_schedule" for name in asked):
+        del defaults["lr_schedule"]
     path = f"{kind.__module__}.{kind.__qualname__}"
     return {**tree, "model": merge({"init_args": defaults}, {**node, "class_path": path})}
 

@@ -1,7 +1,5 @@
 """The base of every network: a map between shapes that the owning autoencoder sets."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -48,7 +46,7 @@ def slope(a: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
         return torch.autograd.grad(h, u, torch.ones_like(h), create_graph=tracked)[0]
 
 
-def hidden_of(network: Network, x: Tensor, features: Tensor) -> list[Tensor]:
+def hidden_of(network: "Network", x: Tensor, features: Tensor) -> list[Tensor]:
     """Return the input of each activation, on the way from x to the network's output `features`."""
     if not hasattr(features, "hidden"):
         with torch.enable_grad():
@@ -60,7 +58,7 @@ class Network(Part, ABC):
     """A map from inputs to outputs; the autoencoder calls `build` once, with both shapes."""
 
     @abstractmethod
-    def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
+    def build(self, inputs: Shape, outputs: Shape, mirror: "Network | None" = None) -> None:
         """Create the weights. A decoder is given the encoder as `mirror`."""
 
     def centre(self, inputs: Tensor | None, outputs: Tensor | None) -> None:

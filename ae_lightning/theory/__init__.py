@@ -1,7 +1,5 @@
 """The claims of the notes on autoencoders, each as an experiment that can fail."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -36,7 +34,7 @@ CLAIMS: Final = {
 }
 
 
-def claim(name: str) -> Claim:
+def claim(name: str) -> "Claim":
     """Return the claim of that name.
 
     Raises:

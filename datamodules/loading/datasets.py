@@ -1,7 +1,5 @@
 """The examples of one split, as a data set that gives a whole batch at once."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
@@ -27,7 +25,7 @@ class BatchDraw(NamedTuple):
     key: tuple[int, int, int, int] | None = None
     counts: bool = True
 
-    def to(self, device: torch.device) -> BatchDraw:
+    def to(self, device: torch.device) -> "BatchDraw":
         """Move the rows to a device."""
         rows = self.rows.to(device, non_blocking=device.type == "cuda")
         return self if rows is self.rows else self._replace(rows=rows)
@@ -49,11 +47,11 @@ class Examples(Dataset[tuple[Tensor, Tensor]], ABC):
         """Fetch what a sampler drew, as torch's DataLoader asks for a batch."""
         return *self[draw.rows], draw
 
-    def select(self, rows: Tensor) -> Examples:
+    def select(self, rows: Tensor) -> "Examples":
         """Return those examples alone, in that order; in memory, unless a subclass knows better."""
         return InMemory(*self[rows])
 
-    def near(self, device: torch.device) -> Examples:
+    def near(self, device: torch.device) -> "Examples":
         """Return the same examples, moved to the device if that pays."""
         return self
 
@@ -78,7 +76,7 @@ class InMemory(Examples):
     def __getitems__(self, draw: BatchDraw) -> tuple[Tensor, Tensor, BatchDraw]:
         return super().__getitems__(draw.to(self.x.device))
 
-    def near(self, device: torch.device) -> InMemory:
+    def near(self, device: torch.device) -> "InMemory":
         """Return the same examples on the device, unless they fill half a GPU's free memory."""
         if device.type == "cuda" and self.x.device != device:
             free, _ = torch.cuda.mem_get_info(device)

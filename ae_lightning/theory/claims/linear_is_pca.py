@@ -32,7 +32,8 @@ class BothNorms(Regularizer):
 
 def trained(data: PairDataModule, penalty: float = 0.0, steps: int = 500) -> LinearAutoEncoder:
     """Train a linear autoencoder in float64, with a penalty on both its maps."""
-    model = LinearAutoEncoder(data.shape, K, {"norms": BothNorms(penalty)}, **OPTIONS)
+    norms = {"norms": BothNorms(penalty)}
+    model = LinearAutoEncoder(data.shape, K, regularizers=norms, **OPTIONS)
     return fit(model, data, steps, double=True)
 
 
