@@ -174,5 +174,5 @@ def test_compile_is_an_option_that_a_run_keeps(tmp_path: Path, monkeypatch, caps
     assert counters["stats"]["unique_graphs"] >= 2
     assert "compile: true" in Path("a/config.yaml").read_text()
     assert cli.main(["fit", "--run", "a", "--resume", "--trainer.max_epochs", "2"]) == 0
-    assert capsys.readouterr().out.count("encoder and decoder are compiled") == 2
+    assert capsys.readouterr().out.count("compiling encoder and decoder") == 2
     assert cli.main(["summary", "a"]) == 0

@@ -103,7 +103,7 @@ def refused(capsys: pytest.CaptureFixture[str], run: Path, flags: list[str]) -> 
     assert main([*ON, *flags]) == 2
     assert contents(run) == before
     (said,) = capsys.readouterr().err.splitlines()
-    prefix, end = "ae-lightning: ", "a run goes on as it began, so start another for that."
+    prefix, end = "ae-lightning: ", "a run continues as it began, so start another one for that."
     assert said.startswith(prefix)
     assert said.endswith(f" in {run_directory.states(run)[0]}: {end}")
     return said.removeprefix(prefix).rpartition(" in ")[0]
