@@ -1,7 +1,6 @@
 """What all tests share: real data, if AE_DATA names a folder of it, one seed, and a clean tree."""
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,19 +37,6 @@ def small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
-
-
-@pytest.fixture(autouse=True)
-def finished_tracking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Finish a run of wandb that a test has left open, while the folder it writes to is current.
-
-    It would go on noting what later tests print, into a relative path. Asking for monkeypatch,
-    this ends before that restores the working directory.
-    """
-    yield
-    wandb = sys.modules.get("wandb")
-    if wandb is not None and wandb.run is not None:
-        wandb.finish(quiet=True)
 
 
 def tree() -> set[Path]:

@@ -53,6 +53,8 @@ class WeightsAndBiases(WandbLogger):
         self.upload = upload
         self._init = init_arguments(self)
         self._init.pop("anonymous", None)  # Lightning always passes it, and wandb warns of it
+        # The service that writes may have been started elsewhere, and be shared through WANDB_SERVICE.
+        self._init["dir"] = os.path.abspath(self._init["dir"])
         if offline:  # Lightning would set it for the whole environment
             self._init["mode"] = "offline"
 
