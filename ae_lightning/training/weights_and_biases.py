@@ -53,7 +53,7 @@ class WeightsAndBiases(WandbLogger):
         self.upload = upload
         self._init = init_arguments(self)
         self._init.pop("anonymous", None)  # Lightning always passes it, and wandb warns of it
-        # The service that writes may have been started elsewhere, and be shared through WANDB_SERVICE.
+        # The service that writes may have been started in another folder, and be shared.
         self._init["dir"] = os.path.abspath(self._init["dir"])
         if offline:  # Lightning would set it for the whole environment
             self._init["mode"] = "offline"
