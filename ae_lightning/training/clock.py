@@ -70,8 +70,10 @@ class Timekeeper:
 
     def rescale(self, trainer: Trainer, batch_idx: int) -> None:
         """Rescale schedule progress if the number of steps per epoch has changed."""
+        if self._former == 0:  # at every batch but the first of a resumed run
+            return
         steps, former, self._former = steps_per_epoch(trainer), self._former, 0
-        if former in (0, steps) or trainer.max_steps == self.total_steps:
+        if former == steps or trainer.max_steps == self.total_steps:
             return
         done = batch_idx // trainer.accumulate_grad_batches
         self._lead = trainer.current_epoch * steps + done - trainer.global_step
