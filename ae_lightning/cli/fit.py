@@ -23,7 +23,7 @@ from ae_lightning.cli.resume import refuse_changes, state_to_resume
 from ae_lightning.cli.summary import summary
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError
-from ae_lightning.training.atomic import write_text
+from ae_lightning.core.files import write_text
 from ae_lightning.training.checkpoint_reading import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.compilation import Compilation

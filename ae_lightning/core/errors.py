@@ -42,3 +42,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     close = get_close_matches(name, known := list(known), n=1)
     return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(sorted(known))}."
+
+
+def printable(text: str, most: int = 400) -> str:
+    r"""Return text that a terminal shows as it is: control characters escaped, the middle cut out.
+
+    >>> print(printable("a\x1b[31m\nb"))
+    a\x1b[31m\nb
+    >>> printable("0123456789", 5)
+    '01…89'
+    """
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    half = most // 2
+    return shown if len(shown) <= most else f"{shown[: most - half - 1]}…{shown[-half:]}"

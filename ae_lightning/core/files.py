@@ -1,7 +1,111 @@
-"""What every writer of files needs."""
+"""Files that survive a crash whole, and that show whether a byte of them has changed since.
 
+A sealed file is a zip file, as torch writes it, whose comment is the SHA-256 of all bytes before.
+"""
+
+import hashlib
 import os
+import shutil
+import stat
+import struct
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, Final
+
+from ae_lightning.core.errors import UsageError
+
+END: Final = b"PK\x05\x06"  # begins a zip file's last record: 22 bytes, and the comment
+RECORD: Final = 22
+ALGORITHM: Final = b"sha256:"
+SEAL: Final = len(ALGORITHM) + 64
+
+
+class DeferredErrorWriter:
+    """A file whose first error in writing is kept, to be raised when all is written.
+
+    Raised at once, torch would turn a full disk into "unexpected pos 704 vs 598".
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            if self.error is None:
+                self.file.write(data)
+        except OSError as error:
+            self.error = error
+        return len(data)
+
+    def flush(self) -> None:
+        if self.error is None:
+            self.file.flush()
+
+
+@contextmanager
+def replacing(target: Path, sealed: bool = False) -> Iterator[DeferredErrorWriter]:
+    """Write a file beside its target, fsync it, and only then move it into place.
+
+    Args:
+        target: the file; the former one stays if anything goes wrong.
+        sealed: append a digest; the file must be a zip file.
+
+    Raises:
+        OSError: if the disk is full or fails.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with create(partial) as file:
+            writer = DeferredErrorWriter(file)
+            yield writer
+            if writer.error is not None:
+                raise writer.error
+            if sealed:
+                seal(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+        sync_folder(target.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def create(file: Path) -> BinaryIO:
+    """Create a file to write it, in place of whatever bears its name, and never through a link.
+
+    Raises:
+        OSError: if it cannot be created.
+    """
+    file.unlink(missing_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    return open(os.open(file, flags, 0o666), "w+b")
+
+
+def open_regular(file: Path, most: int | None = None) -> BinaryIO:
+    """Open a regular file to read it; anything else, such as a pipe, could keep one waiting.
+
+    Args:
+        file: the file, or a link to one.
+        most: how many bytes it may hold.
+
+    Raises:
+        UsageError: if it is not a regular file, or is larger.
+        OSError: if it cannot be opened.
+    """
+    handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        wrong = "is not a regular file"
+    elif most is not None and status.st_size > most:
+        wrong = f"holds {status.st_size:,} bytes: expected at most {most:,}"
+    else:
+        return open(handle, "rb")
+    os.close(handle)
+    raise UsageError(f"{file} {wrong}.")
 
 
 def sync_folder(folder: Path) -> None:
@@ -12,3 +116,68 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a whole text file, or leave the former one."""
+    with replacing(file) as opened:
+        opened.write(text.encode())
+
+
+def seal(file: BinaryIO) -> None:
+    """Append the digest of its bytes to an open zip file that has no comment yet."""
+    file.seek(-2, os.SEEK_END)
+    file.write(struct.pack("<H", SEAL))  # the length of the comment
+    size = file.tell()
+    file.seek(0)
+    digest = _digest(file, size)
+    file.seek(size)
+    file.write(ALGORITHM + digest.encode())
+
+
+def damage(file: Path) -> str | None:
+    """Say what is wrong with a zip file, or return None if nothing is.
+
+    Its digest tells; without one, as in a checkpoint that a plain Trainer saves, its members' sums.
+    """
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as opened:
+            opened.seek(max(0, size - RECORD - SEAL))
+            tail = opened.read()
+            record, comment = tail[:RECORD], tail[RECORD:]
+            if record.startswith(END) and record.endswith(struct.pack("<H", SEAL)):
+                opened.seek(0)
+                digest = _digest(opened, size - SEAL)
+                right = comment == ALGORITHM + digest.encode()
+                return None if right else "its digest does not match its content"
+        if tail[-RECORD:].startswith(END) and tail.endswith(b"\0\0"):
+            with zipfile.ZipFile(file) as archive:
+                member = archive.testzip()
+            return None if member is None else f"its member {member} is damaged"
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        return str(error) or type(error).__name__
+    return "its end is missing or damaged"
+
+
+def _digest(file: BinaryIO, size: int) -> str:
+    """Return the digest of a file's next `size` bytes."""
+    sum_ = hashlib.sha256()
+    while size > 0 and (block := file.read(min(size, 2**20))):
+        sum_.update(block)
+        size -= len(block)
+    return sum_.hexdigest()
+
+
+def share(file: Path, name: Path) -> None:
+    """Give a file a second name, replacing what bears it: by a link, or by a copy if links fail."""
+    partial = name.with_name(f".{name.name}.partial")
+    partial.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(file, partial)
+        except OSError:
+            shutil.copyfile(file, partial)
+        os.replace(partial, name)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from ae_lightning.training.atomic import replacing
+from ae_lightning.core.files import replacing
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -8,8 +8,8 @@ from typing import Any, Final
 import torch
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import damage
 from ae_lightning.core.parts import Record, check_record, locate, rebuild
-from ae_lightning.training.atomic import damage
 
 FORMAT: Final = 1  # of the checkpoints that this version saves and loads
 

@@ -12,8 +12,8 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from ae_lightning.core.files import write_text
 from ae_lightning.training import run_directory
-from ae_lightning.training.atomic import write_text
 
 Row = dict[str, Any]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from ae_lightning.core.errors import UsageError
-from ae_lightning.training.atomic import damage
+from ae_lightning.core.files import damage
 
 CONFIG: Final = "config.yaml"
 CHECKPOINTS: Final = "checkpoints"

@@ -9,8 +9,8 @@ import torch
 import yaml
 
 from ae_lightning.cli.main import main
+from ae_lightning.core.files import damage
 from ae_lightning.training import run_directory
-from ae_lightning.training.atomic import damage
 from helpers.jobs import Job
 from helpers.runs import FIT, rows
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from ae_lightning.core.files import damage
 from ae_lightning.training import run_directory
-from ae_lightning.training.atomic import damage
 from helpers.jobs import Job
 from soak import eventful
 from soak.experiment import Failed

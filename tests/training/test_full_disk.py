@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from ae_lightning.cli.main import main
-from ae_lightning.training import atomic, run_directory
-from ae_lightning.training.atomic import damage
+from ae_lightning.core import files
+from ae_lightning.core.files import damage
+from ae_lightning.training import run_directory
 from ae_lightning.training.metrics_csv import MetricsFile
 from helpers.apart import call
 from soak import eventful
@@ -32,7 +33,7 @@ def fill(monkeypatch: pytest.MonkeyPatch) -> Callable[[range], None]:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             replace(source, target)
 
-        monkeypatch.setattr(atomic.os, "replace", full_disk)
+        monkeypatch.setattr(files.os, "replace", full_disk)
 
     return fill
 

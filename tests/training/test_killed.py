@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from ae_lightning.core.files import damage
 from ae_lightning.training import run_directory
-from ae_lightning.training.atomic import damage
 from helpers.apart import ae_lightning
 from soak import eventful
 from soak.faults import MOMENT

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ae_lightning.training.atomic import damage, replacing, share
+from ae_lightning.core.files import damage, replacing, share
 from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
 from helpers.apart import call
 
