@@ -26,7 +26,7 @@ from ae_lightning.core.errors import NonFiniteError, UsageError
 from ae_lightning.core.files import write_text
 from ae_lightning.training.checkpoint_reading import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
-from ae_lightning.training.compilation import Compilation
+from ae_lightning.training.compilation import Compilation, Mode
 from ae_lightning.training.heartbeat import lost
 from ae_lightning.training.metrics_csv import MetricsFile
 from ae_lightning.training.run_directory import CONFIG, HANDED_ON, NewRun, states, step_of
@@ -70,7 +70,10 @@ class Fit(CommandLine):
         super().add_arguments_to_parser(parser)
         parser.add_class_arguments(Checkpoints, "checkpoints")
         parser.add_argument(
-            "--compile", type=bool, default=False, help="Compile encoder and decoder."
+            "--compile",
+            type=bool | Mode,
+            default=False,
+            help="Compile encoder and decoder; reduce-overhead also records CUDA graphs of them.",
         )
         parser.add_argument("--resume", type=bool, default=False, help="Continue the run in --run.")
 
@@ -116,7 +119,8 @@ class Fit(CommandLine):
             callbacks.append(Report())
         if self.settings.compile:
             self.say("compiling encoder and decoder in the first steps, which takes a while")
-            callbacks.append(Compilation())
+            mode = None if self.settings.compile is True else self.settings.compile
+            callbacks.append(Compilation(mode=mode))
         saves = trainer.enable_checkpointing is not False
         checkpoints = self._get(self.config_init, "checkpoints") if saves else None
         callbacks += [StopOnSignal(checkpoints), *listed(checkpoints)]
