@@ -132,7 +132,7 @@ def test_compiled_networks_train_as_they_are_written(case: str, tmp_path: Path) 
     assert all(n._compiled_call_impl is None for n in compiled["model"].modules())
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("case", ["VariationalAutoEncoder", "convolutions", "MMD", "Contractive"])
 def test_graphs_of_networks_train_as_they_are_written(
