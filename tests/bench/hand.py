@@ -88,6 +88,8 @@ def train(
             start = now()
             order = torch.randperm(len(images), device=device)
             for step in range(steps):
+                if compiled and device.type == "cuda":
+                    torch.compiler.cudagraph_mark_step_begin()
                 x = images.index_select(0, order[step * batch : (step + 1) * batch]) / 255
                 with torch.autocast(device.type, torch.bfloat16, enabled=half):
                     distortion, rate = terms(encoder, decoder, log_sigma, x)

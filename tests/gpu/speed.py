@@ -39,7 +39,7 @@ def against_hand(scale: Scale, setting: Setting, x: torch.Tensor, mode: str) -> 
     flags, same, goal = MODES[mode]
     validation = {"limit_val_batches": 0} if "compiled" in same else {}
     torch._dynamo.reset()
-    with Peak(scale) as by_hand:
+    with Peak(scale, x.nbytes) as by_hand:
         expected = hand.train(
             x, setting.conv, setting.batch, setting.steps, epochs=scale.epochs, **same
         )[1:]
@@ -56,20 +56,21 @@ def against_hand(scale: Scale, setting: Setting, x: torch.Tensor, mode: str) -> 
 
 
 class Peak:
-    """The most memory of a GPU that was in use meanwhile, in MB."""
+    """The most memory of a GPU that was taken meanwhile, in MB, and so many bytes from before."""
 
-    def __init__(self, scale: Scale) -> None:
-        self.scale, self.megabytes = scale, 0.0
+    def __init__(self, scale: Scale, held: int = 0) -> None:
+        self.scale, self.held, self.megabytes = scale, held, 0.0
 
     def __enter__(self) -> Peak:
         if self.scale.on_gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
+            self.held -= torch.cuda.memory_allocated()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.scale.on_gpu:
-            self.megabytes = torch.cuda.max_memory_allocated() / 1e6
+            self.megabytes = (self.held + torch.cuda.max_memory_allocated()) / 1e6
 
 
 THROUGHPUTS = (  # sides, images, batch, mode, goal in images a second
