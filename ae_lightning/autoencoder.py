@@ -34,7 +34,7 @@ from ae_lightning.training.sharding import change_whole, shard
 
 ADAM = partial(Adam, lr=3e-3, fused=True)
 
-# "rate" is free for the Rate penalty; what evaluation calls the rate is always KL(q ‖ p).
+# "rate" is free for the Rate penalty; without one, evaluation calls KL(q ‖ p) so.
 RESERVED = {"loss", "elbo", "psnr", "active_units", "dead_units", "bound", *Evaluation.measured}
 RESERVED -= {"rate"}
 
@@ -119,6 +119,8 @@ class AutoEncoder(Model, LightningModule):
         shard(self, self.trainer.strategy, apart)
 
     def setup(self, stage: str) -> None:
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.dataset_size = len(getattr(data, "sets", {}).get("train", ()))
         if stage == "fit":
             self._guard = NonFiniteGuard()
             self._log_every_n_steps = max(1, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
@@ -222,7 +224,7 @@ class AutoEncoder(Model, LightningModule):
         """Return code, reconstruction, distortion, label and index of every example."""
         out = self.propagate(batch)
         return {
-            "code": out.q.mean,
+            "code": self.posterior.code(out.features),
             "reconstruction": self.reconstruct(batch.x_tilde),
             "distortion": self.distortion(out),
             "label": batch.y,

@@ -16,7 +16,7 @@ from ae_lightning.datamodules import MixtureOfGaussians
 from ae_lightning.distributions import PointMass
 from ae_lightning.likelihoods import Gaussian
 from ae_lightning.nn import MLP, Identity
-from ae_lightning.samplers import langevin, walkback
+from ae_lightning.samplers import denoising_chain, langevin
 from ae_lightning.systems import DenoisingAutoEncoder
 from ae_lightning.theory.fitting import adam, fit
 from ae_lightning.theory.known_data import GaussianData
@@ -36,7 +36,7 @@ def chains_of(model: DenoisingAutoEncoder, mean_only: bool) -> Tensor:
         p = model.decode(model.code(x))
         return PointMass(p.mean) if mean_only else p
 
-    return walkback(denoise, torch.zeros(CHAINS, 1), SIGMA, STEPS)
+    return denoising_chain(denoise, torch.zeros(CHAINS, 1), SIGMA, STEPS)
 
 
 class SamplingChains(Claim):
@@ -69,7 +69,7 @@ class SamplingChains(Claim):
             return Independent(Normal(A * x, spread), 1)
 
         start = torch.randn(CHAINS, 1)
-        kept = float(walkback(exact, start, SIGMA, STEPS).var())
+        kept = float(denoising_chain(exact, start, SIGMA, STEPS).var())
         drawn, meant = (float(chains_of(model, mean_only).var()) for mean_only in (False, True))
         smoothed = 1 + SIGMA**2
         sampled = float(langevin(lambda x: -x / smoothed, start, 0.008, 400).var())
@@ -95,7 +95,7 @@ def variances(model: DenoisingAutoEncoder, exact: Callable[[Tensor], Distributio
             x = width * torch.randn(20_000, 1)
             curve = [float(x.var())]
             for _ in range(12):
-                x = walkback(denoise, x, SIGMA, 1)
+                x = denoising_chain(denoise, x, SIGMA, 1)
                 curve.append(float(x.var()))
             axes.plot(curve, ".-", color=colour, label=name if width < 1 else None)
     for level in (1.0, SHRUNK):
