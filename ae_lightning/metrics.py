@@ -75,7 +75,7 @@ def _windows(side: int, like: Tensor) -> Tensor:
     return reflected.unfold(1, SSIM_SIDE, 1) @ window
 
 
-def bits_per_dimension(nll: Tensor, x: Tensor) -> Tensor:
+def bits_per_dimension(nll: Tensor, x: Tensor | int) -> Tensor:
     r"""Compute the code length in bits per byte of images of D bytes: NLL/(D ln 2) + 8.
 
     Of bytes as they are, a density can be as large as one likes, and this number as small: they
@@ -84,7 +84,7 @@ def bits_per_dimension(nll: Tensor, x: Tensor) -> Tensor:
 
     Args:
         nll: the negative log densities (B,) or their mean (), in nats.
-        x: the images (B, *S) that they are of.
+        x: the images (B, *S) that they are of; or D alone, if they are known to be dequantised.
 
     Raises:
         UsageError: if x has not been dequantised.
@@ -95,12 +95,14 @@ def bits_per_dimension(nll: Tensor, x: Tensor) -> Tensor:
     >>> bits_per_dimension(torch.tensor(0.0), torch.rand(2, 784))
     tensor(8.)
     """
+    if isinstance(x, int):
+        return nll / (x * math.log(2)) + 8
     if (255 * x - (255 * x).round()).abs().max() < 1e-3:
         raise UsageError(
             "these images are bytes, which have no density: dequantise them, as by the argument "
             "dequantise of their data."
         )
-    return nll / (x[0].numel() * math.log(2)) + 8
+    return bits_per_dimension(nll, x[0].numel())
 
 
 def merge_moments(parts: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Priors p(z)."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -98,7 +99,15 @@ class ExponentialPrior(ScaledPrior):
     """
 
     def factor(self, scale: Tensor) -> Distribution:
-        return td.Exponential(1 / scale, validate_args=False)
+        return OneSided(1 / scale, validate_args=False)
+
+
+class OneSided(td.Exponential):
+    """The exponential density, whose logarithm torch continues below 0, where there is none."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        log_p: Tensor = super().log_prob(value)  # type: ignore[no-untyped-call]
+        return log_p.masked_fill(value < 0, -math.inf)
 
 
 class LaplacePrior(ScaledPrior):
