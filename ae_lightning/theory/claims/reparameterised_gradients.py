@@ -28,7 +28,7 @@ def gradients(model: Model, x: Tensor, R: int) -> Tensor:
     """Return ∂/∂features (2K,) of the distortion of R samples, anew for each row of x: (n, 2K)."""
     places, model.samples = torch.arange(len(x)), R
     out = model.train().propagate(Pair(x, x, places, places))
-    return torch.autograd.grad(model.distortion(out).sum(), out.features)[0]
+    return torch.autograd.grad(model.distortion(out).sum(), out.features)[0]  # type: ignore[no-any-return]
 
 
 def detached_gradients(model: Model, x: Tensor) -> Tensor:
