@@ -1,4 +1,4 @@
-"""Try and time training on a GPU: `make gpu`, or `make gpu ONLY="speed images"`; minutes.
+"""Try and time training on a GPU: `make gpu`, or `make gpu ONLY="graphs images"`; minutes.
 
 Prints one table. Ratios are the speed of `fit` over that of the loop by hand with the same settings
 in the same process: 1 is as fast. Without a GPU it says so, and succeeds.
@@ -15,6 +15,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 # As deterministic algorithms ask for; it is the size that cuBLAS takes on its own on an H100.
@@ -33,7 +34,7 @@ SECTIONS: dict[str, Callable[[Scale], Iterator[Row]]] = {
     "waits": checks.waits,
     "resume": checks.resume,
     "images": speed.throughput,
-    "speed": speed.speed,
+    **{mode: partial(speed.speed, mode=mode) for mode in speed.MODES},
     "fsdp": checks.sharded,
     "tests": checks.tests,
 }
