@@ -105,10 +105,10 @@ class Manifest:
 
     def fault(self) -> str | None:
         """Say what contradicts itself, is no name or is too large, or return None."""
-        size = example_size(self.shape) * self.chunk
-        if size > LARGEST_CHUNK:
-            what = f"chunks of {self.chunk} examples of shape {list(self.shape)}"
-            return printable(f"{what} take {size} bytes: expected at most {LARGEST_CHUNK:,}")
+        n = printable(str(self.chunk), 40)
+        if (math.prod(self.shape) + 8) * self.chunk > LARGEST_CHUNK:
+            what = f"{n} examples of shape {printable(str(list(self.shape)), 60)}"
+            return f"chunks of {what} take more than {LARGEST_CHUNK:,} bytes"
         for name, times in Counter(self.classes).items():
             shown = printable(repr(name), 60)
             if not name.isprintable() or len(name) > LONGEST_NAME:
@@ -118,8 +118,8 @@ class Manifest:
         for split in SPLITS:
             digests, chunks = self.digests[split], -(-self.counts[split] // self.chunk)
             if len(digests) != chunks:
-                what = f"{self.counts[split]} {split} examples in chunks of {self.chunk}"
-                return printable(f"there are {what}, and {len(digests)} digests of chunks")
+                what = f"{printable(str(self.counts[split]), 40)} {split} examples in chunks of {n}"
+                return f"there are {what}, and {len(digests)} digests of chunks"
             for digest in digests:
                 if not re.fullmatch("[0-9a-f]{64}", digest):
                     shown = printable(repr(digest), 80)
@@ -134,11 +134,6 @@ class Manifest:
 def example_type(shape: tuple[int, ...]) -> np.dtype[np.void]:
     """How an example is stored: its pixels, then its label."""
     return np.dtype([("x", np.uint8, shape), ("y", "<i8")])
-
-
-def example_size(shape: tuple[int, ...]) -> int:
-    """The bytes that an example takes, counted even where numpy has no such array."""
-    return math.prod(shape) + 8
 
 
 def chunk_name(c: int) -> str:
