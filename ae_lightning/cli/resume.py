@@ -71,7 +71,7 @@ def former_config(run: Path, checkpoint: dict[str, Any]) -> tuple[Tree, str]:
         kept, wrong = tree, ""
     else:
         check_record([kept.get("model"), kept.get("data")])
-    return {**kept, "data": withhold(kept.get("data"))}, wrong
+    return {key: withhold(v) if key == "data" else v for key, v in kept.items()}, wrong
 
 
 def refuse_changes(given: Tree, checkpoint: dict[str, Any], file: Path) -> None:

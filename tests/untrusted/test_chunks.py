@@ -17,9 +17,8 @@ import pytest
 from ae_lightning.core.errors import UsageError
 from ae_lightning.datamodules import Stream
 from helpers.attack import command, harmless, one_sentence, watched
-from helpers.images import write_images
 from helpers.pairs import everything
-from helpers.streaming import equal, optimized
+from helpers.streaming import FIT, copied, equal, trained_on_chunks
 
 Attack = Callable[[Path], object]
 SPLITS = ("train", "val", "test")
@@ -209,30 +208,19 @@ VARIANTS: dict[str, tuple[Attack, str]] = {
 
 # ------------------------------------------------------------------------------ tests
 
-PLAIN = ["--trainer.callbacks", "ae_lightning.callbacks.Report", "--trainer.callbacks.names", "[]"]
-FIT = ["--config", "vae", "--config", "stream", *PLAIN, "--data.path", "data", "--run"]
-SHORT = ["--data.num_workers", "0", "--trainer.max_epochs", "1", "--data.batch_size", "8"]
-COMMANDS = [["fit", *FIT, "new", *SHORT], ["test", "--run", "run"], ["plot", "run", "codes"]]
+COMMANDS = [[*FIT, "data", "--run", "new"], ["test", "--run", "run"], ["plot", "run", "codes"]]
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of chunks, data, and a run that was trained on it, run."""
-    folder = tmp_path_factory.mktemp("good")
-    write_images(folder / "images", {"a": 25, "b": 25})
-    optimized(folder / "images", folder / "data", val_size=6)
-    code, watch = command("fit", *FIT, "run", *SHORT, folder=folder)
-    assert code == 0
-    assert watch.unpickled == []
-    return folder
+    return trained_on_chunks(tmp_path_factory.mktemp("good"))
 
 
 @pytest.fixture
 def here(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("data", "run"):
-        shutil.copytree(good / name, tmp_path / name)
+    """A folder with a copy of the chunks, and of a run that was trained on them."""
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return copied(good, tmp_path)
 
 
 @pytest.mark.parametrize(
