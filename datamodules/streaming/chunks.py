@@ -77,8 +77,9 @@ class Chunks:
         x, y = np.ascontiguousarray(stored["x"]), stored["y"].astype(np.int64)
         number = len(self.manifest.classes)
         for b in np.flatnonzero((y < 0) | (y >= number))[:1]:
-            where = f"{self.folder / chunk_name(rows[b] // self.chunk)} holds the label {y[b]}"
-            raise UsageError(f"{where}: expected one of the {number} classes of {MANIFEST}.")
+            where = self._address(rows[b] // self.chunk)
+            known = f"expected one of the {number} classes of {MANIFEST}"
+            raise UsageError(f"{where} holds the label {y[b]}: {known}.")
         return x, y
 
     def expect(self, chunks: Sequence[int]) -> None:
@@ -102,8 +103,12 @@ class Chunks:
                 wrong = reason(error)
                 if self.cache is not None:
                     self.cache.refetch(self.split, name)
-        where = f"{self.cache.remote.url}/{self.split}/{name}" if self.cache else str(file)
-        raise UsageError(f"{where} cannot be read: {wrong}.")
+        raise UsageError(f"{self._address(c)} cannot be read: {wrong}.")
+
+    def _address(self, c: int) -> str:
+        """Where a chunk comes from, for a sentence."""
+        root = self.cache.remote.url if self.cache else str(self.folder.parent)
+        return f"{root}/{self.split}/{chunk_name(c)}"
 
     def _verify(self, c: int, file: BinaryIO) -> None:
         status = os.fstat(file.fileno())

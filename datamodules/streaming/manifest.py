@@ -32,7 +32,7 @@ LARGEST_CHUNK: Final = 2000 * 10**6  # bytes
 AGAIN: Final = "write the folder again with ae-lightning optimize"
 
 Positive = Annotated[int, Gt(0)]
-PerSplit = Literal["train", "val", "test"]
+Split = Literal["train", "val", "test"]
 
 
 class Contents(TypedDict):
@@ -42,9 +42,9 @@ class Contents(TypedDict):
 
     shape: Annotated[list[Positive], Len(1, 8)]
     classes: list[str]
-    counts: Annotated[dict[PerSplit, Positive], Len(3)]
+    counts: Annotated[dict[Split, Positive], Len(3)]
     chunk: Positive
-    digests: Annotated[dict[PerSplit, list[str]], Len(3)]
+    digests: Annotated[dict[Split, list[str]], Len(3)]
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,9 @@ def bytes_of(size: str) -> int:
 
 
 def reason(error: Exception) -> str:
-    """Return an error's message in one line, without a full stop."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    """Return an error's message in one line, without a full stop or the file's name."""
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
 class Remote:
