@@ -247,8 +247,9 @@ def unpickling(root: Path) -> set[tuple[str, str]]:
     """Where the modules below a folder unpickle: each file and function."""
     found = set()
     for file in root.rglob("*.py"):
-        for node, name in functions(ast.parse(text := file.read_text())):
-            if LOADS.search(ast.get_source_segment(text, node) or ""):
+        lines = (text := file.read_text()).splitlines()
+        for node, name in functions(ast.parse(text)) if LOADS.search(text) else ():
+            if LOADS.search("\n".join(lines[node.lineno - 1 : node.end_lineno])):
                 found.add((file.relative_to(root).as_posix(), name))
     return found
 
