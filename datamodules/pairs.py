@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from ae_lightning.core.addresses import require_named
 from ae_lightning.core.distributed import rank_and_world
 from ae_lightning.core.errors import UsageError, at_least, nearest
 from ae_lightning.core.parts import Recorded
@@ -45,7 +46,8 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         split_seed: determines the splits and the evaluation corruption.
 
     Raises:
-        UsageError: if batch_size or val_size is below 1, or a seed is negative.
+        UsageError: if batch_size or val_size is below 1, or a seed is negative; or if a checkpoint
+            records an address that is not local, and nothing else names it.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         split_seed: int = 0,
     ) -> None:
         super().__init__()
+        require_named(self.arguments)
         at_least("batch_size", batch_size, 1)
         at_least("val_size", 1 if val_size is None else val_size, 1)
         at_least("seed", seed, 0)

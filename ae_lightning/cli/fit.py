@@ -21,6 +21,7 @@ from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
 from ae_lightning.cli.resume import refuse_changes, state_to_resume
 from ae_lightning.cli.summary import summary
+from ae_lightning.core.addresses import flags_naming
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError
 from ae_lightning.core.files import write_text
@@ -194,4 +195,5 @@ class Fit(CommandLine):
             self.say(f"{stopped} {where}; to continue:\n{self._to_continue()}")
 
     def _to_continue(self) -> str:
-        return f"ae-lightning fit --run {shlex.quote(str(self.run))} --resume"
+        flags = f"--run {shlex.quote(str(self.run))} --resume"
+        return f"ae-lightning fit {flags} {flags_naming(self.datamodule.arguments)}".rstrip()

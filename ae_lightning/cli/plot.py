@@ -15,7 +15,7 @@ from ae_lightning.cli import composition
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import rebuild
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import DATA, MODEL, read_checkpoint
+from ae_lightning.training.checkpoint_reading import MODEL, read_checkpoint, recorded
 
 
 def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | None = None) -> None:
@@ -71,7 +71,8 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
 
 def make_data(state: dict[str, Any], file: Path, config: str | None) -> Any:
     """Build the data that a checkpoint was trained on, or that a config names."""
-    record = state.get(DATA) if config is None else composition.read(config).get("data")
+    tree = recorded(state) if config is None else composition.read(config)
+    record = tree.get("data")
     if not record:
         where = f"{file} records no data: name one" if config is None else f"{config} names no data"
         raise UsageError(f"{where}, as in --data mnist.")
