@@ -39,6 +39,11 @@ class Model(Recorded, nn.Module):
 
     in nats per example: summed over the event, averaged over the batch.
 
+    Training starts from the first batch: an MLP encoder subtracts its mean image from every input,
+    and the decoder's last bias is set so that every reconstruction is that mean, each pixel kept
+    within [0.01, 0.99] if the likelihood is on [0, 1] (`start`). A learned log σ of a likelihood
+    stays above −6; that of a posterior or a prior is slowed down beyond ±10.
+
     Args:
         shape: the data's shape S, such as (1, 28, 28).
         latent: the code's size K.
