@@ -12,15 +12,20 @@ from ae_lightning.core.errors import SavingError, UsageError, nearest
 from ae_lightning.core.files import share
 from ae_lightning.training import accumulated_gradients, early_stopping, loop_state, run_directory
 from ae_lightning.training.checkpoint_reading import RESUMING
+from ae_lightning.training.evaluated_weights import EvaluatedWeights
+from ae_lightning.training.fingerprint import of_callbacks
 from ae_lightning.training.loop_state import LoopState
 from ae_lightning.training.metrics_csv import MetricsFile
+from ae_lightning.training.private import last_logged, restore_logged
 
 
 class Checkpoints(Checkpoint):
     """Keep the best checkpoint, and the two newest states to resume from.
 
-    A state is saved after every validation, and every n steps in between. If one cannot be saved,
-    training goes on and tries again at the next such moment, and at its end.
+    A state is saved after every validation, at every epoch's end, and every n steps in between:
+    where training goes on, once every callback has seen what came before, and before any acts on
+    what comes next. If one cannot be saved, training goes on and tries again at the next such
+    moment, and at its end.
 
     Args:
         monitor: the validation metric that the best checkpoint is chosen by.
@@ -47,18 +52,28 @@ class Checkpoints(Checkpoint):
         self.saving = False
         self.last_model_path = ""
         self._position: LoopState | None = None  # of the state to save at the next hook
-        self._saved = (0, 0)  # the step and the batch that the newest state is of
+        self._former: dict[str, float] | None = None  # the former best, if that state is better
+        self._saved_step = 0  # that of the newest state
         self._error: OSError | None = None  # why the newest state could not be saved
         self._resumed: dict[str, Any] = {}
         self._patience: early_stopping.Patience = {}
+        self._evaluated = EvaluatedWeights()
+        # Of the validation under way: where it began, what a state of there holds, and callbacks.
+        self._begun: tuple[LoopState, dict[str, Any], Any] | None = None
+        self._at_start: dict[str, Any] | None = None  # the second of these, if it is to be saved
+        self._apart = False  # whether the best checkpoint is being written apart from a state
+        self._lost = False  # whether the last state could not be saved
 
     # ------------------------------------------------------------------ when to save
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # Lightning calls this one last. It must save before any other callback acts.
+        others = [c for c in trainer.callbacks if c is not self]  # type: ignore[attr-defined]
+        trainer.callbacks = [self, *others]  # type: ignore[attr-defined]
         self._patience = early_stopping.patience(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._saved = self._place(trainer, loop_state.after_batch(trainer))
+        self._saved_step = trainer.global_step
         if trainer.is_global_zero:
             run = Path(trainer.default_root_dir)
             for cut_short in (run / run_directory.CHECKPOINTS).glob(".*.partial"):
@@ -71,21 +86,32 @@ class Checkpoints(Checkpoint):
         stays = early_stopping.stays_stopped(trainer, self._patience, resumed["stoppers"])
         trainer.should_stop |= resumed["should_stop"] and stays
         accumulated_gradients.restore(pl_module, resumed["gradients"])
+        restore_logged(trainer, resumed["logged"])
+        if "weights" in resumed:  # best.ckpt has those that were evaluated
+            trainer.strategy.load_model_state_dict({"state_dict": resumed["weights"]}, strict=True)
+
+    def note(self, trainer: Trainer) -> None:
+        """Have a state of this place saved where training goes on."""
+        self._position = loop_state.after_batch(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        # What this step logs is written only after this hook, so the state is saved in the next
-        # one, unless that begins a validation or ends the epoch, which save states themselves.
         step = trainer.global_step
-        due = step % self.every_n_steps == 0 and step != self._saved[0]
-        self._position = loop_state.after_batch(trainer) if due or self.wanted else None
+        if step % self.every_n_steps == 0 and step != self._saved_step:
+            self.note(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         self.save(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+        if self._validates(trainer):
             loop_state.settle_validation(trainer)
-            self._position = loop_state.before_validation(trainer)
+            position = loop_state.before_validation(trainer)
+            self._begun = position, self._at_hand(trainer), of_callbacks(trainer)
+            self._evaluated.begin(trainer)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._validates(trainer):
+            self._evaluated.end(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k[:4] == "val/"}
@@ -94,17 +120,19 @@ class Checkpoints(Checkpoint):
                 f"checkpoints.monitor is {self.monitor}, which validation does not log: "
                 + nearest(self.monitor, metrics)
             )
-        if trainer.state.fn != "fit" or trainer.sanity_checking:
+        if not self._validates(trainer):
             return
         place = {"step": float(trainer.global_step), "epoch": float(trainer.current_epoch)}
-        self.latest = {**metrics, **place}
-        better, former = self._better(metrics[self.monitor]), self.best
-        if better:
-            self.best = self.latest
-        self._position = loop_state.after_batch(trainer)
-        self.save(trainer, better)
-        if self._error is not None:
-            self.best = former  # as best.ckpt still is
+        self.latest, self._begun = {**metrics, **place}, None
+        if self._better(metrics[self.monitor]):
+            self._former, self.best = self.best, self.latest
+        else:
+            self._evaluated.forget()
+        self.note(trainer)
+
+    @staticmethod
+    def _validates(trainer: Trainer) -> bool:
+        return trainer.state.fn == "fit" and not trainer.sanity_checking
 
     def _better(self, value: float) -> bool:
         if not self.best:
@@ -113,9 +141,9 @@ class Checkpoints(Checkpoint):
         return value < former if self.mode == "min" else value > former
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._position = loop_state.after_epoch(trainer)
-        if self._place(trainer, self._position) == self._saved:
-            self._position = None  # the epoch's last validation has saved it
+        # A stop in the midst of an epoch may be undone, and the epoch then goes on.
+        if self._position is None or loop_state.epoch_is_done(trainer):
+            self._position = loop_state.after_epoch(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.save(trainer)
@@ -124,7 +152,16 @@ class Checkpoints(Checkpoint):
         if self._failed(trainer) and self._position is None:
             self._position = loop_state.after_epoch(trainer)
         self.save(trainer)
-        if self._failed(trainer):
+        self._lost = self._failed(trainer)
+        self._evaluated.finish(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._evaluated.keep_final(trainer)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Raise an error only here, so that what other callbacks do at the end is done."""
+        if stage == "fit" and self._lost:
             raise SavingError(
                 "the last state could not be saved: free some disk space, then continue from the "
                 "former one with --resume."
@@ -137,11 +174,7 @@ class Checkpoints(Checkpoint):
 
     # ---------------------------------------------------------------------- saving
 
-    @staticmethod
-    def _place(trainer: Trainer, position: LoopState) -> tuple[int, int]:
-        return trainer.global_step, loop_state.batches_done(position)
-
-    def save(self, trainer: Trainer, best: bool = False) -> None:
+    def save(self, trainer: Trainer) -> None:
         """Save a state of the position that was noted, if any."""
         if self._position is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
@@ -149,12 +182,12 @@ class Checkpoints(Checkpoint):
         state = folder / run_directory.state_name(trainer.global_step)
         self.saving = True
         try:
-            trainer.save_checkpoint(state, weights_only=False)
-            self._saved = self._place(trainer, self._position)
+            self._write(trainer, state)
+            self._saved_step = trainer.global_step
             self.last_model_path = str(state)  # Lightning's own callback calls it so
+            if self._former is not None:
+                self._keep_best(trainer, state, folder / run_directory.BEST)
             if trainer.is_global_zero:
-                if best:
-                    share(state, folder / run_directory.BEST)
                 for old in run_directory.states(folder.parent)[self.kept :]:
                     old.unlink()
         except OSError as error:
@@ -165,26 +198,74 @@ class Checkpoints(Checkpoint):
                 f"{state} cannot be written ({error.strerror}): the former states stay{onwards}.",
                 stacklevel=2,
             )
+            if self._former is not None:
+                self.best = self._former  # as best.ckpt still is
         else:
             self._error = None
         finally:
-            self._position, self.saving = None, False
+            self._position = self._former = self._at_start = None
+            self.saving = False
+            self._evaluated.forget()
+
+    def _write(self, trainer: Trainer, file: Path) -> None:
+        """Save a checkpoint, and see last what other callbacks have put into it."""
+        called: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        trainer.callbacks = [c for c in called if c is not self] + [self]  # type: ignore[attr-defined]
+        try:
+            trainer.save_checkpoint(file, weights_only=False)
+        finally:
+            trainer.callbacks = called  # type: ignore[attr-defined]
+
+    def _keep_best(self, trainer: Trainer, state: Path, best: Path) -> None:
+        """Keep the weights that validation has evaluated as the best checkpoint."""
+        if trainer.strategy.broadcast(self._evaluated.missing):
+            self._apart = True
+            try:
+                self._write(trainer, best)
+            finally:
+                self._apart = False
+        elif trainer.is_global_zero:
+            share(state, best)
+
+    def save_before_validation(self, trainer: Trainer) -> bool:
+        """Save the state that the validation under way began with, unless it is gone.
+
+        Returns:
+            whether it was still there: no callback has exchanged weights, or changed its own state.
+        """
+        assert self._begun is not None
+        position, at_start, callbacks = self._begun
+        there = self._evaluated.not_begun(trainer) and callbacks == of_callbacks(trainer)
+        if there := trainer.strategy.reduce_boolean_decision(there):
+            self._position, self._at_start = position, at_start
+            self.save(trainer)
+        return there
+
+    def _at_hand(self, trainer: Trainer) -> dict[str, Any]:
+        """What a state holds of the trainer beside what Lightning saves."""
+        metrics = [m for m in trainer.loggers if isinstance(m, MetricsFile)]
+        return {
+            "metrics_rows": metrics[0].rows if metrics else 0,
+            "should_stop": trainer.should_stop,
+            "stoppers": early_stopping.stoppers(trainer),
+            "logged": last_logged(trainer),
+        }
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         position = self._position
-        if position is None:  # someone else's checkpoint
+        if position is None or not self.saving:  # someone else's checkpoint
             return
         checkpoint["loops"]["fit_loop"] = position
-        metrics = [m for m in trainer.loggers if isinstance(m, MetricsFile)]
         unfinished = loop_state.within_step(trainer, position)
-        checkpoint[RESUMING] = {
-            "metrics_rows": metrics[0].rows if metrics else 0,
-            "should_stop": trainer.should_stop,
-            "stoppers": early_stopping.stoppers(trainer),
-            "gradients": accumulated_gradients.collect(pl_module) if unfinished else {},
-        }
+        gradients = accumulated_gradients.collect(pl_module) if unfinished else {}
+        resuming = (self._at_start or self._at_hand(trainer)) | {"gradients": gradients}
+        if self._apart:
+            resuming["weights"] = trainer.strategy.lightning_module_state_dict()
+            checkpoint["state_dict"] = self._evaluated.weights
+        checkpoint[RESUMING] = resuming
+        self._evaluated.compare(trainer, checkpoint["state_dict"])
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

@@ -6,7 +6,7 @@ tests/training/test_private.py names the attribute and the library when one of t
 import inspect
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import torch
 from lightning.pytorch import Callback, Trainer
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 Handler = Callable[[int, FrameType | None], None]
+LOGGED: Final = ("_callback_metrics", "_logged_metrics", "_progress_bar_metrics")
 
 
 def replace_sigterm_handler(trainer: Trainer, handler: Handler) -> None:
@@ -43,6 +44,45 @@ def set_data_parallel_size(strategy: ModelParallelStrategy, processes: int) -> N
     ModelParallelStrategy takes this as an argument only, and its "auto" is the number of nodes.
     """
     strategy._data_parallel_size = processes
+
+
+Logged = dict[str, dict[str, Any]]
+
+
+def last_logged(trainer: Trainer) -> Logged:
+    """Return the last value of every metric that callbacks, loggers and progress bar were given.
+
+    Lightning saves none of them, though a callback may read one long after it was logged.
+    """
+    return {name: dict(getattr(trainer._logger_connector, name)) for name in LOGGED}
+
+
+def restore_logged(trainer: Trainer, logged: Logged) -> None:
+    """Give callbacks, loggers and progress bar what `last_logged` has returned."""
+    for name in LOGGED:
+        getattr(trainer._logger_connector, name).update(logged.get(name, {}))
+
+
+def count_steps_done(trainer: Trainer) -> None:
+    """Have loggers count optimizer steps as checkpoints and pictures do: those that are done.
+
+    Lightning's own count lags by one, except in what callbacks log by themselves.
+    """
+    connector: Any = trainer._logger_connector
+    log = type(connector).log_metrics
+
+    def log_metrics(metrics: dict[str, Any], step: int | None = None) -> None:
+        if step is None and "step" not in metrics:
+            loop: Any = trainer.fit_loop.epoch_loop
+            lagging, loop._batches_that_stepped = loop._batches_that_stepped, trainer.global_step
+            try:
+                log(connector, metrics)
+            finally:
+                loop._batches_that_stepped = lagging
+        else:
+            log(connector, metrics, step)
+
+    connector.log_metrics = log_metrics
 
 
 def compiled_call(module: nn.Module) -> Callable[..., Any] | None:

@@ -16,6 +16,7 @@ from ae_lightning.core.files import damage
 CONFIG: Final = "config.yaml"
 CHECKPOINTS: Final = "checkpoints"
 BEST: Final = "best.ckpt"
+FINAL: Final = "final.ckpt"  # weights that a callback has changed when training had ended
 METRICS: Final = "metrics.csv"
 PAGE: Final = "index.html"  # of the callbacks' report
 
