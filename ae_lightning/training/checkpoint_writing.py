@@ -10,13 +10,19 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from ae_lightning.core.errors import SavingError, UsageError, nearest
 from ae_lightning.core.files import share
-from ae_lightning.training import accumulated_gradients, early_stopping, loop_state, run_directory
+from ae_lightning.training import (
+    accumulated_gradients,
+    early_stopping,
+    given_checkpoints,
+    loop_state,
+    run_directory,
+)
 from ae_lightning.training.checkpoint_reading import RESUMING
 from ae_lightning.training.evaluated_weights import EvaluatedWeights
 from ae_lightning.training.fingerprint import of_callbacks
 from ae_lightning.training.loop_state import LoopState
 from ae_lightning.training.metrics_csv import MetricsFile
-from ae_lightning.training.private import last_logged, restore_logged
+from ae_lightning.training.private import last_logged, restore_averaging, restore_logged
 
 
 class Checkpoints(Checkpoint):
@@ -56,12 +62,14 @@ class Checkpoints(Checkpoint):
         self._saved_step = 0  # that of the newest state
         self._error: OSError | None = None  # why the newest state could not be saved
         self._resumed: dict[str, Any] = {}
+        self._states: dict[str, Any] = {}  # those of all callbacks, as they were resumed
         self._patience: early_stopping.Patience = {}
         self._evaluated = EvaluatedWeights()
         # Of the validation under way: where it began, what a state of there holds, and callbacks.
         self._begun: tuple[LoopState, dict[str, Any], Any] | None = None
         self._at_start: dict[str, Any] | None = None  # the second of these, if it is to be saved
-        self._apart = False  # whether the best checkpoint is being written apart from a state
+        self._best_first = False  # whether the best checkpoint is being written before its state
+        self._apart = False  # whether it holds other weights than this
         self._lost = False  # whether the last state could not be saved
 
     # ------------------------------------------------------------------ when to save
@@ -70,6 +78,7 @@ class Checkpoints(Checkpoint):
         # Lightning calls this one last. It must save before any other callback acts.
         others = [c for c in trainer.callbacks if c is not self]  # type: ignore[attr-defined]
         trainer.callbacks = [self, *others]  # type: ignore[attr-defined]
+        given_checkpoints.refuse_own_names(trainer)
         self._patience = early_stopping.patience(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -87,6 +96,8 @@ class Checkpoints(Checkpoint):
         trainer.should_stop |= resumed["should_stop"] and stays
         accumulated_gradients.restore(pl_module, resumed["gradients"])
         restore_logged(trainer, resumed["logged"])
+        restore_averaging(trainer, pl_module)
+        given_checkpoints.restore(trainer, self._states, Path(str(trainer.ckpt_path)))
         if "weights" in resumed:  # best.ckpt has those that were evaluated
             trainer.strategy.load_model_state_dict({"state_dict": resumed["weights"]}, strict=True)
 
@@ -182,11 +193,12 @@ class Checkpoints(Checkpoint):
         state = folder / run_directory.state_name(trainer.global_step)
         self.saving = True
         try:
-            self._write(trainer, state)
+            if self._former is None:
+                self._write(trainer, state)
+            else:
+                self._write_better(trainer, state, folder / run_directory.BEST)
             self._saved_step = trainer.global_step
             self.last_model_path = str(state)  # Lightning's own callback calls it so
-            if self._former is not None:
-                self._keep_best(trainer, state, folder / run_directory.BEST)
             if trainer.is_global_zero:
                 for old in run_directory.states(folder.parent)[self.kept :]:
                     old.unlink()
@@ -204,7 +216,7 @@ class Checkpoints(Checkpoint):
             self._error = None
         finally:
             self._position = self._former = self._at_start = None
-            self.saving = False
+            self.saving = self._best_first = self._apart = False
             self._evaluated.forget()
 
     def _write(self, trainer: Trainer, file: Path) -> None:
@@ -216,16 +228,18 @@ class Checkpoints(Checkpoint):
         finally:
             trainer.callbacks = called  # type: ignore[attr-defined]
 
-    def _keep_best(self, trainer: Trainer, state: Path, best: Path) -> None:
-        """Keep the weights that validation has evaluated as the best checkpoint."""
-        if trainer.strategy.broadcast(self._evaluated.missing):
-            self._apart = True
-            try:
-                self._write(trainer, best)
-            finally:
-                self._apart = False
-        elif trainer.is_global_zero:
-            share(state, best)
+    def _write_better(self, trainer: Trainer, state: Path, best: Path) -> None:
+        """Save a state, and as the best checkpoint the weights that validation has evaluated."""
+        if self._evaluated.exchanged:
+            self._best_first = True
+            self._write(
+                trainer, best
+            )  # first, so that a state never names a best that is not there
+            self._best_first = False
+        if self._apart or not self._evaluated.exchanged:
+            self._write(trainer, state)
+        if trainer.is_global_zero and not self._apart:
+            share(*((best, state) if self._evaluated.exchanged else (state, best)))
 
     def save_before_validation(self, trainer: Trainer) -> bool:
         """Save the state that the validation under way began with, unless it is gone.
@@ -261,21 +275,24 @@ class Checkpoints(Checkpoint):
         unfinished = loop_state.within_step(trainer, position)
         gradients = accumulated_gradients.collect(pl_module) if unfinished else {}
         resuming = (self._at_start or self._at_hand(trainer)) | {"gradients": gradients}
-        if self._apart:
+        missing = self._evaluated.missing(trainer, checkpoint["state_dict"])
+        if self._best_first and missing:
+            self._apart = True
             resuming["weights"] = trainer.strategy.lightning_module_state_dict()
             checkpoint["state_dict"] = self._evaluated.weights
-        checkpoint[RESUMING] = resuming
-        self._evaluated.compare(trainer, checkpoint["state_dict"])
+        checkpoint[RESUMING] = resuming | {"best_apart": self._apart}
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self._resumed = checkpoint.get(RESUMING, {})
-        former = checkpoint["callbacks"].get(self.state_key, {})
+        self._states = checkpoint["callbacks"]
+        former = self._states.get(self.state_key, {})
         if not trainer.is_global_zero or former.get("monitor") != self.monitor:
             return
         state, best_step = Path(str(trainer.ckpt_path)), former["best"].get("step")
-        if best_step == checkpoint["global_step"] and state.name != run_directory.BEST:
+        linked = state.name == run_directory.BEST or self._resumed.get("best_apart", False)
+        if best_step == checkpoint["global_step"] and not linked:
             # A crash may have struck between saving and linking.
             share(state, state.with_name(run_directory.BEST))
 

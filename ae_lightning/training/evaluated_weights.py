@@ -20,7 +20,7 @@ class EvaluatedWeights:
 
     def __init__(self) -> None:
         self.weights: dict[str, Tensor] | None = None  # the copy
-        self.missing = False  # whether the state saved last lacks them
+        self.exchanged = False  # whether all processes have taken one
         self._trained: Any = None  # the fingerprints of those in training, …
         self._seen: Any = None  # … of those that were evaluated, …
         self._held: Any = None  # … and of what the state saved last holds
@@ -39,7 +39,8 @@ class EvaluatedWeights:
         """Note the weights that were evaluated, before other callbacks put the former ones back."""
         self._seen = of_weights(trainer.lightning_module)
         exchanged = self._seen != self._trained
-        if trainer.strategy.reduce_boolean_decision(exchanged, all=False):
+        self.exchanged = trainer.strategy.reduce_boolean_decision(exchanged, all=False)
+        if self.exchanged:
             whole = trainer.strategy.lightning_module_state_dict()
             self.weights = {
                 name: tensor.detach().to("cpu", copy=True) for name, tensor in whole.items()
@@ -47,19 +48,25 @@ class EvaluatedWeights:
 
     def forget(self) -> None:
         """Let go of the weights that were evaluated."""
-        self.weights, self._seen = None, None
+        self.weights, self._seen, self.exchanged = None, None, False
 
-    def compare(self, trainer: Trainer, held: dict[str, Tensor]) -> None:
-        """Note what the checkpoint that is being saved holds under the model's names."""
-        self._held, self.missing = fingerprint(held), False
+    def missing(self, trainer: Trainer, held: dict[str, Tensor]) -> bool:
+        """Whether a checkpoint that is being saved holds other weights than were evaluated.
+
+        Args:
+            held: what it holds under the model's names: whatever callbacks have put there.
+        """
+        self._held = fingerprint(held)
         if self.weights is not None:
-            self.missing = self._held != fingerprint(self.weights)
-        elif self._seen is not None and self._seen != of_weights(trainer.lightning_module):
+            lacking = self._held != fingerprint(self.weights)
+            return bool(trainer.strategy.broadcast(lacking))  # rank zero alone holds all
+        if self._seen is not None and self._seen != of_weights(trainer.lightning_module):
             warnings.warn(
                 "a callback has changed the weights since they were validated, and the best "
                 "checkpoint holds the changed ones.",
                 stacklevel=2,
             )
+        return False
 
     def finish(self, trainer: Trainer) -> None:
         """Note the weights that training ends with: in `on_train_end`, before other callbacks."""

@@ -9,7 +9,8 @@ from types import FrameType
 from typing import Any, Final
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import Tensor, nn
@@ -61,6 +62,22 @@ def restore_logged(trainer: Trainer, logged: Logged) -> None:
     """Give callbacks, loggers and progress bar what `last_logged` has returned."""
     for name in LOGGED:
         getattr(trainer._logger_connector, name).update(logged.get(name, {}))
+
+
+def restore_averaging(trainer: Trainer, model: LightningModule) -> None:
+    """Have SWA continue where it stood: in `on_train_start` of a resumed run.
+
+    Left alone, it does so at the next epoch's start, and at another learning rate.
+    """
+    for swa in trainer.callbacks:  # type: ignore[attr-defined]
+        state = getattr(swa, "_scheduler_state", None)
+        if not isinstance(swa, StochasticWeightAveraging) or state is None:
+            continue
+        if swa.swa_start <= trainer.current_epoch <= swa.swa_end:
+            swa.on_train_epoch_start(trainer, model)
+            groups = trainer.optimizers[0].param_groups
+            for group, lr in zip(groups, state["_last_lr"], strict=True):
+                group["lr"] = lr
 
 
 def count_steps_done(trainer: Trainer) -> None:

@@ -1,4 +1,4 @@
-"""Callbacks as users write them: they read metrics at an epoch's end, count, or exchange weights."""
+"""Callbacks as users write them: they read metrics at hooks, count, or exchange weights."""
 
 from __future__ import annotations
 
@@ -92,12 +92,3 @@ class LateExchanger(Exchanger):
     on_validation_epoch_start = Exchanger.on_validation_start
     on_validation_epoch_end = Exchanger.on_validation_end
     on_validation_start = on_validation_end = Callback.on_validation_start
-
-
-class Copier(Callback):
-    """Copy the run wherever a kill may come, as a kill would leave it."""
-
-    copies: list[Any] = []  # where to, in turn; filled by the test
-
-    def _copy(self, trainer: Trainer) -> None:
-        pass

