@@ -25,6 +25,7 @@ from ae_lightning.core.addresses import flags_naming
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError
 from ae_lightning.core.files import write_text
+from ae_lightning.training import early_stopping
 from ae_lightning.training.checkpoint_reading import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.compilation import Compilation, Mode
@@ -178,12 +179,18 @@ class Fit(CommandLine):
                 sys.exit(1)
             raise
         if self.run is not None and self.trainer.is_global_zero:
-            if self.state and self.trainer.global_step == self.checkpoint["global_step"]:
-                early = self.checkpoint.get(RESUMING, {}).get("should_stop")
-                why = "it had stopped early" if early else "raise --trainer.max_epochs to train on"
-                self.say(f"the run was complete: {why}")
+            self._say_why_it_ended()
             if states(self.run):
                 summary(self.run)
+
+    def _say_why_it_ended(self) -> None:
+        early = early_stopping.stopped_early(self.trainer)
+        if self.state and self.trainer.global_step == self.checkpoint["global_step"]:
+            raises = f"raise {early_stopping.limits(self.trainer)} to train on"
+            why = f"it had stopped early, since {early}" if early else raises
+            self.say(f"the run was complete: {why}")
+        elif early:
+            self.say(f"training stopped early, since {early}")
 
     def _say_how_to_continue(self, signum: int) -> None:
         stopped = f"stopped by {signal.Signals(signum).name}"

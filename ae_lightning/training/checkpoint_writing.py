@@ -18,6 +18,7 @@ from ae_lightning.training import (
     run_directory,
 )
 from ae_lightning.training.checkpoint_reading import RESUMING
+from ae_lightning.training.directions import known_mode, refuse_contradiction
 from ae_lightning.training.evaluated_weights import EvaluatedWeights
 from ae_lightning.training.fingerprint import of_callbacks
 from ae_lightning.training.loop_state import LoopState
@@ -34,12 +35,14 @@ class Checkpoints(Checkpoint):
     moment, and at its end.
 
     Args:
-        monitor: the validation metric that the best checkpoint is chosen by.
-        mode: whether the smallest value ("min") or the largest ("max") is best.
+        monitor: the validation metric that the best checkpoint is chosen by. val/objective is the
+            loss at the weights that schedules end with, so that epochs compare.
+        mode: whether the smallest value ("min") or the largest ("max") is best; if None, as is
+            known of the metric.
         every_n_steps: how many optimizer steps may be lost at most.
 
     Raises:
-        UsageError: if validation does not log `monitor`.
+        UsageError: if validation does not log `monitor`, or `mode` contradicts it, or is needed.
         SavingError: if the last state could not be saved.
     """
 
@@ -47,11 +50,13 @@ class Checkpoints(Checkpoint):
 
     def __init__(
         self,
-        monitor: str = "val/loss",
-        mode: Literal["min", "max"] = "min",
+        monitor: str = "val/objective",
+        mode: Literal["min", "max"] | None = None,
         every_n_steps: int = 1000,
     ) -> None:
-        self.monitor, self.mode, self.every_n_steps = monitor, mode, every_n_steps
+        refuse_contradiction(monitor, mode, "checkpoints")
+        self.monitor, self.mode = monitor, mode or known_mode(monitor)
+        self.every_n_steps = every_n_steps
         self.best: dict[str, float] = {}  # the best validation's metrics, its step and its epoch
         self.latest: dict[str, float] = {}
         self.wanted = False  # whether to save after this batch, due or not
@@ -130,6 +135,11 @@ class Checkpoints(Checkpoint):
             raise UsageError(
                 f"checkpoints.monitor is {self.monitor}, which validation does not log: "
                 + nearest(self.monitor, metrics)
+            )
+        if self.mode is None:
+            raise UsageError(
+                f"checkpoints.monitor is {self.monitor}: say whether less or more of it is better, "
+                "by --checkpoints.mode min or max."
             )
         if not self._validates(trainer):
             return

@@ -80,24 +80,25 @@ def restore_averaging(trainer: Trainer, model: LightningModule) -> None:
                 group["lr"] = lr
 
 
-def count_steps_done(trainer: Trainer) -> None:
+def count_steps_done(trainer: Trainer, lr: Callable[[], float]) -> None:
     """Have loggers count optimizer steps as checkpoints and pictures do: those that are done.
 
-    Lightning's own count lags by one, except in what callbacks log by themselves.
+    Lightning's own count lags by one, except in what callbacks log by themselves. The learning rate
+    is logged with the next row of training once it has changed.
     """
     connector: Any = trainer._logger_connector
+    loop: Any = trainer.fit_loop.epoch_loop
     log = type(connector).log_metrics
 
     def log_metrics(metrics: dict[str, Any], step: int | None = None) -> None:
-        if step is None and "step" not in metrics:
-            loop: Any = trainer.fit_loop.epoch_loop
-            lagging, loop._batches_that_stepped = loop._batches_that_stepped, trainer.global_step
-            try:
-                log(connector, metrics)
-            finally:
-                loop._batches_that_stepped = lagging
-        else:
+        if trainer.training and metrics and connector._logged_metrics.get("lr") != lr():
+            metrics = {**metrics, "lr": lr()}
+        lagging = loop._batches_that_stepped
+        loop._batches_that_stepped = trainer.global_step
+        try:
             log(connector, metrics, step)
+        finally:
+            loop._batches_that_stepped = lagging
 
     connector.log_metrics = log_metrics
 
