@@ -15,7 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ae_lightning.callbacks import Report
-from ae_lightning.cli import composition
+from ae_lightning.cli import composition, tuning
 from ae_lightning.cli.bookkeeping import Bookkeeping, as_yaml
 from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
@@ -111,6 +111,34 @@ class Fit(CommandLine):
             self.claim = NewRun.numbered(name) if self.run is None else NewRun(self.run)
             self.run = self.claim.run
             os.environ[HANDED_ON] = str(self.run)
+
+    def instantiate_classes(self) -> None:
+        """Build model, data and trainer, and again with each value that a finder finds."""
+        super().instantiate_classes()
+        for finder in tuning.finders(self.trainer):
+            if self.own.resume:
+                self.say(f"{type(finder).__name__} is left out: a run keeps what it was begun with")
+            elif self.run is not None:
+                place, value = tuning.find(finder, self.model, self.datamodule, self._plain_trainer)
+                self.settings[place] = value
+                option = place.replace("init_args.", "")
+                self.say(f"{type(finder).__name__} has found --{option} {value:.6g}")
+        if tuning.finders(self.trainer):
+            self._leave_out_finders()
+            self._set_seed()
+            super().instantiate_classes()
+
+    def _leave_out_finders(self) -> None:
+        given = listed(self.settings.trainer.callbacks)
+        self.settings.trainer.callbacks = [c for c in given if not tuning.makes_finder(c)]
+        if self.run is not None:
+            self.given["callbacks"] = as_yaml(self.settings.trainer.as_dict()["callbacks"])
+
+    def _plain_trainer(self, **given: Any) -> Trainer:
+        """Make a trainer as it is configured, except that it keeps nothing and has time."""
+        keeps = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar"), False)
+        ends = {"max_epochs": 10_000, "max_steps": -1, "max_time": None}
+        return Trainer(**{**self._get(self.config_init, "trainer"), **keeps, **ends, **given})
 
     def instantiate_trainer(self, **ours: Any) -> Trainer:
         if self.run is None:

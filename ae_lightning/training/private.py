@@ -10,7 +10,11 @@ from typing import Any, Final
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import StochasticWeightAveraging
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+)
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import Tensor, nn
@@ -145,6 +149,15 @@ def given_arguments(callback: Callback) -> dict[str, Any]:
     """
     names = inspect.signature(type(callback)).parameters
     return {n: getattr(callback, n, getattr(callback, f"_{n}", None)) for n in names}
+
+
+def prepare_finder(finder: BatchSizeFinder | LearningRateFinder) -> str:
+    """Have a finder end training once it has found its value; return the place of that setting."""
+    finder._early_exit = True
+    if isinstance(finder, BatchSizeFinder):
+        return f"data.init_args.{finder._batch_arg_name}"
+    finder._update_attr = False  # it would look for an attribute of the model
+    return "model.init_args.optimizer.init_args.lr"
 
 
 def init_arguments(logger: WandbLogger) -> dict[str, Any]:

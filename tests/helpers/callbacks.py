@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import BatchSizeFinder
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 
@@ -92,3 +93,10 @@ class LateExchanger(Exchanger):
     on_validation_epoch_start = Exchanger.on_validation_start
     on_validation_epoch_end = Exchanger.on_validation_end
     on_validation_start = on_validation_end = Callback.on_validation_start
+
+
+class LaterFinder(BatchSizeFinder):
+    """A finder of a batch size that waits for an epoch to come."""
+
+    def on_fit_start(self, *_: Any) -> None:
+        pass
