@@ -5,7 +5,9 @@ import shlex
 import signal
 import sys
 from argparse import Namespace
+from functools import reduce
 from inspect import signature
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.compilation import Compilation, Mode
 from ae_lightning.training.heartbeat import lost
 from ae_lightning.training.metrics_csv import MetricsFile
+from ae_lightning.training.private import prepare_finder
 from ae_lightning.training.run_directory import CONFIG, HANDED_ON, NewRun, states, step_of
 from ae_lightning.training.signals import Interrupted, StopOnSignal
 from ae_lightning.training.weights_and_biases import Tracking, WeightsAndBiases
@@ -54,6 +57,7 @@ class Fit(CommandLine):
             for line in news:
                 self.say(line)
             trees.insert(0, former)
+            self.former = former
         try:
             super().__init__("fit", *with_folders(composition.compose(trees), flags), own)
         except BaseException:
@@ -117,7 +121,9 @@ class Fit(CommandLine):
         super().instantiate_classes()
         for finder in tuning.finders(self.trainer):
             if self.own.resume:
-                self.say(f"{type(finder).__name__} is left out: a run keeps what it was begun with")
+                place = prepare_finder(finder)
+                self.settings[place] = value = reduce(getitem, place.split("."), self.former)
+                self.say(f"{type(finder).__name__} is left out: it has found {value:.6g}")
             elif self.run is not None:
                 place, value = tuning.find(finder, self.model, self.datamodule, self._plain_trainer)
                 self.settings[place] = value
