@@ -282,6 +282,7 @@ class Checkpoints(Checkpoint):
         if position is None or not self.saving:  # someone else's checkpoint
             return
         checkpoint["loops"]["fit_loop"] = position
+        checkpoint["epoch"] = position["epoch_progress"]["current"]["ready"] - 1  # not the next one
         unfinished = loop_state.within_step(trainer, position)
         gradients = accumulated_gradients.collect(pl_module) if unfinished else {}
         resuming = (self._at_start or self._at_hand(trainer)) | {"gradients": gradients}

@@ -25,9 +25,11 @@ def refuse_own_names(trainer: Trainer) -> None:
     Raises:
         UsageError: if a ModelCheckpoint has such a name, and no folder of its own.
     """
+    folder = Path(trainer.default_root_dir, run_directory.CHECKPOINTS).resolve()
     for callback in given(trainer):
         name = callback.filename or ""
-        if callback.dirpath is None and (name in OWN or name.startswith("step-")):
+        inside = callback.dirpath is None or Path(callback.dirpath).resolve() == folder
+        if inside and (name in OWN or name.startswith("step-")):
             raise UsageError(
                 f"trainer.callbacks: the filename of {type(callback).__name__} is {name}, as a run "
                 "names its own checkpoints: choose another, or a dirpath."
