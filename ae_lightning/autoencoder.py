@@ -24,18 +24,19 @@ from ae_lightning.posteriors import Posterior
 from ae_lightning.priors import Prior
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.schedules import Clock, OneCycle, Schedule
-from ae_lightning.training import checkpoint_reading
+from ae_lightning.training import accumulated_gradients, checkpoint_reading
 from ae_lightning.training.allocator import keep_freed_memory, skip_driver_search
 from ae_lightning.training.clock import Timekeeper, steps_per_epoch
 from ae_lightning.training.heartbeat import Heartbeat
 from ae_lightning.training.nonfinite import NonFiniteGuard
-from ae_lightning.training.private import find_unused_parameters
+from ae_lightning.training.private import count_steps_done, find_unused_parameters
 from ae_lightning.training.sharding import change_whole, shard
 
 ADAM = partial(Adam, lr=3e-3, fused=True)
 
 # "rate" is free for the Rate penalty; without one, evaluation calls KL(q ‖ p) so.
-RESERVED = {"loss", "elbo", "psnr", "active_units", "dead_units", "bound", *Evaluation.measured}
+RESERVED = {"loss", "objective", "elbo", "psnr", "active_units", "dead_units", "bound"}
+RESERVED |= set(Evaluation.measured)
 RESERVED -= {"rate"}
 
 
@@ -77,8 +78,8 @@ class AutoEncoder(Model, LightningModule):
         super().__init__(shape, latent, *parts, regularizers, samples, value_range, seed)
         self.optimizer, self.lr_schedule = optimizer, lr_schedule
         self._guard, self._terms = NonFiniteGuard(), dict[str, Tensor]()
-        self._timekeeper = Timekeeper()
-        terms = ("loss", *self.bound_terms, *self.regularizers)
+        self._timekeeper, self._lr = Timekeeper(), 0.0
+        terms = ("loss", "objective", *self.bound_terms, *self.regularizers)
         makes = partial(Evaluation, latent, terms, value_range)
         self.evaluations = nn.ModuleDict({"val": makes(), "test": makes()})
         self.save_hyperparameters(self.record)
@@ -98,6 +99,11 @@ class AutoEncoder(Model, LightningModule):
         factor = partial(self._timekeeper.lr_factor, self.trainer)
         scheduler = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    @property
+    def schedules(self) -> list[Schedule]:
+        """The schedules of all penalties."""
+        return [s for penalty in self.regularizers.values() for s in penalty.schedules]
 
     @property
     def has_unused_parameters(self) -> bool:
@@ -126,8 +132,8 @@ class AutoEncoder(Model, LightningModule):
             self._log_every_n_steps = max(1, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
             if self.has_unused_parameters:
                 find_unused_parameters(self.trainer.strategy)
-            schedules = [s for penalty in self.regularizers.values() for s in penalty.schedules]
-            self._timekeeper.begin(self.trainer, self.lr_schedule, schedules)
+            self._timekeeper.begin(self.trainer, self.lr_schedule, self.schedules)
+            count_steps_done(self.trainer, lambda: self._lr)
 
     def on_fit_start(self) -> None:
         if self.device.type == "cpu":
@@ -171,7 +177,11 @@ class AutoEncoder(Model, LightningModule):
         self._terms = {}  # which would keep the graph
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        trainer, self._lr = self.trainer, optimizer.param_groups[0]["lr"]
+        if (planned := trainer.accumulate_grad_batches) > 1:
+            batches = trainer.fit_loop.batch_idx % planned + 1
+            accumulated_gradients.average(self.parameters(), batches, planned)
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
         self._guard.check(self, optimizer, scaled=scaler is not None)
         if self._logs_now:
             self._guard.look(self)
@@ -201,7 +211,20 @@ class AutoEncoder(Model, LightningModule):
         out = self.propagate(batch)
         terms = self.objective(out)
         self.watch(terms, out)
+        terms["objective"] = self._final_objective(out, terms["loss"])
         self.evaluations[stage].update(self, out, terms, batch.places[0] >= 0)
+
+    def _final_objective(self, out: ForwardPass, loss: Tensor) -> Tensor:
+        """Return the objective at the weights that schedules end with, the same at every epoch."""
+        clock, end = self.clock, self.clock.at_end()
+        if all(schedule(clock) == schedule(end) for schedule in self.schedules):
+            return loss
+        self.clock = end
+        try:
+            with torch.random.fork_rng([out.x.device] if out.x.is_cuda else []):
+                return self.objective(out)["loss"]
+        finally:
+            self.clock = clock
 
     def _log_evaluation(self, stage: str) -> None:
         values = {f"{stage}/{n}": value for n, value in self.evaluations[stage].compute().items()}

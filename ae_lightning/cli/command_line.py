@@ -52,6 +52,8 @@ def quieten() -> None:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(tells_news)
     # A warning of torch's that only Lightning can do anything about.
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+    # A run that is resumed has checkpoints already.
+    warnings.filterwarnings("ignore", r"Checkpoint directory .* exists and is not empty")
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
 
 

@@ -5,7 +5,9 @@ import shlex
 import signal
 import sys
 from argparse import Namespace
+from functools import reduce
 from inspect import signature
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ae_lightning.callbacks import Report
-from ae_lightning.cli import composition
+from ae_lightning.cli import composition, tuning
 from ae_lightning.cli.bookkeeping import Bookkeeping, as_yaml
 from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
@@ -25,11 +27,13 @@ from ae_lightning.core.addresses import flags_naming
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError
 from ae_lightning.core.files import write_text
+from ae_lightning.training import early_stopping
 from ae_lightning.training.checkpoint_reading import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.compilation import Compilation, Mode
 from ae_lightning.training.heartbeat import lost
 from ae_lightning.training.metrics_csv import MetricsFile
+from ae_lightning.training.private import prepare_finder
 from ae_lightning.training.run_directory import CONFIG, HANDED_ON, NewRun, states, step_of
 from ae_lightning.training.signals import Interrupted, StopOnSignal
 from ae_lightning.training.weights_and_biases import Tracking, WeightsAndBiases
@@ -53,6 +57,7 @@ class Fit(CommandLine):
             for line in news:
                 self.say(line)
             trees.insert(0, former)
+            self.former = former
         try:
             super().__init__("fit", *with_folders(composition.compose(trees), flags), own)
         except BaseException:
@@ -110,6 +115,36 @@ class Fit(CommandLine):
             self.claim = NewRun.numbered(name) if self.run is None else NewRun(self.run)
             self.run = self.claim.run
             os.environ[HANDED_ON] = str(self.run)
+
+    def instantiate_classes(self) -> None:
+        """Build model, data and trainer, and again with each value that a finder finds."""
+        super().instantiate_classes()
+        for finder in tuning.finders(self.trainer):
+            if self.own.resume:
+                place = prepare_finder(finder)
+                self.settings[place] = value = reduce(getitem, place.split("."), self.former)
+                self.say(f"{type(finder).__name__} is left out: it has found {value:.6g}")
+            elif self.run is not None:
+                place, value = tuning.find(finder, self.model, self.datamodule, self._plain_trainer)
+                self.settings[place] = value
+                option = place.replace("init_args.", "")
+                self.say(f"{type(finder).__name__} has found --{option} {value:.6g}")
+        if tuning.finders(self.trainer):
+            self._leave_out_finders()
+            self._set_seed()
+            super().instantiate_classes()
+
+    def _leave_out_finders(self) -> None:
+        given = listed(self.settings.trainer.callbacks)
+        self.settings.trainer.callbacks = [c for c in given if not tuning.makes_finder(c)]
+        if self.run is not None:
+            self.given["callbacks"] = as_yaml(self.settings.trainer.as_dict()["callbacks"])
+
+    def _plain_trainer(self, **given: Any) -> Trainer:
+        """Make a trainer as it is configured, except that it keeps nothing and has time."""
+        keeps = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar"), False)
+        ends = {"max_epochs": 10_000, "max_steps": -1, "max_time": None}
+        return Trainer(**{**self._get(self.config_init, "trainer"), **keeps, **ends, **given})
 
     def instantiate_trainer(self, **ours: Any) -> Trainer:
         if self.run is None:
@@ -178,12 +213,18 @@ class Fit(CommandLine):
                 sys.exit(1)
             raise
         if self.run is not None and self.trainer.is_global_zero:
-            if self.state and self.trainer.global_step == self.checkpoint["global_step"]:
-                early = self.checkpoint.get(RESUMING, {}).get("should_stop")
-                why = "it had stopped early" if early else "raise --trainer.max_epochs to train on"
-                self.say(f"the run was complete: {why}")
+            self._say_why_it_ended()
             if states(self.run):
                 summary(self.run)
+
+    def _say_why_it_ended(self) -> None:
+        early = early_stopping.stopped_early(self.trainer)
+        if self.state and self.trainer.global_step == self.checkpoint["global_step"]:
+            raises = f"raise {early_stopping.limits(self.trainer)} to train on"
+            why = f"it had stopped early, since {early}" if early else raises
+            self.say(f"the run was complete: {why}")
+        elif early:
+            self.say(f"training stopped early, since {early}")
 
     def _say_how_to_continue(self, signum: int) -> None:
         stopped = f"stopped by {signal.Signals(signum).name}"
