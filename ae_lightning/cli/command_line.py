@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 import warnings
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.cli import composition
 from ae_lightning.cli.messages import MARK, OneSentence, ParseFailure, blamed, known_failure
-from ae_lightning.cli.presets import with_classes, with_defaults
+from ae_lightning.cli.presets import with_parts
 from ae_lightning.cli.rules import check_settings
 from ae_lightning.core.distributed import first_process
 from ae_lightning.core.errors import UsageError
@@ -70,8 +70,7 @@ class CommandLine(LightningCLI):
     def __init__(
         self, command: str, tree: composition.Tree, flags: list[str], own: Namespace
     ) -> None:
-        tree, flags = with_classes(tree, flags)
-        tree = with_defaults(tree, flags)
+        tree, flags = with_parts(tree, flags)
         self.command, self.own = command, own
         refuse_linked(tree, flags)
         quieten()
@@ -106,8 +105,8 @@ class CommandLine(LightningCLI):
                 when = "parse" if source == "seed_everything" else "instantiate"
                 parser.link_arguments(source, f"{target}.init_args.{name}", apply_on=when)
         # Read before this parser is built: here for --help, and to be found when misspelt.
-        parser.add_argument("--run", type=str | None, default=None, help="The run's directory.")
-        parser.add_argument("--debug", type=bool, default=False, help="Show where errors arise.")
+        parser.add_argument("--run", type=str, default=SUPPRESS, help="The run's directory.")
+        parser.add_argument("--debug", type=bool, default=SUPPRESS, help="Show where errors arise.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         try:

@@ -1,6 +1,6 @@
 """validate, test and predict: run a checkpoint, which holds all that they need."""
 
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -40,7 +40,7 @@ class Evaluate(CommandLine):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
-        parser.add_argument("--ckpt_path", type=str | None, default=None, help="The checkpoint.")
+        parser.add_argument("--ckpt_path", type=str, default=SUPPRESS, help="The checkpoint.")
 
     def before_instantiate_classes(self) -> None:
         if self.settings.trainer.logger is None:

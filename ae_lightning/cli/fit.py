@@ -4,7 +4,7 @@ import os
 import shlex
 import signal
 import sys
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,9 @@ class Fit(CommandLine):
         parser.add_argument(
             "--compile", type=bool, default=False, help="Compile encoder and decoder."
         )
-        parser.add_argument("--resume", type=bool, default=False, help="Continue the run in --run.")
+        parser.add_argument(
+            "--resume", type=bool, default=SUPPRESS, help="Continue the run in --run."
+        )
 
     def before_instantiate_classes(self) -> None:
         trainer = self.settings.trainer

@@ -3,12 +3,12 @@
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
-from inspect import isabstract, isclass
+from inspect import isclass
 from textwrap import shorten
 from typing import Any, Final, Literal, NoReturn, get_args, get_origin
 
-from ae_lightning.core.errors import nearest
+from ae_lightning.cli.classes import family
+from ae_lightning.core.errors import closest, nearest
 
 MANY: Final = 24  # names, which would be no answer
 MARK: Final = "\x1f"  # between the name of an option and what is wrong with it
@@ -51,6 +51,10 @@ def condensed(message: str, options: Mapping[str, Any]) -> str:
     if found := re.match(r"unrecognized arguments: (\S+)|.*ption '([^']+)'", message):
         name = (found[1] or found[2]).partition("=")[0]
         return f"{name}{MARK} is not an option: {nearest_option(name, [*options])}"
+    if found := re.match(r"-*(\S+)\.help: (?:.*string: (\S+)|(.+))", message):
+        kind, value, said = found.groups()
+        wrong = f": {said}." if said else f" is {value}: {expected(options.get(kind), value)}"
+        return f"{kind}.help{MARK}{wrong}"
     if found := re.match(r".*required: (.+)", message):
         hint = ", as by --config vae --config digits" * ("fit." in message)
         return f"{found[1].replace('fit.', '--')}{MARK} must be given{hint}."
@@ -68,12 +72,14 @@ def condensed(message: str, options: Mapping[str, Any]) -> str:
 def nearest_option(name: str, known: list[str]) -> str:
     """The nearest option to a name, or all of them if they are few."""
     bare = name.lstrip("-")
-    head, dot, rest = bare.partition(".")
-    heads = {option.partition(".")[0] for option in known}
-    known = known if head in heads else [f"{one}{dot}{rest}" for one in heads]
-    if close := get_close_matches(bare, known, n=1):
-        return f"did you mean {name[: -len(bare)]}{close[0]}?"
-    return "--help lists all." if len(known) > MANY or bare != name else nearest(bare, known)
+    dashes, (head, dot, rest) = name[: -len(bare)], bare.partition(".")
+    heads = {option.partition(".")[0]: option for option in known}
+    tails = {option.rpartition(".")[2]: option for option in known}
+    if head not in heads and (close := closest(head, heads)):
+        return f"did you mean {dashes}{close}{dot}{rest}?"
+    if close := closest(bare, known) or tails.get(closest(bare, tails) or ""):
+        return f"did you mean {dashes}{close}?"
+    return "--help lists all." if len(known) > MANY or dashes else nearest(bare, heads)
 
 
 def wrong_value(message: str, hint: Any) -> str:
@@ -97,7 +103,7 @@ def expected(hint: Any, value: str) -> str:
     classes = [k for kind in allowed.keys() - FRIENDLY if isclass(kind) for k in family(kind)]
     names = [kind for kind in allowed if isinstance(kind, str)] + [k.__name__ for k in classes]
     given = {word.rpartition(".")[2] for word in re.findall(r"[\w.-]+", value)} - {*names}
-    if close := [c for word in given for c in get_close_matches(word, names, n=1)]:
+    if close := [c for word in given if (c := closest(word, names))]:
         return f"did you mean {close[0]}?"
     wanted = value in given if classes else not allowed.keys() & FRIENDLY.keys()
     if wanted and 0 < len(names) <= MANY:
@@ -115,12 +121,6 @@ def members(hint: Any) -> list[Any]:
         return [hint] if isclass(hint) and hint is not type(None) else []
     inside = [member for argument in arguments for member in members(argument)]
     return [origin, *(m for m in inside if m not in FRIENDLY)] if origin in FRIENDLY else inside
-
-
-def family(cls: type) -> Iterator[type]:
-    """A class and all that derive from it, as far as they are imported and can be built."""
-    yield from () if isabstract(cls) else (cls,)
-    yield from (kin for child in list[type](type.__subclasses__(cls)) for kin in family(child))
 
 
 def known_failure(error: BaseException) -> str | None:
