@@ -1,8 +1,10 @@
 """The base of all data: three splits, whole batches by rows, corrupted on the device."""
 
+import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from weakref import WeakSet
 
 import torch
@@ -45,6 +47,8 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         UsageError: if batch_size or val_size is below 1, or a seed is negative.
     """
 
+    places: ClassVar[tuple[str, ...]] = ("path", "root")  # arguments that name local data
+
     def __init__(
         self,
         batch_size: int = 128,
@@ -65,7 +69,15 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         self.sets: dict[str, Examples] = {}
         self.grid: BatchGrid | None = None  # set if it was restored from a checkpoint
         self._loaders: WeakSet[BatchLoader[Pair]] = WeakSet()
+        self._record_places()
         self.save_hyperparameters(self.record, logger=False)
+
+    def _record_places(self) -> None:
+        """Record where local data lie in full: a checkpoint is used from other folders too."""
+        for name in self.places:
+            given = self.arguments.get(name)
+            if given and isinstance(given, str) and not re.match(r"\w+:", given):
+                self.arguments[name] = os.path.abspath(os.path.expanduser(given))
 
     @property
     @abstractmethod

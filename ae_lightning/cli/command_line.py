@@ -78,7 +78,12 @@ class CommandLine(LightningCLI):
             AutoEncoder,
             PairDataModule,
             save_config_callback=None,
-            trainer_defaults={"inference_mode": False, "enable_model_summary": False},
+            # Its own log of the model's record would lie beside the whole config.
+            trainer_defaults={
+                "inference_mode": False,
+                "enable_model_summary": False,
+                "enable_autolog_hparams": False,
+            },
             parser_kwargs={"allow_abbrev": False, command: {"allow_abbrev": False}},
             parser_class=Parser,
             subclass_mode_model=True,

@@ -19,7 +19,7 @@ from ae_lightning.cli import composition
 from ae_lightning.cli.bookkeeping import Bookkeeping, as_yaml
 from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
-from ae_lightning.cli.resume import refuse_changes, state_to_resume
+from ae_lightning.cli.resume import goes_on, refuse_changes, state_to_resume
 from ae_lightning.cli.summary import summary
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError
@@ -46,8 +46,9 @@ class Fit(CommandLine):
         self.run: Path | None = own.run
         self.state: Path | None = None
         self.checkpoint: dict[str, Any] = {}  # what it holds
+        self.resumed = goes_on(own.run, own.resume)
         self.claim: NewRun | None = None
-        if own.resume:
+        if self.resumed:
             self.state, self.checkpoint, former, news = state_to_resume(own.run)
             for line in news:
                 self.say(line)
@@ -72,16 +73,15 @@ class Fit(CommandLine):
         parser.add_argument(
             "--compile", type=bool, default=False, help="Compile encoder and decoder."
         )
-        parser.add_argument(
-            "--resume", type=bool, default=SUPPRESS, help="Continue the run in --run."
-        )
+        help = "Continue the run in --run; auto: or start it, if there is none."
+        parser.add_argument("--resume", type=str, default=SUPPRESS, help=help)
 
     def before_instantiate_classes(self) -> None:
         trainer = self.settings.trainer
         if trainer.fast_dev_run or trainer.barebones:
             self.run = None
             return
-        if not self.own.resume:
+        if not self.resumed:
             self._settle_run()
         assert self.run is not None
         # Keep null too if it is a choice, as in check_val_every_n_epoch.

@@ -33,7 +33,7 @@ PLAIN_COMMANDS: Final = {
 OPTIONS: Final = """options of fit, validate, test and predict:
   --config NAME     a shipped config or a file; several add up from left to right
   --run DIR         the run's directory; by default, fit makes runs/<system>-<data>-<n>
-  --resume          fit: continue the run in --run DIR from its newest state
+  --resume [auto]   fit: continue the run in --run DIR; auto: or start it there
   --ckpt_path FILE  validate, test, predict: this checkpoint, with its model and its data
   --debug           show where an error arose
   --help            all options of a command, such as --trainer.max_epochs
@@ -121,9 +121,11 @@ def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
     parser.add_argument("--run", type=folder)
     parser.add_argument("--debug", action="store_true")
     if command == "fit":
-        parser.add_argument("--resume", action="store_true")
+        parser.add_argument("--resume", nargs="?", const="always", choices=("always", "auto"))
     else:
         parser.add_argument("--ckpt_path", type=Path)
+    if command == "predict":
+        parser.add_argument("--out", type=Path)
     try:
         return parser.parse_known_args(args)
     except ArgumentError as error:
