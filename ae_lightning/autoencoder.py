@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR
 
 from ae_lightning.core.distributed import gather, rank_and_world
 from ae_lightning.core.errors import UsageError
@@ -23,7 +23,7 @@ from ae_lightning.nn import Network
 from ae_lightning.posteriors import Posterior
 from ae_lightning.priors import Prior
 from ae_lightning.regularizers.base import Regularizer
-from ae_lightning.schedules import Clock, OneCycle, Schedule
+from ae_lightning.schedules import Clock, Constant, OneCycle, Schedule
 from ae_lightning.training import checkpoint_reading
 from ae_lightning.training.allocator import keep_freed_memory, skip_driver_search
 from ae_lightning.training.clock import Timekeeper, steps_per_epoch
@@ -32,6 +32,7 @@ from ae_lightning.training.nonfinite import NonFiniteGuard
 from ae_lightning.training.private import find_unused_parameters
 from ae_lightning.training.sharding import change_whole, shard
 
+PER_STEP = (CyclicLR, OneCycleLR)  # torch's schedulers that count steps, as its pages say
 ADAM = partial(Adam, lr=3e-3, fused=True)
 
 # "rate" is free for the Rate penalty; what evaluation calls the rate is always KL(q ‖ p).
@@ -46,7 +47,10 @@ class AutoEncoder(Model, LightningModule):
         shape … samples, value_range, seed: see `Model`.
         optimizer: makes the optimizer from the parameters.
         lr_schedule: multiplies the optimizer's learning rate. If None, it is `OneCycle` over the
-            whole training, or `Constant` if the training has no known end.
+            whole training, or `Constant` if the training has no known end. One of torch's own, as
+            in `functools.partial(CosineAnnealingLR, T_max=10)`, steps once per epoch (`OneCycleLR`
+            and `CyclicLR`: per optimizer step); `ReduceLROnPlateau` follows val/loss, and
+            Lightning's of that name the metric that its `monitor` names.
 
     Raises:
         UsageError: if the parts contradict each other or the data.
@@ -66,7 +70,7 @@ class AutoEncoder(Model, LightningModule):
         regularizers: dict[str, Regularizer] | None = None,
         samples: int = 1,
         optimizer: Callable[[Iterable[Any]], Optimizer] = ADAM,
-        lr_schedule: Schedule | None = None,
+        lr_schedule: Schedule | Callable[[Optimizer], LRScheduler] | None = None,
         value_range: tuple[float, float] | None = (0.0, 1.0),
         seed: int = 0,
     ) -> None:
@@ -95,9 +99,19 @@ class AutoEncoder(Model, LightningModule):
             optimizer = self.optimizer(self.parameters())
         except (ValueError, TypeError) as error:
             raise UsageError(f"model.optimizer cannot be made: {error}.") from error
-        factor = partial(self._timekeeper.lr_factor, self.trainer)
-        scheduler = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+        return {"optimizer": optimizer, "lr_scheduler": self._scheduler(optimizer)}
+
+    def _scheduler(self, optimizer: Optimizer) -> dict[str, Any]:
+        if isinstance(self.lr_schedule, Schedule | None):
+            factor = partial(self._timekeeper.lr_factor, self.trainer)
+            return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+        try:
+            made = self.lr_schedule(optimizer)
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"model.lr_schedule cannot be made: {error}.") from error
+        interval = "step" if isinstance(made, PER_STEP) else "epoch"
+        monitor = getattr(made, "monitor", "val/loss")  # of a ReduceLROnPlateau
+        return {"scheduler": made, "interval": interval, "monitor": monitor}
 
     @property
     def has_unused_parameters(self) -> bool:
@@ -124,7 +138,9 @@ class AutoEncoder(Model, LightningModule):
             if self.has_unused_parameters:
                 find_unused_parameters(self.trainer.strategy)
             schedules = [s for penalty in self.regularizers.values() for s in penalty.schedules]
-            self._timekeeper.begin(self.trainer, self.lr_schedule, schedules)
+            theirs = not isinstance(self.lr_schedule, Schedule | None)
+            own: Any = Constant() if theirs else self.lr_schedule
+            self._timekeeper.begin(self.trainer, own, schedules)
 
     def on_fit_start(self) -> None:
         if self.device.type == "cpu":

@@ -1,18 +1,15 @@
-"""Classes by the names that configs give them, and the arguments that they take."""
+"""Classes by the names that configs give them."""
 
 import inspect
 from collections.abc import Iterator
-from inspect import Parameter
 from typing import Any
 
-from torch.optim import Optimizer
-
 from ae_lightning.core.errors import UsageError
-from ae_lightning.core.parts import Recorded, locate
+from ae_lightning.core.parts import RECIPES, Recorded, locate
 
 
 def class_named(name: Any) -> type | None:
-    """The class of this path, or the part or the optimizer of this bare name, if there is one.
+    """The class of this path, or the part, optimizer or scheduler of this bare name, if any.
 
     >>> class_named("Adam"), class_named("ae_lightning.nn.MPL")
     (<class 'torch.optim.adam.Adam'>, None)
@@ -20,8 +17,9 @@ def class_named(name: Any) -> type | None:
     if not isinstance(name, str):
         return None
     if "." not in name:
-        kinds = (kind for base in (Recorded, Optimizer) for kind in family(base))
-        return next((kind for kind in kinds if kind.__name__ == name), None)
+        kinds = (kind for base in (Recorded, *RECIPES) for kind in family(base))
+        # Of two, the more derived one: Lightning's ReduceLROnPlateau, which has a monitor.
+        return next((k for k in reversed([*kinds]) if k.__name__ == name), None)
     try:
         found = locate(name)
     except (ImportError, UsageError):
@@ -33,16 +31,3 @@ def family(cls: type) -> Iterator[type]:
     """A class and all that derive from it, as far as they are imported and can be built."""
     yield from () if inspect.isabstract(cls) else (cls,)
     yield from (kin for child in list[type](type.__subclasses__(cls)) for kin in family(child))
-
-
-def parameters_of(cls: type) -> dict[str, Parameter]:
-    """The arguments of a class, with those that it hands on to its bases as keywords."""
-    found: dict[str, Parameter] = {}
-    for base in cls.__mro__:
-        init = vars(base).get("__init__")
-        if inspect.isfunction(init):
-            own = dict(list(inspect.signature(init).parameters.items())[1:])
-            found = own | found
-            if not any(p.kind is p.VAR_KEYWORD for p in own.values()):
-                break
-    return found

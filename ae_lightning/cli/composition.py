@@ -160,7 +160,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any], carry: bool = True) 
 
 def taken_by(class_path: str) -> Container[str]:
     """The names of the arguments that a class takes; none if there is no such class."""
-    from ae_lightning.cli.classes import class_named, parameters_of
+    from ae_lightning.cli.classes import class_named
+    from ae_lightning.core.arguments import parameters_of
 
     kind = class_named(class_path)
     return parameters_of(kind) if kind else ()

@@ -8,9 +8,10 @@ import yaml
 
 from ae_lightning import systems  # whose classes go by their bare names
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.cli.classes import class_named, parameters_of
+from ae_lightning.cli.classes import class_named
 from ae_lightning.cli.composition import ConfigLoader, Tree, compose, merge
 from ae_lightning.cli.options import Option, options_in
+from ae_lightning.core.arguments import parameters_of
 from ae_lightning.core.errors import UsageError, closest
 
 SECTIONS: Final = (["model"], ["data"])
@@ -89,7 +90,8 @@ def said_of_class(option: Option, whole: Tree) -> Tree | None:
     elif value not in ("null", "None", "") and (
         known or option.path in SECTIONS or option.name.endswith(".class_path")
     ):
-        value = {"class_path": value}
+        kind = class_named(value)
+        value = {"class_path": f"{kind.__module__}.{kind.__qualname__}" if kind else value}
     else:
         return None
     for key in reversed(keys):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from ae_lightning.cli.classes import parameters_of
+from ae_lightning.core.arguments import parameters_of
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import locate
 
