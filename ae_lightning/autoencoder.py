@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LRScheduler
 
 from ae_lightning.core.distributed import gather, rank_and_world
 from ae_lightning.core.errors import UsageError
@@ -23,16 +23,16 @@ from ae_lightning.nn import Network
 from ae_lightning.posteriors import Posterior
 from ae_lightning.priors import Prior
 from ae_lightning.regularizers.base import Regularizer
-from ae_lightning.schedules import Clock, Constant, OneCycle, Schedule
+from ae_lightning.schedules import Clock, OneCycle, Schedule
 from ae_lightning.training import checkpoint_reading
 from ae_lightning.training.allocator import keep_freed_memory, skip_driver_search
 from ae_lightning.training.clock import Timekeeper, steps_per_epoch
 from ae_lightning.training.heartbeat import Heartbeat
+from ae_lightning.training.lr_schedulers import lr_scheduler
 from ae_lightning.training.nonfinite import NonFiniteGuard
 from ae_lightning.training.private import find_unused_parameters
 from ae_lightning.training.sharding import change_whole, shard
 
-PER_STEP = (CyclicLR, OneCycleLR)  # torch's schedulers that count steps, as its pages say
 ADAM = partial(Adam, lr=3e-3, fused=True)
 
 # "rate" is free for the Rate penalty; what evaluation calls the rate is always KL(q ‖ p).
@@ -99,19 +99,9 @@ class AutoEncoder(Model, LightningModule):
             optimizer = self.optimizer(self.parameters())
         except (ValueError, TypeError) as error:
             raise UsageError(f"model.optimizer cannot be made: {error}.") from error
-        return {"optimizer": optimizer, "lr_scheduler": self._scheduler(optimizer)}
-
-    def _scheduler(self, optimizer: Optimizer) -> dict[str, Any]:
-        if isinstance(self.lr_schedule, Schedule | None):
-            factor = partial(self._timekeeper.lr_factor, self.trainer)
-            return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
-        try:
-            made = self.lr_schedule(optimizer)
-        except (ValueError, TypeError) as error:
-            raise UsageError(f"model.lr_schedule cannot be made: {error}.") from error
-        interval = "step" if isinstance(made, PER_STEP) else "epoch"
-        monitor = getattr(made, "monitor", "val/loss")  # of a ReduceLROnPlateau
-        return {"scheduler": made, "interval": interval, "monitor": monitor}
+        factor = partial(self._timekeeper.lr_factor, self.trainer)
+        scheduler = lr_scheduler(optimizer, self.lr_schedule, factor)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     @property
     def has_unused_parameters(self) -> bool:
@@ -138,9 +128,7 @@ class AutoEncoder(Model, LightningModule):
             if self.has_unused_parameters:
                 find_unused_parameters(self.trainer.strategy)
             schedules = [s for penalty in self.regularizers.values() for s in penalty.schedules]
-            theirs = not isinstance(self.lr_schedule, Schedule | None)
-            own: Any = Constant() if theirs else self.lr_schedule
-            self._timekeeper.begin(self.trainer, own, schedules)
+            self._timekeeper.begin(self.trainer, self.lr_schedule, schedules)
 
     def on_fit_start(self) -> None:
         if self.device.type == "cpu":
