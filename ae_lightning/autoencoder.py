@@ -32,6 +32,7 @@ from ae_lightning.training.lr_schedulers import lr_scheduler
 from ae_lightning.training.nonfinite import NonFiniteGuard
 from ae_lightning.training.private import find_unused_parameters
 from ae_lightning.training.sharding import change_whole, shard
+from ae_lightning.training.warm_start import init_from
 
 ADAM = partial(Adam, lr=3e-3, fused=True)
 
@@ -219,6 +220,20 @@ class AutoEncoder(Model, LightningModule):
         }
 
     # ---------------------------------------------------------------- checkpoints
+
+    def init_from(self, path: str | Path) -> list[str]:
+        """Start from the weights of another run or checkpoint, and return the layers left out.
+
+        A layer is taken if its tensors have the same names and shapes there; a part that is taken
+        whole is not centred anew on the first batch.
+
+        Raises:
+            UsageError: if there is no such checkpoint, or none of its layers fits.
+        """
+        left = init_from(self, path)
+        parts = {"encoder", "decoder", "prior"}
+        self.kept = frozenset(parts - {layer.partition(".")[0] for layer in left})
+        return left
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[checkpoint_reading.FORMAT_KEY] = checkpoint_reading.FORMAT

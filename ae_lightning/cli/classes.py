@@ -1,9 +1,8 @@
 """Classes by the names that configs give them."""
 
-import inspect
-from collections.abc import Iterator
 from typing import Any
 
+from ae_lightning.cli.messages import family
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import RECIPES, Recorded, locate
 
@@ -25,9 +24,3 @@ def class_named(name: Any) -> type | None:
     except (ImportError, UsageError):
         return None
     return found if isinstance(found, type) else None
-
-
-def family(cls: type) -> Iterator[type]:
-    """A class and all that derive from it, as far as they are imported and can be built."""
-    yield from () if inspect.isabstract(cls) else (cls,)
-    yield from (kin for child in list[type](type.__subclasses__(cls)) for kin in family(child))

@@ -3,11 +3,10 @@
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from inspect import isclass
+from inspect import isabstract, isclass
 from textwrap import shorten
 from typing import Any, Final, Literal, NoReturn, get_args, get_origin
 
-from ae_lightning.cli.classes import family
 from ae_lightning.core.errors import closest, nearest
 
 MANY: Final = 24  # names, which would be no answer
@@ -121,6 +120,12 @@ def members(hint: Any) -> list[Any]:
         return [hint] if isclass(hint) and hint is not type(None) else []
     inside = [member for argument in arguments for member in members(argument)]
     return [origin, *(m for m in inside if m not in FRIENDLY)] if origin in FRIENDLY else inside
+
+
+def family(cls: type) -> Iterator[type]:
+    """A class and all that derive from it, as far as they are imported and can be built."""
+    yield from () if isabstract(cls) else (cls,)
+    yield from (kin for child in list[type](type.__subclasses__(cls)) for kin in family(child))
 
 
 def known_failure(error: BaseException) -> str | None:
