@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.cli import composition
+from ae_lightning.cli.formatting import HelpFormatter
 from ae_lightning.cli.messages import MARK, OneSentence, ParseFailure, blamed, known_failure
 from ae_lightning.cli.presets import with_parts
 from ae_lightning.cli.rules import check_settings
@@ -74,6 +75,7 @@ class CommandLine(LightningCLI):
         self.command, self.own = command, own
         refuse_linked(tree, flags)
         quieten()
+        strict = {"allow_abbrev": False, "formatter_class": HelpFormatter}
         super().__init__(
             AutoEncoder,
             PairDataModule,
@@ -84,7 +86,7 @@ class CommandLine(LightningCLI):
                 "enable_model_summary": False,
                 "enable_autolog_hparams": False,
             },
-            parser_kwargs={"allow_abbrev": False, command: {"allow_abbrev": False}},
+            parser_kwargs={**strict, command: strict},
             parser_class=Parser,
             subclass_mode_model=True,
             subclass_mode_data=True,

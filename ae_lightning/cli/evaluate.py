@@ -1,5 +1,6 @@
 """validate, test and predict: run a checkpoint, which holds all that they need."""
 
+import re
 from argparse import SUPPRESS, Namespace
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -29,7 +30,7 @@ class Evaluate(CommandLine):
     """
 
     def __init__(self, command: str, own: Namespace, flags: list[str]) -> None:
-        if {"-h", "--help"} & set(flags):  # which needs no checkpoint
+        if any(re.match(r"-h$|--(.*\.)?help(=|$)", flag) for flag in flags):  # needs no checkpoint
             super().__init__(command, {}, flags, own)
         self.file = chosen(command, own, flags)
         if command == "predict":

@@ -51,9 +51,10 @@ def condensed(message: str, options: Mapping[str, Any]) -> str:
         name = (found[1] or found[2]).partition("=")[0]
         return f"{name}{MARK} is not an option: {nearest_option(name, [*options])}"
     if found := re.match(r"-*(\S+)\.help: (?:.*string: (\S+)|(.+))", message):
-        kind, value, said = found.groups()
-        wrong = f": {said}." if said else f" is {value}: {expected(options.get(kind), value)}"
-        return f"{kind}.help{MARK}{wrong}"
+        kind, value = found[1], found[2] and f" is {found[2]}"
+        return (
+            f"{kind}.help{MARK}{value or ''}: {found[3] or expected(options.get(kind), found[2])}"
+        )
     if found := re.match(r".*required: (.+)", message):
         hint = ", as by --config vae --config digits" * ("fit." in message)
         return f"{found[1].replace('fit.', '--')}{MARK} must be given{hint}."
@@ -72,8 +73,7 @@ def nearest_option(name: str, known: list[str]) -> str:
     """The nearest option to a name, or all of them if they are few."""
     bare = name.lstrip("-")
     dashes, (head, dot, rest) = name[: -len(bare)], bare.partition(".")
-    heads = {option.partition(".")[0]: option for option in known}
-    tails = {option.rpartition(".")[2]: option for option in known}
+    heads, tails = ({option.split(".")[i]: option for option in known} for i in (0, -1))
     if head not in heads and (close := closest(head, heads)):
         return f"did you mean {dashes}{close}{dot}{rest}?"
     if close := closest(bare, known) or tails.get(closest(bare, tails) or ""):

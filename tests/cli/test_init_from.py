@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 
-from ae_lightning import AutoEncoder, VariationalAutoEncoder
+from ae_lightning import AutoEncoder, UndercompleteAutoEncoder, VariationalAutoEncoder
 from ae_lightning.cli.main import main
 from ae_lightning.core.errors import UsageError
 from ae_lightning.nn import MLP
@@ -38,7 +38,7 @@ def test_layers_of_another_shape_are_listed_and_their_part_starts_anew(copy: Pat
 
 def test_nothing_that_fits_is_refused(copy: Path) -> None:
     with pytest.raises(UsageError, match="holds no layer that fits this model"):
-        VariationalAutoEncoder((3, 5, 5), 3, encoder=MLP([3]), decoder=MLP([3])).init_from(BEST)
+        UndercompleteAutoEncoder((3, 5, 5), 3, encoder=MLP([3]), decoder=MLP([3])).init_from(BEST)
 
 
 def test_a_run_says_what_was_not_taken_records_it_and_resumes_without_it(
