@@ -36,7 +36,7 @@ from ae_lightning.training.warm_start import init_from
 
 ADAM = partial(Adam, lr=3e-3, fused=True)
 
-# "rate" is free for the Rate penalty; what evaluation calls the rate is always KL(q ‖ p).
+# "rate" is free for the Rate penalty; without one, evaluation calls KL(q ‖ p) so.
 RESERVED = {"loss", "elbo", "psnr", "active_units", "dead_units", "bound", *Evaluation.measured}
 RESERVED -= {"rate"}
 
@@ -124,7 +124,10 @@ class AutoEncoder(Model, LightningModule):
         shard(self, self.trainer.strategy, apart)
 
     def setup(self, stage: str) -> None:
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.dataset_size = len(getattr(data, "sets", {}).get("train", ()))
         if stage == "fit":
+            self._guard = NonFiniteGuard()
             self._log_every_n_steps = max(1, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
             if self.has_unused_parameters:
                 find_unused_parameters(self.trainer.strategy)
@@ -155,12 +158,16 @@ class AutoEncoder(Model, LightningModule):
             x = gather(pair.x)
             change_whole(self, lambda model: model.start(x.to(model.device)))
 
+    @property
+    def _logs_now(self) -> bool:
+        return bool((self.clock.step + 1) % self._log_every_n_steps == 0)
+
     def training_step(self, batch: Pair, batch_idx: int) -> Tensor:
         out = self.propagate(batch)
         terms = self.objective(out)
         self._terms = dict(terms)
         # A call of self.log costs as much as a twentieth of a small model's step.
-        if (self.clock.step + 1) % self._log_every_n_steps == 0:
+        if self._logs_now:
             self._log_terms(terms, out)
         return terms["loss"]
 
@@ -169,17 +176,27 @@ class AutoEncoder(Model, LightningModule):
         self._terms = {}  # which would keep the graph
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        parameters = (p for group in optimizer.param_groups for p in group["params"])
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        self._guard.check(self, parameters, scaled=scaler is not None)
+        self._guard.check(self, optimizer, scaled=scaler is not None)
+        if self._logs_now:
+            self._guard.look(self)
+
+    def on_validation_start(self) -> None:
+        self._guard.look(self)
+
+    def on_train_end(self) -> None:
+        self._guard.look(self)
 
     def _log_terms(self, terms: dict[str, Tensor], out: ForwardPass) -> None:
         self.watch(terms, out)
-        values = {f"train/{name}": value.detach() for name, value in terms.items()}
+        several = self.trainer.world_size > 1
+        found = torch.stack([value.detach() for value in terms.values()])
+        # The trainer reads them after every batch, and would wait for a GPU each time.
+        found = found if several else found.cpu()
+        values: dict[str, Any] = {f"train/{k}": v for k, v in zip(terms, found, strict=True)}
         for name, weight in self.weights().items():
             if isinstance(self.regularizers[name].weight, Schedule):
-                values[f"train/{name}_weight"] = torch.tensor(weight)
-        several = self.trainer.world_size > 1
+                values[f"train/{name}_weight"] = weight
         self.log("train/loss", values.pop("train/loss"), prog_bar=True, sync_dist=several)
         self.log_dict(values, sync_dist=several)
 
@@ -212,7 +229,7 @@ class AutoEncoder(Model, LightningModule):
         """Return code, reconstruction, distortion, label and index of every example."""
         out = self.propagate(batch)
         return {
-            "code": out.q.mean,
+            "code": self.posterior.code(out.features),
             "reconstruction": self.reconstruct(batch.x_tilde),
             "distortion": self.distortion(out),
             "label": batch.y,
@@ -236,6 +253,7 @@ class AutoEncoder(Model, LightningModule):
         return left
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._guard.look(self)
         checkpoint[checkpoint_reading.FORMAT_KEY] = checkpoint_reading.FORMAT
         checkpoint["clock"] = list(self.clock)
         checkpoint["steps_per_epoch"] = steps_per_epoch(self.trainer)

@@ -67,6 +67,22 @@ class GaussianNoise(Corruption):
         return torch.empty_like(x).normal_(0.0, self.sigma, generator=generator).add_(x)
 
 
+class Dequantise(Corruption):
+    r"""Spread bytes over their steps: x = (255 x + u)/256, u ~ U[0, 1), of a density on [0, 1).
+
+    References:
+        | A Note on the Evaluation of Generative Models (Theis, van den Oord and Bethge, 2016)
+
+    >>> x = Dequantise()(torch.ones(10_000))
+    >>> x.min() >= 255 / 256, x.max() < 1
+    (tensor(True), tensor(True))
+    """
+
+    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        u = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        return (x * 255).round().add(u) / 256
+
+
 class Masking(Corruption):
     """Set each element to 0 with probability p, exact to 2⁻¹⁶; the others are not rescaled.
 

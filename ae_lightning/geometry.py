@@ -86,8 +86,9 @@ def squared_jacobian(model: Model, x: Tensor, features: Tensor | None = None) ->
     Args:
         features: the encoder's output at this very x, if it is already known.
     """
-    activation, encoder = model.posterior.activation, model.encoder
-    if encoder.explicit and (activation is None or activation.elementwise):
+    posterior, encoder = model.posterior, model.encoder
+    activation = posterior.activation
+    if encoder.explicit and posterior.direct and (activation is None or activation.elementwise):
         features = encoder(x) if features is None else features
         rows = encoder.squared_gradients(x, features, model.latent)  # (B, K)
         if activation is not None:
@@ -104,17 +105,18 @@ def code_projections(model: Model, x: Tensor, u: Tensor, features: Tensor | None
     Args:
         features: as in `squared_jacobian`; they save an MLP encoder its forward pass.
     """
-    activation, encoder = model.posterior.activation, model.encoder
+    posterior, encoder = model.posterior, model.encoder
+    activation = posterior.activation
     if not encoder.explicit:
         return vector_jacobian(model.code, x, u).flatten(2)
     features = encoder(x) if features is None else features
-    v = u
-    if activation is not None:
+    if posterior.direct and activation is None:
+        v = u
+    elif posterior.direct and activation is not None and activation.elementwise:
         with fixed_statistics(activation):
-            if activation.elementwise:
-                v = u * slope(activation, single(features))
-            else:
-                v = vector_jacobian(activation, single(features), u)
+            v = u * slope(activation, single(features))
+    else:
+        v = vector_jacobian(posterior.code, single(features), u)  # (n, B, F)
     return encoder.pull_back(x, features, v)
 
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import ForwardPass
 from ae_lightning.distributions import factorised_kl, kl
 from ae_lightning.geometry import squared_jacobian
@@ -74,18 +75,34 @@ def _windows(side: int, like: Tensor) -> Tensor:
     return reflected.unfold(1, SSIM_SIDE, 1) @ window
 
 
-def bits_per_dimension(nll: Tensor, D: int) -> Tensor:
-    r"""Compute the code length in bits per byte of an image of D bytes: NLL/(D ln 2) + 8.
+def bits_per_dimension(nll: Tensor, x: Tensor | int) -> Tensor:
+    r"""Compute the code length in bits per byte of images of D bytes: NLL/(D ln 2) + 8.
+
+    Of bytes as they are, a density can be as large as one likes, and this number as small: they
+    must be dequantised, as by a data module's `dequantise`. The 8 bits account for the change of
+    scale to [0, 1]. A `Categorical` likelihood is over bytes already: −log₂ p(x)/D is its number.
 
     Args:
-        nll: the negative log density, in nats, of bytes dequantised to [0, 1]: the 8 bits account
-            for the change of scale. A `Categorical` likelihood is over bytes already, and needs
-            no such term.
+        nll: the negative log densities (B,) or their mean (), in nats.
+        x: the images (B, *S) that they are of; or D alone, if they are known to be dequantised.
 
-    >>> bits_per_dimension(torch.tensor(0.0), 784)
+    Raises:
+        UsageError: if x has not been dequantised.
+
+    References:
+        | A Note on the Evaluation of Generative Models (Theis, van den Oord and Bethge, 2016)
+
+    >>> bits_per_dimension(torch.tensor(0.0), torch.rand(2, 784))
     tensor(8.)
     """
-    return nll / (D * math.log(2)) + 8
+    if isinstance(x, int):
+        return nll / (x * math.log(2)) + 8
+    if (255 * x - (255 * x).round()).abs().max() < 1e-3:
+        raise UsageError(
+            "these images are bytes, which have no density: dequantise them, as by the argument "
+            "dequantise of their data."
+        )
+    return bits_per_dimension(nll, x[0].numel())
 
 
 def merge_moments(parts: Tensor) -> Tensor:
@@ -108,6 +125,14 @@ class Evaluation(Metric):
     Every example counts once, whatever the batch sizes and the number of processes. A penalty on
     a batch as a whole, such as MMD, is averaged over batches, weighted by their sizes.
 
+    The objective's terms keep their names, and so add up to the loss in every stage. `kl` is
+    KL(q(z|x) ‖ p(z)), of which `elbo` is made; `rate` is the penalty of that name, if there is one
+    (with free bits it is another number), and otherwise the same. `psnr` is that of the mean
+    squared error over the whole set, which is below the mean of the images' own PSNRs.
+    `active_units` counts the code elements whose mean varies over the set by more than 0.01
+    (Burda et al., 2016), a variance that a unit of little KL can exceed; `dead_units` counts those
+    that never exceed 0.001 in magnitude, and `l0` how many of an example's do.
+
     Args:
         latent: the code's size K.
         terms: the names of the objective's terms.
@@ -115,7 +140,7 @@ class Evaluation(Metric):
     """
 
     full_state_update = False
-    measured = ("distortion", "rate", "mse", "mse_corrupted", "ssim", "l0", "jacobian")
+    measured = ("distortion", "kl", "rate", "mse", "mse_corrupted", "ssim", "l0", "jacobian")
     sums: Tensor  # of every metric over the examples (N,)
     counts: Tensor  # of the examples that have that metric (N,)
     rates: Tensor  # of every dimension (K,)
@@ -144,7 +169,7 @@ class Evaluation(Metric):
                 sums, so that it is the same in every process.
         """
         figures = {"distortion": model.distortion(out).mean()} if "distortion" not in terms else {}
-        figures |= terms | self._figures(model, out, counts)
+        figures |= self._figures(model, out, counts) | terms
         present = self.counts.new_tensor([len(out.x) * (name in figures) for name in self.names])
         present = present * counts
         zero = torch.zeros_like(figures["mse"])
@@ -152,7 +177,7 @@ class Evaluation(Metric):
         # Not in place, so that a sum takes on the model's precision.
         self.sums = self.sums + present * means.detach()
         self.counts = self.counts + present
-        code = out.q.mean.detach()
+        code = model.posterior.code(out.features).detach()
         mean = code.mean(0)
         moments = counts * torch.stack(
             [torch.full_like(mean, len(code)), mean, (code - mean).square().sum(0)]
@@ -161,14 +186,15 @@ class Evaluation(Metric):
         self.largest = torch.maximum(self.largest.to(code), counts * code.abs().amax(0))
 
     def _figures(self, model: Model, out: ForwardPass, counts: Tensor | bool) -> dict[str, Tensor]:
-        code, x = out.q.mean, out.x
+        code, x = model.posterior.code(out.features), out.x
         figures = {}
         reconstruction = out.p.mean[0]
         if model.posterior.stochastic:
             reconstruction = model.decode(code).mean
             prior = model.prior()
             rates = factorised_kl(out.q, prior)
-            figures["rate"] = (kl(out.q, prior, out.z) if rates is None else rates.sum(1)).mean()
+            figures["kl"] = (kl(out.q, prior, out.z) if rates is None else rates.sum(1)).mean()
+            figures["rate"] = figures["kl"]
             if rates is not None:
                 self.rates = self.rates + counts * rates.detach().sum(0)
         figures["mse"] = squared_error(reconstruction, x).mean() / x[0].numel()
@@ -192,8 +218,8 @@ class Evaluation(Metric):
         if values["mse_corrupted"] == 0:  # the data are clean
             del values["mse_corrupted"]
         count, _, squares = self.moments
-        if "rate" in values:
-            values["elbo"] = -(values["distortion"] + values["rate"])
+        if "kl" in values:
+            values["elbo"] = -(values["distortion"] + values["kl"])
             values["active_units"] = (squares / count > ACTIVE_VARIANCE).sum().float()
             if self.rates.any() and len(self.rates) <= MAX_RATES:
                 values |= {f"rate_{k}": rate for k, rate in enumerate(self.rates / count)}

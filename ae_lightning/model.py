@@ -22,6 +22,11 @@ from ae_lightning.schedules import Clock
 class Penalty(Protocol):
     """What the objective asks of a penalty Ω; `Regularizer` is the base of every one."""
 
+    holds_prior: ClassVar[bool]
+
+    @property
+    def active(self) -> bool: ...
+    def implied_prior(self, posterior: Posterior) -> Prior | None: ...
     def weight_at(self, clock: Clock) -> float: ...
     def check(self, model: "Model") -> None: ...
     def __call__(self, model: "Model", out: ForwardPass) -> Tensor: ...
@@ -39,7 +44,8 @@ class Model(Recorded, nn.Module):
         latent: the code's size K.
         encoder, posterior: x̃ -> features -> q(z|x̃).
         decoder, likelihood: z -> features -> p(x|z).
-        prior: p(z); standard normal if None.
+        prior: p(z). If None, the one that the penalties on the code stand for, as L1 does for a
+            Laplace prior, or else a standard normal.
         regularizers: the penalties Ω_k by name, each with its weight.
         samples: R, how many samples of q a stochastic posterior draws for each example.
         value_range: the smallest and largest value of the data; None if unbounded.
@@ -51,11 +57,12 @@ class Model(Recorded, nn.Module):
 
     needs_corruption: ClassVar[bool] = False  # clean pairs are refused
     bound_terms: ClassVar[tuple[str, ...]] = ("distortion",)
-    bound_holds_prior: ClassVar[bool] = False  # it has a gradient in the prior's parameters
+    bound_holds_prior: ClassVar[bool] = False  # it holds all codes, q(z), to the prior
 
     kept: frozenset[str] = frozenset()  # parts of another run, which a first batch does not change
     regularizers: Any  # nn.ModuleDict of Penalty
     started: Tensor  # whether a first batch has been seen
+    dataset_size = 0  # how many examples it is trained on; 0 if that is not known
 
     def __init__(
         self,
@@ -83,6 +90,9 @@ class Model(Recorded, nn.Module):
         self.value_range, self.seed, self.clock = value_range, seed, Clock()
         self.encoder, self.posterior = encoder, posterior
         self.decoder, self.likelihood = decoder, likelihood
+        penalties = [r for r in (regularizers or {}).values() if r.active]
+        if prior is None and not (self.bound_holds_prior or any(r.holds_prior for r in penalties)):
+            prior = next(filter(None, (r.implied_prior(posterior) for r in penalties)), None)
         self.prior = StandardNormal() if prior is None else prior
         self.regularizers = nn.ModuleDict(regularizers)  # type: ignore[arg-type]
         self.register_buffer("started", torch.tensor(False))
@@ -114,8 +124,8 @@ class Model(Recorded, nn.Module):
         return self.posterior(self.encoder(x))  # type: ignore[no-any-return]
 
     def code(self, x: Tensor) -> Tensor:
-        """Return f(x), the mean of q(z|x): (B, *S) -> (B, K)."""
-        return self.encode(x).mean
+        """Return the code f(x), which is the mean of q(z|x) if it has one: (B, *S) -> (B, K)."""
+        return self.posterior.code(self.encoder(x))
 
     def decode(self, z: Tensor) -> Distribution:
         """Return p(x|z), with event S and the batch of z (*batch, K)."""
@@ -128,10 +138,35 @@ class Model(Recorded, nn.Module):
 
     forward = reconstruct
 
+    @property
+    def held_to_prior(self) -> bool:
+        """Whether the objective holds all codes, q(z), to the prior: its draws are then codes."""
+        penalties = self.regularizers.values()
+        return self.bound_holds_prior or any(r.holds_prior and r.active for r in penalties)
+
     @torch.no_grad()
-    def sample(self, n: int) -> Tensor:
-        """Return the means (n, *S) of p(x|z) at n draws of the prior."""
-        return self.decode(self.prior().sample((n,))).mean
+    def sample(self, n: int, density: Distribution | None = None) -> Tensor:
+        """Return the means (n, *S) of p(x|z) at n draws z of the prior, or of a density of codes.
+
+        Args:
+            density: what to draw from instead of the prior, with batch () and event (K,), such as
+                a mixture that was fitted to the training codes.
+
+        Raises:
+            UsageError: if nothing holds the codes to the prior, and no density is given.
+        """
+        return self.decode(self.sample_codes(n, density)).mean
+
+    @torch.no_grad()
+    def sample_codes(self, n: int, density: Distribution | None = None) -> Tensor:
+        """Return n draws (n, K) of the prior or of a density of codes, as for `sample`."""
+        if density is None and not self.held_to_prior:
+            raise UsageError(
+                f"nothing holds the codes of this {type(self).__name__} to its prior, so that a "
+                "draw of the prior is no code: train it with a Rate or an MMD, or give sample the "
+                "density of its training codes."
+            )
+        return (self.prior() if density is None else density).sample((n,))
 
     # -------------------------------------------------------------- the objective
 

@@ -1,7 +1,7 @@
 """Posteriors: from the encoder's features to q(z|x)."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -9,14 +9,23 @@ from torch.distributions import Distribution, Independent, Normal
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import Part
-from ae_lightning.distributions import PointMass, single
+from ae_lightning.distributions import PointMass, bounded, single
 from ae_lightning.nn import Activation
 
 
 class Posterior(Part, ABC):
-    """A family q(z|x), parametrised by the encoder's features."""
+    """A family q(z|x), parametrised by the encoder's features.
+
+    A subclass says by `direct = True`, each for itself, that its code is the first K features,
+    through `activation` if it has one: Jacobians of the code then cost less.
+    """
 
     stochastic: ClassVar[bool]
+    direct: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls.direct = cls.__dict__.get("direct", False)  # a subclass may change the code
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,6 +43,20 @@ class Posterior(Part, ABC):
     def forward(self, features: Tensor) -> Distribution:
         """Map features (B, F) to q with batch (B,) and event (K,)."""
 
+    def code(self, features: Tensor) -> Tensor:
+        """Return the code f(x) (B, K) that features (B, F) stand for: the mean of q(z|x).
+
+        Raises:
+            UsageError: if q has no mean in closed form; such a posterior defines `code` itself.
+        """
+        try:
+            return self(features).mean  # type: ignore[no-any-return]
+        except NotImplementedError:
+            name = type(self).__name__
+            raise UsageError(
+                f"{name} has no mean in closed form: let it define code(features), such as a mode."
+            ) from None
+
 
 class Dirac(Posterior):
     r"""Put all mass on the code: q(z|x) = δ(z − f(x)), the deterministic encoder.
@@ -46,6 +69,7 @@ class Dirac(Posterior):
     """
 
     stochastic = False
+    direct = True
 
     def __init__(self, activation: Activation | None = None) -> None:
         super().__init__()
@@ -81,6 +105,7 @@ class DiagonalGaussian(Posterior):
     """
 
     stochastic = True
+    direct = True
 
     def __init__(self, sigma: float | None = None) -> None:
         super().__init__()
@@ -97,5 +122,5 @@ class DiagonalGaussian(Posterior):
             mu, sigma = features, torch.full_like(features, self.sigma)
         else:
             mu, log_sigma = features.chunk(2, dim=1)
-            sigma = log_sigma.clamp(-10, 10).exp()  # so that float32 can square it
+            sigma = bounded(log_sigma).exp()
         return Independent(Normal(mu, sigma, validate_args=False), 1, validate_args=False)

@@ -1,5 +1,6 @@
 """Priors p(z)."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -11,7 +12,7 @@ from torch.distributions import Distribution, Independent, MixtureSameFamily
 from ae_lightning.core.errors import UsageError, above
 from ae_lightning.core.parts import Part
 from ae_lightning.core.randomness import generator_of
-from ae_lightning.distributions import PointMass, UnitNormal
+from ae_lightning.distributions import PointMass, UnitNormal, bounded
 
 Encode = Callable[[Tensor], Distribution]  # x (B, *S) -> q(z|x)
 
@@ -54,16 +55,12 @@ class StandardNormal(CentredPrior):
         return Independent(p, 1, validate_args=False)
 
 
-class LaplacePrior(CentredPrior):
-    r"""p(z) = Π_k Laplace(z_k; 0, b): −log p(z) = λ‖z‖₁ − K log(λ/2), with λ = 1/b.
+class ScaledPrior(CentredPrior, ABC):
+    """A product of equal factors around 0.
 
     Args:
-        scale: b, the mean absolute value of every code element.
-
-    >>> prior = LaplacePrior(scale=0.5)
-    >>> prior.build(2, (4,), encode=None)
-    >>> prior().log_prob(torch.ones(2))
-    tensor(-4.)
+        scale: the standard deviation of every code element or, of Laplace's and the exponential
+            density, its mean magnitude b.
     """
 
     def __init__(self, scale: float = 1.0) -> None:
@@ -71,8 +68,59 @@ class LaplacePrior(CentredPrior):
         self.scale = above("scale", scale)
 
     def forward(self) -> Distribution:
-        p = td.Laplace(self.loc, torch.full_like(self.loc, self.scale), validate_args=False)
-        return Independent(p, 1, validate_args=False)
+        factor = self.factor(torch.full_like(self.loc, self.scale))
+        return Independent(factor, 1, validate_args=False)
+
+    @abstractmethod
+    def factor(self, scale: Tensor) -> Distribution:
+        """Return the factors, with batch (K,)."""
+
+
+class NormalPrior(ScaledPrior):
+    """p(z) = N(z; 0, s² I), of which an `L2` penalty of weight 1/s² is the negative logarithm.
+
+    >>> prior = NormalPrior(scale=2.0)
+    >>> prior.build(1, (4,), encode=None)
+    >>> prior().stddev
+    tensor([2.])
+    """
+
+    def factor(self, scale: Tensor) -> Distribution:
+        return td.Normal(self.loc, scale, validate_args=False)
+
+
+class ExponentialPrior(ScaledPrior):
+    r"""p(z) = Π_k e^{−z_k/b}/b for z ≥ 0: the one-sided Laplace density, of rectified codes.
+
+    >>> prior = ExponentialPrior(scale=0.5)
+    >>> prior.build(2, (4,), encode=None)
+    >>> prior().log_prob(torch.ones(2))
+    tensor(-2.6137)
+    """
+
+    def factor(self, scale: Tensor) -> Distribution:
+        return OneSided(1 / scale, validate_args=False)
+
+
+class OneSided(td.Exponential):
+    """The exponential density, whose logarithm torch continues below 0, where there is none."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        log_p: Tensor = super().log_prob(value)  # type: ignore[no-untyped-call]
+        return log_p.masked_fill(value < 0, -math.inf)
+
+
+class LaplacePrior(ScaledPrior):
+    r"""p(z) = Π_k Laplace(z_k; 0, b): −log p(z) = λ‖z‖₁ − K log(λ/2), with λ = 1/b.
+
+    >>> prior = LaplacePrior(scale=0.5)
+    >>> prior.build(2, (4,), encode=None)
+    >>> prior().log_prob(torch.ones(2))
+    tensor(-4.)
+    """
+
+    def factor(self, scale: Tensor) -> Distribution:
+        return td.Laplace(self.loc, scale, validate_args=False)
 
 
 def _at_least_one(components: int) -> int:
@@ -108,7 +156,7 @@ class GaussianMixture(Prior):
         self.log_sigmas = nn.Parameter(torch.zeros(self.components, latent))
 
     def forward(self) -> Distribution:
-        sigmas = self.log_sigmas.clamp(-10, 10).exp()
+        sigmas = bounded(self.log_sigmas).exp()
         components = td.Normal(self.means, sigmas, validate_args=False)
         return _mixture(self.logits, Independent(components, 1, validate_args=False))
 
@@ -152,4 +200,4 @@ class VampPrior(Prior):
 
     def forward(self) -> Distribution:
         q = self.__dict__["encode"](self.pseudo_inputs)
-        return _mixture(torch.zeros_like(q.mean[:, 0]), q)
+        return _mixture(self.pseudo_inputs.new_zeros(self.components), q)

@@ -15,18 +15,23 @@ from ae_lightning.model import Model
 
 
 @torch.no_grad()
-def ancestral(model: Model, n: int) -> Tensor:
+def ancestral(model: Model, n: int, density: Distribution | None = None) -> Tensor:
     r"""Draw x ~ p(x|z), z ~ p(z): n examples (n, *S).
 
     For pictures, prefer the means of p(x|z), which `model.sample` gives: a draw of p(x|z) adds
     noise to every element.
+
+    Args:
+        density: of codes, as for `model.sample`, in place of the prior p(z).
+
+    Raises:
+        UsageError: as `model.sample`.
     """
-    p: Distribution = model.decode(model.prior().sample((n,)))
-    return p.sample()
+    return model.decode(model.sample_codes(n, density)).sample()  # type: ignore[no-any-return]
 
 
 @torch.no_grad()
-def walkback(
+def denoising_chain(
     denoise: Callable[[Tensor], Distribution], x: Tensor, sigma: float, steps: int
 ) -> Tensor:
     r"""Run the Markov chain of a denoising autoencoder: x̃ ~ N(x, σ²I), then x ~ p(x|x̃).
@@ -50,7 +55,8 @@ def walkback(
 
     >>> from torch.distributions import Independent, Normal
     >>> reverse = lambda x: Independent(Normal(x / 2, 0.5**0.5), 1)  # for x ~ N(0, 1), σ = 1
-    >>> walkback(reverse, torch.zeros(50_000, 1), sigma=1.0, steps=20).std().round(decimals=1)
+    >>> x = denoising_chain(reverse, torch.zeros(50_000, 1), sigma=1.0, steps=20)
+    >>> x.std().round(decimals=1)
     tensor(1.)
     """
     if not sigma > 0:

@@ -7,7 +7,6 @@ from torch import Tensor
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
-from ae_lightning.regularizers.divergences import MMD
 
 from .drawing.images import grid_figure, is_image, limits_of
 from .drawing.theme import Figure
@@ -42,7 +41,7 @@ def prior_samples(model: Model, x: Tensor, n: int = 72) -> Figure:
 
 def without_prior(model: Model) -> str | None:
     """Why samples of the prior say nothing about this model, or None if they do."""
-    if model.posterior.stochastic or any(isinstance(r, MMD) for r in model.regularizers.values()):
+    if model.held_to_prior:
         return None
     return "prior_samples needs codes that are held to the prior, by a Rate or an MMD."
 

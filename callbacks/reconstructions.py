@@ -34,7 +34,7 @@ def reconstructions(model: Model, pair: Pair, columns: int = 10) -> Figure:
     if not pair.x_tilde.equal(pair.x):
         rows["corrupted"] = pair.x_tilde
     rows["reconstructed"] = r
-    samples = {"samples": model.sample(len(pair.x))} if model.posterior.stochastic else {}
+    samples = {"samples": model.sample(len(pair.x))} if model.held_to_prior else {}
     if not is_image(model.shape):
         clouds = rows | samples
         side = min(2.5, 7.1 / len(clouds))

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, final
 
 from ae_lightning.core.errors import UsageError
-from ae_lightning.corruptions import Clean
 
 from .binarise import Binarise
 from .loading.datasets import InMemory
@@ -47,7 +46,10 @@ class MNIST(IDXImages):
 
     def __init__(self, binarise: Binarise | None = None, **common: Any) -> None:
         super().__init__(**common)
-        self.preparation = Clean() if binarise is None else binarise
+        if binarise is not None:
+            if common.get("dequantise"):
+                raise UsageError("dequantise is true, and binarised images are no bytes: drop one.")
+            self.preparation = binarise
 
 
 @final

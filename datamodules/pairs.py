@@ -1,9 +1,9 @@
 """The base of all data: three splits, whole batches by rows, corrupted on the device."""
 
 import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Final
 from weakref import WeakSet
 
@@ -11,12 +11,13 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from ae_lightning.core.addresses import is_remote, require_named
 from ae_lightning.core.distributed import rank_and_world
 from ae_lightning.core.errors import UsageError, at_least, nearest
 from ae_lightning.core.parts import Recorded
 from ae_lightning.core.randomness import generator_of, seed_of
 from ae_lightning.core.types import Pair
-from ae_lightning.corruptions import Clean, Corruption, corrupt_by_index
+from ae_lightning.corruptions import Clean, Corruption, Dequantise, corrupt_by_index
 
 from .loading.batch_loader import BatchLoader
 from .loading.batch_samplers import EvaluationSampler, TrainingSampler
@@ -33,18 +34,21 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
 
     A subclass gives its shape and reads its splits; the rest is done here. The corruption of a
     training batch is fresh at every draw, a function of (seed, epoch, batch, rank); that of
-    validation and test is a function of (split_seed, example), whatever the batch size.
+    validation and test is a function of (split_seed, split, example), whatever the batch size.
 
     Args:
         batch_size: examples per batch and process.
         corruption: makes x̃ of x; none, if None.
         val_size: how many training examples to set aside for validation, and as many again for
             testing, if the data has no such split of its own; a tenth, at most 5,000, if None.
+        dequantise: spread the bytes of images over their steps, so that they have a density; a
+            training image is spread afresh at every draw. See `metrics.bits_per_dimension`.
         seed: determines the training order and the training corruption.
         split_seed: determines the splits and the evaluation corruption.
 
     Raises:
-        UsageError: if batch_size or val_size is below 1, or a seed is negative.
+        UsageError: if batch_size or val_size is below 1, or a seed is negative; or if a checkpoint
+            records an address that is not local, and nothing else names it.
     """
 
     places: ClassVar[tuple[str, ...]] = ("path", "root")  # arguments that name local data
@@ -54,10 +58,12 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         batch_size: int = 128,
         corruption: Corruption | None = None,
         val_size: int | None = None,
+        dequantise: bool = False,
         seed: int = 0,
         split_seed: int = 0,
     ) -> None:
         super().__init__()
+        require_named(self.arguments)
         at_least("batch_size", batch_size, 1)
         at_least("val_size", 1 if val_size is None else val_size, 1)
         at_least("seed", seed, 0)
@@ -65,7 +71,8 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         self.batch_size, self.val_size = batch_size, val_size
         self.corruption = Clean() if corruption is None else corruption
         self.seed, self.split_seed = seed, split_seed
-        self.preparation: Corruption = Clean()  # makes the clean x of the stored values
+        # Makes the clean x of the stored values.
+        self.preparation: Corruption = Dequantise() if dequantise else Clean()
         self.sets: dict[str, Examples] = {}
         self.grid: BatchGrid | None = None  # set if it was restored from a checkpoint
         self._loaders: WeakSet[BatchLoader[Pair]] = WeakSet()
@@ -76,7 +83,7 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         """Record where local data lie in full: a checkpoint is used from other folders too."""
         for name in self.places:
             given = self.arguments.get(name)
-            if given and isinstance(given, str) and not re.match(r"\w+:", given):
+            if given and isinstance(given, str) and not is_remote(given):
                 self.arguments[name] = os.path.abspath(os.path.expanduser(given))
 
     @property
@@ -133,10 +140,10 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         outside = rows[(rows < 0) | (rows >= len(examples))]
         if len(outside):
             raise UsageError(f"{split} has the places 0 to {len(examples) - 1}, not {outside[0]}.")
-        return self._pair(CPU, *examples.__getitems__(BatchDraw(rows)))
+        return self._pair(split, CPU, *examples.__getitems__(BatchDraw(rows)))
 
     def train_dataloader(self) -> BatchLoader[Pair]:
-        return self._loader(self._near("train"), self.training_sampler())
+        return self._loader("train", self.training_sampler())
 
     def training_sampler(self) -> TrainingSampler:
         """Return what draws the training batches of this process."""
@@ -152,13 +159,13 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
     predict_dataloader = test_dataloader
 
     def _evaluation_loader(self, split: str) -> BatchLoader[Pair]:
-        examples = self._near(split)
-        return self._loader(examples, EvaluationSampler(examples, self.batch_size))
+        return self._loader(split, EvaluationSampler(self._near(split), self.batch_size))
 
     def _loader(
-        self, examples: Examples, sampler: TrainingSampler | EvaluationSampler
+        self, split: str, sampler: TrainingSampler | EvaluationSampler
     ) -> BatchLoader[Pair]:
-        loader = BatchLoader(examples, sampler, self._finish, examples.workers)
+        examples, finish = self._near(split), partial(self._pair, split, self._device)
+        loader = BatchLoader(examples, sampler, finish, examples.workers)
         self._loaders.add(loader)
         return loader
 
@@ -205,10 +212,9 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
     def _present_grid(self) -> BatchGrid:
         return BatchGrid(rank_and_world()[1], self.training_sampler().global_batch)
 
-    def _finish(self, x: Tensor, y: Tensor, draw: BatchDraw) -> Pair:
-        return self._pair(self._device, x, y, draw)
-
-    def _pair(self, device: torch.device, stored: Tensor, y: Tensor, draw: BatchDraw) -> Pair:
+    def _pair(
+        self, split: str, device: torch.device, stored: Tensor, y: Tensor, draw: BatchDraw
+    ) -> Pair:
         """Make the clean x of what is stored, and x̃ of x, on the device."""
         background = device.type == "cuda"  # any other copy could be read before it is complete
         x = stored.to(device, non_blocking=background)
@@ -217,15 +223,21 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         if x.dtype == torch.uint8:
             # A number of Python's would be multiplied by its reciprocal on a GPU: another last bit.
             x = x / torch.full((), 255.0, device=x.device)
+        elif isinstance(self.preparation, Dequantise):
+            name = type(self).__name__
+            raise UsageError(f"dequantise is true, and what {name} stores are no bytes: drop it.")
         if self.trainer is not None:
             x = self.trainer.precision_plugin.convert_input(x)
-        x = self._drawn(self.preparation, x, draw, CLEAN)
-        x_tilde = self._drawn(self.corruption, x, draw, CORRUPTION)
+        x = self._drawn(self.preparation, x, draw, split, CLEAN)
+        x_tilde = self._drawn(self.corruption, x, draw, split, CORRUPTION)
         return Pair(x_tilde, x, y, draw.rows if draw.counts else torch.full_like(draw.rows, -1))
 
-    def _drawn(self, process: Corruption, x: Tensor, draw: BatchDraw, purpose: int) -> Tensor:
+    def _drawn(
+        self, process: Corruption, x: Tensor, draw: BatchDraw, split: str, purpose: int
+    ) -> Tensor:
         if not process.random:
             return process(x)  # type: ignore[no-any-return]
         if draw.key is None:
-            return corrupt_by_index(process, x, seed_of(self.split_seed, purpose), draw.rows)
+            seed = seed_of(self.split_seed, SPLITS.index(split), purpose)
+            return corrupt_by_index(process, x, seed, draw.rows)
         return process(x, generator_of(*draw.key, purpose, device=x.device))  # type: ignore[no-any-return]

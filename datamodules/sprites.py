@@ -23,7 +23,8 @@ FACTORS: Final = {
     "scale": (0.3, 0.6),  # the shape's radius, in half sides
     "rotation": (0.0, 2 * math.pi),  # radians
 }
-SHAPES: Final = ("square", "ellipse", "triangle")
+# Each with the angle after which it looks the same: no image tells more of its rotation.
+SHAPES: Final = {"square": math.pi / 2, "ellipse": math.pi, "triangle": 2 * math.pi / 3}
 DRAWN_AT_ONCE: Final = 2000  # images
 
 
@@ -100,9 +101,13 @@ class Sprites(PairDataModule):
         return low + u * (high - low), shape
 
     def factors(self, split: str, places: Sequence[int]) -> Tensor:
-        """Return the x, y, scale, rotation and shape of the images at those places: (B, 5)."""
+        """Return the x, y, scale, rotation and shape of the images at those places: (B, 5).
+
+        The rotation is that within the shape's period: π/2, π or 2π/3.
+        """
         factors, shape = self._all(split)
         rows = list(places)
+        factors[:, 3] %= torch.tensor(list(SHAPES.values()), dtype=factors.dtype)[shape]
         return torch.cat([factors[rows], shape[rows, None]], dim=1).float()
 
     def tangents(self, split: str, places: Sequence[int]) -> Tensor:

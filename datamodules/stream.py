@@ -8,14 +8,16 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from ae_lightning.core.addresses import is_remote
 from ae_lightning.core.errors import UsageError, at_least
+from ae_lightning.core.files import open_regular
 
 from .loading.datasets import BatchDraw, Examples
 from .loading.order import Order
 from .pairs import SPLITS, PairDataModule
 from .streaming.chunks import Chunks
 from .streaming.litdata_names import of_litdata
-from .streaming.manifest import INDEX, MANIFEST, Manifest, chunks_of
+from .streaming.manifest import LARGEST_MANIFEST, MANIFEST, Manifest
 from .streaming.remote import ChunkCache, Remote, bytes_of
 
 
@@ -70,8 +72,8 @@ class Stream(PairDataModule):
             val_size has no effect, since the folder is already split.
 
     Raises:
-        UsageError: if an argument is out of range or litdata is not installed, or, on loading, if
-            the folder is missing, damaged, or was not written by optimize.
+        UsageError: if an argument is out of range, or the folder is remote and litdata is not
+            installed; on loading, if it is missing, damaged, or was not written by optimize.
     """
 
     def __init__(
@@ -89,28 +91,24 @@ class Stream(PairDataModule):
         self.path, self.window, self.num_workers = str(path), window, num_workers
         self.limit = bytes_of(max_cache_size)
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
-        of_litdata("StreamingDataset")
+        if is_remote(self.path):
+            of_litdata("get_downloader")
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.manifest.shape
 
-    @property
-    def value_range(self) -> tuple[float, float]:
-        return self.manifest.value_range
-
     @cached_property
     def manifest(self) -> Manifest:
         """The contents of stream.json."""
-        return Manifest.of(self._text(MANIFEST), f"{self.path}/{MANIFEST}")
+        return Manifest.of(self._manifest_text(), f"{self.path}/{MANIFEST}")
 
     def read(self) -> Mapping[str, Examples]:
         return {split: self._streamed(split) for split in SPLITS}
 
     @cached_property
     def _remote(self) -> Remote | None:
-        remote = "://" in self.path or self.path.startswith("local:")
-        return Remote(self.path) if remote else None
+        return Remote(self.path) if is_remote(self.path) else None
 
     @cached_property
     def _folder(self) -> Path:
@@ -118,11 +116,11 @@ class Stream(PairDataModule):
         if self._remote is None:
             return Path(self.path).expanduser()
         root = self.cache_dir or of_litdata("get_default_cache_dir")()
-        return Path(root, f"ae-lightning-{self.manifest.digest[:16]}")
+        return Path(root, f"ae-lightning-{self.manifest.digest}")
 
-    def _text(self, name: str) -> str:
+    def _manifest_text(self) -> bytes:
         if self._remote is not None:
-            return self._remote.text(name)
+            return self._remote.read(MANIFEST, LARGEST_MANIFEST)
         folder = Path(self.path).expanduser()
         if not folder.is_dir():
             raise UsageError(
@@ -130,32 +128,30 @@ class Stream(PairDataModule):
                 "wrote."
             )
         try:
-            return (folder / name).read_text()
+            with open_regular(folder / MANIFEST, LARGEST_MANIFEST) as file:
+                return file.read()
         except FileNotFoundError:
-            hint = "write one with ae-lightning optimize FOLDER OUT"
             raise UsageError(
-                f"{folder} is not a streamed folder, since it has no {name}: "
-                f"{hint if name == MANIFEST else 'copy it again'}."
+                f"{folder} is not a streamed folder, since it has no {MANIFEST}: write one with "
+                "ae-lightning optimize FOLDER OUT."
             ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{folder / name} cannot be read: {error}.") from None
+        except OSError as error:
+            raise UsageError(f"{folder / MANIFEST} cannot be read: {error.strerror}.") from None
 
     def _streamed(self, split: str) -> Streamed:
-        index, known = f"{split}/{INDEX}", self.manifest
-        files = chunks_of(self._text(index), f"{self.path}/{index}", known, split)
-        cache, folder = None, self._folder / split
+        cache = None
         if self._remote is not None:
-            self._demand_room(files)
             cache = ChunkCache(self._remote, self._folder, self.limit)
-            self._remote.demand({index: folder / INDEX})
-        chunks = Chunks(folder, files, known.chunk, known.shape, cache)
+        chunks = Chunks(self._folder / split, self.manifest, split, cache)
         if cache is None:
             chunks.check()
-        return Streamed(chunks, known.counts[split], self.window, self.num_workers)
+        else:
+            self._demand_room(chunks)
+        return Streamed(chunks, self.manifest.counts[split], self.window, self.num_workers)
 
-    def _demand_room(self, files: Mapping[str, int]) -> None:
+    def _demand_room(self, chunks: Chunks) -> None:
         """Refuse a cache that cannot hold two windows, since both are in use at a window's end."""
-        need = min(2 * self.window * max(files.values()), sum(files.values()))
+        need = sum(map(chunks.bytes_in, range(min(2 * self.window, chunks.number))))
         if self.limit < need:
             raise UsageError(
                 f"max_cache_size is {self.limit / 1e9:.3g} GB, and two windows of {self.window} "

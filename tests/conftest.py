@@ -34,6 +34,11 @@ def small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kind, "read", read)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("there is no GPU")
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)

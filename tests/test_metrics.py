@@ -8,7 +8,9 @@ from torch import distributions as td
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
+from ae_lightning.corruptions import Dequantise
 from ae_lightning.likelihoods import Bernoulli, Categorical, Gaussian
 from ae_lightning.metrics import (
     ACTIVE_VARIANCE,
@@ -107,6 +109,7 @@ def direct(model, pair) -> dict:
             figures["rate"] = rates.sum()
         else:
             figures["rate"] = (q.log_prob(out.z) - p.log_prob(out.z)).mean()
+        figures["kl"] = figures["rate"]
         figures["elbo"] = -(figures["distortion"] + figures["rate"])
         figures["active_units"] = (code.var(0, unbiased=False) > 0.01).sum()
     if "contractive" in model.regularizers:
@@ -203,14 +206,16 @@ def test_the_elbo_has_weight_one_whatever_the_weight_trained_with():
     assert abs(values["loss"] - values["distortion"] - 4 * values["rate"]) < 1e-10
 
 
-def test_the_rate_is_the_divergence_whatever_a_penalty_of_that_name_makes_of_it():
+def test_terms_add_up_to_the_loss_under_their_own_names_whatever_free_bits_make_of_the_rate():
     model = VariationalAutoEncoder(
         SHAPE, 3, encoder=MLP([9]), decoder=MLP([9]), regularizers={"rate": Rate(free_bits=5.0)}
     ).double()
     values = evaluated(model.eval(), pairs(), [50]).compute()
-    assert abs(values["rate"] - sum(values[f"rate_{k}"] for k in range(3))) < 1e-10
-    assert values["rate"] < 15
-    assert abs(values["loss"] - values["distortion"] - 15) < 1e-10
+    assert abs(values["rate"] - 15) < 1e-10
+    assert abs(values["loss"] - values["distortion"] - values["rate"]) < 1e-10
+    assert abs(values["kl"] - sum(values[f"rate_{k}"] for k in range(3))) < 1e-10
+    assert values["kl"] < 15
+    assert abs(values["elbo"] + values["distortion"] + values["kl"]) < 1e-10
 
 
 def test_a_unit_is_dead_only_where_it_is_on_every_shard():
@@ -273,3 +278,16 @@ def test_bits_per_dimension_of_bytes():
     likelihood.build((D,))
     nll = -likelihood(torch.zeros(1, 256 * D)).log_prob(torch.rand(1, D))
     assert (nll / (D * math.log(2))).item() == pytest.approx(8, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_bytes_have_no_bits_per_dimension_until_they_are_dequantised(dtype):
+    stored = torch.randint(256, (4, 3, 8, 8)).to(dtype) / 255
+    with pytest.raises(UsageError, match="these images are bytes, which have no density"):
+        bits_per_dimension(torch.zeros(4), stored)
+    assert bits_per_dimension(torch.zeros(()), Dequantise()(stored)) == 8
+
+
+def test_psnr_of_the_set_is_below_the_mean_of_the_images_own():
+    mse = torch.tensor([0.01, 0.04])
+    assert psnr(mse.mean()) < psnr(mse).mean()

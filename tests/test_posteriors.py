@@ -46,6 +46,20 @@ def test_a_far_log_sigma_keeps_samples_rate_and_gradient_finite(log_sigma):
     assert features.grad.isfinite().all()
 
 
+def test_a_log_sigma_is_what_it_is_within_bounds_and_is_pulled_back_from_beyond():
+    features = torch.cat([torch.zeros(1, 9), torch.linspace(-40, 40, 9)[None]], 1).requires_grad_()
+    q = DiagonalGaussian()(features)
+    inner = torch.linspace(-10, 10, 101)
+    sigma = DiagonalGaussian()(torch.cat([inner, inner])[None]).stddev[0]
+    assert sigma.equal(inner.exp())
+    prior = StandardNormal()
+    prior.build(9, (9,), encode=None)
+    (pull,) = torch.autograd.grad(kl_divergence(q, prior()).sum(), features)
+    assert (pull[0, 9:13] < -0.02).all()  # too narrow
+    assert (pull[0, 14:] > 0.02).all()  # too wide
+    assert (q.stddev[0].diff() > 0).all()
+
+
 def test_half_precision_features_give_a_posterior_in_single_precision():
     for posterior in (DiagonalGaussian(), DiagonalGaussian(0.1)):
         q = posterior(torch.zeros(2, posterior.features(3), dtype=torch.bfloat16))

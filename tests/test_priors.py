@@ -13,13 +13,20 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import rebuild
 from ae_lightning.distributions import kl
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
-from ae_lightning.priors import GaussianMixture, LaplacePrior, StandardNormal, VampPrior
+from ae_lightning.priors import (
+    GaussianMixture,
+    LaplacePrior,
+    NormalPrior,
+    StandardNormal,
+    VampPrior,
+)
 from ae_lightning.regularizers.divergences import Rate
 from helpers.models import model_of
 from helpers.pairs import pair_of
 
 EVERY = {
     "normal": StandardNormal,
+    "wide normal": lambda: NormalPrior(2.0),
     "laplace": lambda: LaplacePrior(0.5),
     "mixture": lambda: GaussianMixture(components=3),
     "vamp": lambda: VampPrior(components=4),

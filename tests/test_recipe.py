@@ -4,16 +4,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 
 from ae_lightning import systems
 from ae_lightning.cli.composition import read, shipped
 from ae_lightning.cli.main import main
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import Digits
-from ae_lightning.schedules import Constant, OneCycle
+from ae_lightning.nn import MLP
+from ae_lightning.regularizers import Rate
+from ae_lightning.schedules import Constant, Linear, OneCycle
 from ae_lightning.systems import VariationalAutoEncoder
 from ae_lightning.training.clock import Timekeeper
+from helpers.training import quiet_trainer
 
 BATCHES = 8
 CONFIGS = {
@@ -83,3 +86,21 @@ def test_a_linear_autoencoder_made_in_python_is_pca() -> None:
     with torch.no_grad():
         left = (model.reconstruct(x.view(-1, *data.shape)).flatten(1) - x).square().sum() / len(x)
     assert left / best < 1.01
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_learning_rate_by_epochs_keeps_in_step_with_a_weight_by_epochs(accumulate) -> None:
+    lr, weight = Linear(1, 0, epochs=4), Linear(1, 0, epochs=4)
+    model = VariationalAutoEncoder(
+        (1, 8, 8), lr_schedule=lr, regularizers={"rate": Rate(weight)}, encoder=MLP([4])
+    )
+    seen = []
+
+    class Note(Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
+            seen.append((optimizer.param_groups[0]["lr"], pl_module.weights()["rate"]))
+
+    options = {"max_epochs": 4, "limit_train_batches": 3, "accumulate_grad_batches": accumulate}
+    quiet_trainer(callbacks=[Note()], limit_val_batches=0, **options).fit(model, Digits())
+    assert len(seen) == 4 * -(-3 // accumulate)
+    assert [rate / 3e-3 for rate, _ in seen] == pytest.approx([w for _, w in seen])

@@ -14,7 +14,7 @@ from ae_lightning.likelihoods import Bernoulli, Gaussian
 from ae_lightning.nn import MLP
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.priors import GaussianMixture
-from ae_lightning.samplers import ancestral, langevin, walkback
+from ae_lightning.samplers import ancestral, denoising_chain, langevin
 
 CHAINS = 100_000
 
@@ -43,10 +43,10 @@ class GaussianData:
 
 
 @pytest.mark.parametrize("start", [0.0, 3.0])
-def test_walkback_by_the_true_reverse_keeps_the_density_from_any_start(start):
+def test_denoising_chain_by_the_true_reverse_keeps_the_density_from_any_start(start):
     data = GaussianData()
     x = torch.full((CHAINS, 1), start, dtype=torch.float64)
-    x = walkback(data.reverse, x, data.sigma, steps=60)
+    x = denoising_chain(data.reverse, x, data.sigma, steps=60)
     assert x.mean().abs() < 0.02
     assert (x.var() - 1).abs() < 0.02
     below = (x < torch.tensor([-1.0, 0.0, 1.0])).double().mean(0)
@@ -54,16 +54,16 @@ def test_walkback_by_the_true_reverse_keeps_the_density_from_any_start(start):
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0])
-def test_walkback_by_the_mean_alone_shrinks_the_density(sigma):
+def test_denoising_chain_by_the_mean_alone_shrinks_the_density(sigma):
     data = GaussianData(sigma=sigma)
     shrunk = data.a**2 * sigma**2 / (1 - data.a**2)
     x = torch.randn(CHAINS, 1, dtype=torch.float64)
-    x = walkback(data.mean_only, x, sigma, steps=60)
+    x = denoising_chain(data.mean_only, x, sigma, steps=60)
     assert (x.var() - shrunk).abs() < 0.02
     assert shrunk < 0.5
 
 
-def test_walkback_on_two_modes_visits_both_in_their_proportions():
+def test_denoising_chain_on_two_modes_visits_both_in_their_proportions():
     means, weights = torch.tensor([-1.0, 1.0]).double(), torch.tensor([0.3, 0.7]).double()
     s, sigma = 0.2, 1.0
 
@@ -75,7 +75,7 @@ def test_walkback_on_two_modes_visits_both_in_their_proportions():
         return td.MixtureSameFamily(td.Categorical(logits=logits), parts)
 
     x = torch.full((CHAINS, 1), -1.0, dtype=torch.float64)
-    x = walkback(lambda x: td.Independent(Column(reverse(x)), 1), x, sigma, steps=40)
+    x = denoising_chain(lambda x: td.Independent(Column(reverse(x)), 1), x, sigma, steps=40)
     assert ((x > 0).double().mean() - 0.7).abs() < 0.01
     assert (x[x > 0].std() - s).abs() < 0.02
 
@@ -130,7 +130,7 @@ def test_a_denoising_autoencoder_walks_and_diffuses_to_its_densities():
     data = GaussianData(mu=1.0, s=0.8)
     model = linear_denoiser(data)
     x = torch.zeros(CHAINS, 1, dtype=torch.float64)
-    kept = walkback(lambda x: model.decode(model.code(x)), x, data.sigma, steps=60)
+    kept = denoising_chain(lambda x: model.decode(model.code(x)), x, data.sigma, steps=60)
     smoothed = langevin(lambda x: score(model, x, data.sigma), x, step=0.01, n=600)
     for draws, variance in ((kept, data.s**2), (smoothed, data.s**2 + data.sigma**2)):
         assert (draws.mean() - data.mu).abs() < 0.02
@@ -167,6 +167,6 @@ def test_ancestral_draws_of_binary_data_are_binary():
 
 def test_chains_that_cannot_move_are_refused():
     with pytest.raises(UsageError, match="sigma is 0: the chain needs"):
-        walkback(PointMass, torch.zeros(1, 1), sigma=0, steps=1)
+        denoising_chain(PointMass, torch.zeros(1, 1), sigma=0, steps=1)
     with pytest.raises(UsageError, match="step is -1: Langevin"):
         langevin(torch.neg, torch.zeros(1, 1), step=-1, n=1)

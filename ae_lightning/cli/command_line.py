@@ -17,7 +17,14 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.cli import composition
 from ae_lightning.cli.formatting import HelpFormatter
-from ae_lightning.cli.messages import MARK, OneSentence, ParseFailure, blamed, known_failure
+from ae_lightning.cli.messages import (
+    MARK,
+    OneSentence,
+    ParseFailure,
+    blamed,
+    known_failure,
+    whole_numbers_first,
+)
 from ae_lightning.cli.presets import with_parts
 from ae_lightning.cli.rules import check_settings
 from ae_lightning.core.distributed import first_process
@@ -116,6 +123,7 @@ class CommandLine(LightningCLI):
         parser.add_argument("--debug", type=bool, default=SUPPRESS, help="Show where errors arise.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        whole_numbers_first(parser)
         try:
             self.config = parser.parse_args(args)
         except ParseFailure as failure:

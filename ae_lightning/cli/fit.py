@@ -22,12 +22,13 @@ from ae_lightning.cli.loggers import fill_in, with_folders
 from ae_lightning.cli.options import options_in
 from ae_lightning.cli.resume import goes_on, refuse_changes, state_to_resume
 from ae_lightning.cli.summary import summary
+from ae_lightning.core.addresses import flags_naming
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError, printable
 from ae_lightning.core.files import write_text
 from ae_lightning.training.checkpoint_reading import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
-from ae_lightning.training.compilation import Compilation
+from ae_lightning.training.compilation import Compilation, Mode
 from ae_lightning.training.heartbeat import lost
 from ae_lightning.training.metrics_csv import MetricsFile
 from ae_lightning.training.run_directory import CONFIG, HANDED_ON, NewRun, states, step_of
@@ -74,7 +75,10 @@ class Fit(CommandLine):
         super().add_arguments_to_parser(parser)
         parser.add_class_arguments(Checkpoints, "checkpoints")
         parser.add_argument(
-            "--compile", type=bool, default=False, help="Compile encoder and decoder."
+            "--compile",
+            type=bool | Mode,
+            default=False,
+            help="Compile encoder and decoder; reduce-overhead also records CUDA graphs of them.",
         )
         help = "Start from the weights of this checkpoint or run, as far as they fit."
         parser.add_argument("--init_from", type=str | None, default=None, help=help)
@@ -125,7 +129,8 @@ class Fit(CommandLine):
             callbacks.append(Report())
         if self.settings.compile:
             self.say("compiling encoder and decoder in the first steps, which takes a while")
-            callbacks.append(Compilation())
+            mode = None if self.settings.compile is True else self.settings.compile
+            callbacks.append(Compilation(mode=mode))
         saves = trainer.enable_checkpointing is not False
         checkpoints = self._get(self.config_init, "checkpoints") if saves else None
         callbacks += [StopOnSignal(checkpoints), *listed(checkpoints)]
@@ -204,4 +209,5 @@ class Fit(CommandLine):
             self.say(f"{stopped} {where}; to continue:\n{self._to_continue()}")
 
     def _to_continue(self) -> str:
-        return f"ae-lightning fit --run {shlex.quote(str(self.run))} --resume"
+        flags = f"--run {shlex.quote(str(self.run))} --resume"
+        return f"ae-lightning fit {flags} {flags_naming(self.datamodule.arguments)}".rstrip()

@@ -3,7 +3,9 @@
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from inspect import isabstract, isclass
+from operator import or_
 from textwrap import shorten
 from typing import Any, Final, Literal, NoReturn, get_args, get_origin
 
@@ -37,12 +39,32 @@ class OneSentence:
 
 def options_of(parser: Any) -> Iterator[tuple[str, Any]]:
     """The options of a parser and its subcommands, and their types."""
-    for action in parser._actions:
+    for action in actions_of(parser):
         for name in action.option_strings or [action.dest]:
             if not re.fullmatch(r"-\w|-*(help|print_\w+|.*\.help)", name):
                 yield name.lstrip("-"), getattr(action, "_typehint", None)
+
+
+def actions_of(parser: Any) -> Iterator[Any]:
+    """The actions of a parser and its subcommands."""
+    for action in parser._actions:
+        yield action
         for inner in action.choices.values() if isinstance(action.choices, dict) else ():
-            yield from options_of(inner)
+            yield from actions_of(inner)
+
+
+def whole_numbers_first(parser: Any) -> None:
+    """Have every option that takes whole numbers and others read 3 as 3, and not as 3.0.
+
+    The types of an Optional[Union[int, float]] may stand in either order, since typing returns one
+    that it made earlier, for whoever came first, and takes the two for equal.
+    """
+    for action in actions_of(parser):
+        kinds = list(get_args(getattr(action, "_typehint", None)))
+        if {int, float} <= set(kinds) and kinds.index(float) < kinds.index(int):
+            i, j = kinds.index(float), kinds.index(int)
+            kinds[i], kinds[j] = int, float
+            action._typehint = reduce(or_, kinds)
 
 
 def condensed(message: str, options: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from ae_lightning.core.parts import rebuild
 from ae_lightning.datamodules import ImageFolder, Stream
 from ae_lightning.datamodules.streaming.manifest import MANIFEST
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import DATA, MODEL, read_checkpoint
+from ae_lightning.training.checkpoint_reading import MODEL, read_checkpoint, recorded
 
 
 def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | None = None) -> None:
@@ -79,17 +79,17 @@ def make_data(state: dict[str, Any], file: Path, named: str | None, shape: tuple
         named: a config of other data, or a folder of images.
         shape: what a folder's images are made to fit.
     """
-    record = state.get(DATA)
+    known = recorded(state).get("data")
     if named is not None and (folder := Path(named).expanduser()).is_dir():
         if len(shape) != 3:
             raise UsageError(f"{file} holds a model for data of shape {shape}, and not for images.")
-        known = record["init_args"] if record else {}
-        kept = {n: rebuild(known[n]) for n in ("corruption", "batch_size") if n in known}
+        former = known["init_args"] if known else {}
+        kept = {n: rebuild(former[n]) for n in ("corruption", "batch_size") if n in former}
         if (folder / MANIFEST).is_file():
             return Stream(named, **kept)
         greyscale = shape[0] == 1
         return ImageFolder(named, resize=shape[-1], greyscale=greyscale, **kept)
-    record = record if named is None else composition.read(named).get("data")
+    record = known if named is None else composition.read(named).get("data")
     if not record:
         where = f"{file} records no data: name one" if named is None else f"{named} names no data"
         raise UsageError(f"{where}, as in --data mnist.")

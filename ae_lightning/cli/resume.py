@@ -9,6 +9,7 @@ from typing import Any, Final
 from ae_lightning.cli import composition
 from ae_lightning.cli.command_line import LINKS
 from ae_lightning.cli.composition import Tree
+from ae_lightning.core.addresses import RECORDED, withhold
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import check_record, locate, to_plain
 from ae_lightning.training import run_directory
@@ -81,9 +82,10 @@ def former_config(run: Path, checkpoint: dict[str, Any]) -> tuple[Tree, str]:
             raise
         tree, wrong = {}, str(error).rstrip(".") if file.exists() else f"{file} is lost"
     if not wrong or kept is None:
-        return tree, ""
-    check_record([kept.get("model"), kept.get("data")])
-    return kept, wrong
+        kept, wrong = tree, ""
+    else:
+        check_record([kept.get("model"), kept.get("data")])
+    return {key: withhold(v) if key == "data" else v for key, v in kept.items()}, wrong
 
 
 def refuse_changes(given: Tree, checkpoint: dict[str, Any], file: Path) -> None:
@@ -99,7 +101,7 @@ def refuse_changes(given: Tree, checkpoint: dict[str, Any], file: Path) -> None:
     former = recorded(checkpoint)
     found: dict[str, tuple[str, str]] = {}
     for section, record in former.items():
-        found |= differences(section, record, given[section])
+        found |= differences(section, record, withhold(given[section]))
     if found:
         each = "; ".join(f"{name} is {new}, and was {old}" for name, (new, old) in found.items())
         raise UsageError(
@@ -149,4 +151,4 @@ def shown(value: Any) -> str:
     """
     if isinstance(value, dict) and "class_path" in value:
         return str(value["class_path"]).rpartition(".")[2]
-    return "none" if value is None else str(value)
+    return "none" if value is None else str(value).removeprefix(RECORDED)

@@ -61,7 +61,7 @@ def uniform_by_index(seed: int, index: Tensor, n: int) -> Tensor:
     key = _mix(index * _GOLDEN + seed_of(seed))
     steps = torch.arange(1, n + 1, device=index.device) * _GOLDEN
     u: Tensor = _shifted(_mix(key[:, None] + steps), 11).double()  # 53 bits: all float64 holds
-    return (u + 0.5) * 2.0**-53
+    return ((u + 0.5) * 2.0**-53).clamp_(max=1 - 2.0**-53)  # the largest would round to 1
 
 
 def _signed(constant: int) -> int:

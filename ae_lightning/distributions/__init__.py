@@ -2,7 +2,13 @@
 
 from .categorical import IndependentCategorical
 from .continuous_bernoulli import IndependentContinuousBernoulli
-from .independent import IndependentBernoulli, IndependentLaplace, IndependentNormal, single
+from .independent import (
+    IndependentBernoulli,
+    IndependentLaplace,
+    IndependentNormal,
+    bounded,
+    single,
+)
 from .keyed_sampling import sample_by_index
 from .kl import UnitNormal, factorised_kl, kl
 from .point_mass import PointMass

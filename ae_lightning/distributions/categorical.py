@@ -4,7 +4,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Size, Tensor
-from torch.autograd.function import once_differentiable
 from torch.distributions import Distribution, constraints
 
 
@@ -52,17 +51,21 @@ def levels_of(like: Tensor, levels: int) -> Tensor:
 class LogSoftmaxAt(torch.autograd.Function):
     """log softmax(l)[k] along an axis; it keeps no tensors of the logits' size but the logits."""
 
-    @staticmethod
-    def forward(ctx: Any, l: Tensor, k: Tensor, axis: int) -> Tensor:
-        normaliser = l.logsumexp(axis, keepdim=True)
-        ctx.axis = axis
-        ctx.save_for_backward(l, k, normaliser)
-        return (l.gather(axis, k) - normaliser).squeeze(axis)
+    generate_vmap_rule = True
 
     @staticmethod
-    @once_differentiable
+    def forward(l: Tensor, k: Tensor, axis: int) -> Tensor:
+        return (l.gather(axis, k) - l.logsumexp(axis, keepdim=True)).squeeze(axis)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+        l, k, ctx.axis = inputs
+        ctx.save_for_backward(l, k)
+
+    @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
-        l, k, normaliser = ctx.saved_tensors
+        l, k = ctx.saved_tensors
         g = g.unsqueeze(ctx.axis)
-        softmax = (l - normaliser).exp_()
-        return softmax.mul_(-g).scatter_add_(ctx.axis, k, g), None, None
+        if torch.is_grad_enabled():  # for a second derivative
+            return (l.softmax(ctx.axis) * -g).scatter_add(ctx.axis, k, g), None, None
+        return l.softmax(ctx.axis).mul_(-g).scatter_add_(ctx.axis, k, g), None, None

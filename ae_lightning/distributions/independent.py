@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch import distributions as td
 from torch.distributions import Independent
@@ -17,6 +18,18 @@ from torch.distributions import Independent
 def single(x: Tensor) -> Tensor:
     """Return x in at least float32: sums over an event need that precision."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def bounded(log_sigma: Tensor) -> Tensor:
+    r"""Slow a log σ down beyond ±10, so that float32 can square σ, and its gradient never vanishes.
+
+    It is the identity within, and ±(10 + asinh(|log σ| − 10)) beyond.
+
+    >>> bounded(torch.tensor([-1000.0, -1.5, 11.0]))
+    tensor([-17.5909,  -1.5000,  10.8814])
+    """
+    excess = F.softshrink(log_sigma, 10)
+    return log_sigma - excess + excess.asinh()
 
 
 class IndependentNormal(Independent):  # type: ignore[type-arg]

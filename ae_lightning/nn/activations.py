@@ -73,6 +73,9 @@ class UnitNorm(Activation):
 class UnitVariance(Activation):
     """Codes of zero mean and unit variance over the batch or, in evaluation, over the data.
 
+    The data's statistics are the mean of those of the first 20 batches, and from then on a moving
+    average of them, with momentum 0.05.
+
     A Jacobian treats the statistics of the latest batch as constant in x (see
     `geometry.fixed_statistics`), but differentiates them in the weights, so that a penalty cannot
     be lowered by shrinking the features.
@@ -82,11 +85,13 @@ class UnitVariance(Activation):
     momentum, eps = 0.05, 1e-6
     mean: Tensor  # over the data (K,)
     variance: Tensor  # (K,)
+    batches: Tensor  # how many have been seen: ()
 
     def build(self, latent: int) -> None:
         self.fixed = False
         self.register_buffer("mean", torch.zeros(latent))
         self.register_buffer("variance", torch.ones(latent))
+        self.register_buffer("batches", torch.tensor(0.0))
         self.batch: tuple[Tensor, Tensor] | None = None
 
     def forward(self, u: Tensor) -> Tensor:
@@ -96,8 +101,10 @@ class UnitVariance(Activation):
             batch = gather(u)
             mean, variance = self.batch = batch.mean(0), batch.var(0, unbiased=False)
             with torch.no_grad():
-                self.mean.lerp_(mean, self.momentum)
-                self.variance.lerp_(variance, self.momentum)
+                self.batches += 1
+                share = (1 / self.batches).clamp(min=self.momentum).to(mean.dtype)
+                self.mean.lerp_(mean, share)
+                self.variance.lerp_(variance, share)
         else:
             mean, variance = self.mean, self.variance
         return (u - mean) / (variance + self.eps).sqrt()

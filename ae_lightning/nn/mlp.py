@@ -30,8 +30,8 @@ class MLP(Network):
         widths: the hidden layers' widths, from input to output.
         activation: an activation of torch.nn, by name, after every hidden layer.
         dropout: probability of zeroing a hidden unit.
-        unit_columns: keep the first layer's columns at unit norm, so that a decoder cannot
-            undo a penalty on the code by growing its weights.
+        unit_columns: keep the first layer's columns at unit norm, so that a decoder without hidden
+            layers cannot undo a penalty on the code by growing its weights.
 
     >>> mlp = MLP(widths=[8])
     >>> mlp.build((1, 4, 4), (3,))
@@ -102,6 +102,14 @@ class MLP(Network):
         return self.layers[0].weight  # type: ignore[no-any-return]
 
     @property
+    def affine(self) -> bool:
+        return not self.widths
+
+    @property
+    def holds_scale(self) -> bool:
+        return self.affine and self.unit_columns
+
+    @property
     def explicit(self) -> bool:
         return not (self.training and self.dropout)
 
@@ -147,6 +155,7 @@ class TiedMLP(Network):
     """Decode with the encoder's transposed weights, layer by layer; only the biases are its own."""
 
     biases: Any  # nn.ParameterList
+    holds_scale = True
 
     def build(self, inputs: Shape, outputs: Shape, mirror: Network | None = None) -> None:
         if not isinstance(mirror, MLP):

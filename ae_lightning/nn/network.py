@@ -65,6 +65,16 @@ class Network(Part, ABC):
         """Subtract the mean (*S) of the inputs, and start with the output at its mean."""
 
     @property
+    def affine(self) -> bool:
+        """Whether the map is known to be a single affine one."""
+        return False
+
+    @property
+    def holds_scale(self) -> bool:
+        """Whether no weights of this decoder scale back a code that was made smaller."""
+        return False
+
+    @property
     def explicit(self) -> bool:
         """Whether `pull_back` is implemented, and so cheaper than autograd's."""
         return False

@@ -2,6 +2,8 @@
 
 from .base import DegenerateObjective, Regularizer
 from .contractive import Contractive, ContractiveHessian, ReconstructionContractive
-from .divergences import MMD, GaussianKernel, InverseMultiquadratic, Kernel, Rate, TotalCorrelation
+from .divergences import Rate, TotalCorrelation, WeightedTotalCorrelation
+from .mmd import MMD, GaussianKernel, InverseMultiquadratic, Kernel
 from .sparsity import L1, L2, SparsityKL, StudentT
+from .walkback import Walkback
 from .weights import DecoderNorm, Orthogonality

@@ -14,6 +14,8 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import Part
 from ae_lightning.core.types import ForwardPass
 from ae_lightning.model import Model
+from ae_lightning.posteriors import Posterior
+from ae_lightning.priors import Prior
 from ae_lightning.schedules import Clock, Schedule
 from ae_lightning.training.compilation import uncompiled
 
@@ -42,8 +44,7 @@ class Regularizer(Part, ABC):
     """
 
     penalises_jacobian: ClassVar[bool] = False  # evaluation then reports the exact Jacobian norm
-    holds_scale: ClassVar[bool] = False  # the code cannot shrink while the decoder undoes that
-    holds_prior: ClassVar[bool] = False  # it has a gradient in the prior's parameters
+    holds_prior: ClassVar[bool] = False  # it holds all codes, q(z), to the prior
     sees_outputs_only: ClassVar[bool] = False  # neither weights nor derivatives of the two maps
 
     def __init__(self, weight: float | Schedule = 1.0) -> None:
@@ -56,6 +57,24 @@ class Regularizer(Part, ABC):
     def weight_at(self, clock: Clock) -> float:
         """Return the weight at this time."""
         return value_at(self.weight, clock)
+
+    @property
+    def final_weight(self) -> float:
+        """The weight that training ends with."""
+        return self.weight.end if isinstance(self.weight, Schedule) else self.weight
+
+    @property
+    def active(self) -> bool:
+        """Whether the penalty is one when training ends: its weight is then above 0."""
+        return self.final_weight > 0
+
+    def holds_scale(self, model: Model) -> bool:
+        """Whether a smaller code that the decoder scales back would cost more of this penalty."""
+        return self.holds_prior and not any(True for _ in model.prior.parameters())
+
+    def implied_prior(self, posterior: Posterior) -> Prior | None:
+        """Return the prior whose −log density the weighted penalty is, up to a constant, if any."""
+        return None
 
     @property
     def schedules(self) -> list[Schedule]:

@@ -77,7 +77,9 @@ class Contractive(Regularizer):
         warn_of_free_scale(self, model)
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
-        features = out.features if out.x_tilde is out.x else None
+        # Those of autocast are of half precision, and are computed again.
+        same = out.x_tilde is out.x and out.features.dtype == out.x.dtype
+        features = out.features if same else None
         if self.projections is None or not model.training:
             return squared_jacobian(model, out.x, features)
         u = torch.randn_like(out.z[0].expand(self.projections, -1, -1))  # (n, B, K)

@@ -10,8 +10,9 @@ from torch.distributions import Bernoulli, kl_divergence
 from ae_lightning.core.errors import UsageError, above
 from ae_lightning.core.types import ForwardPass
 from ae_lightning.model import Model
-from ae_lightning.nn import Sigmoid, TiedMLP
-from ae_lightning.posteriors import DiagonalGaussian
+from ae_lightning.nn import Rectifier, Sigmoid
+from ae_lightning.posteriors import DiagonalGaussian, Posterior
+from ae_lightning.priors import ExponentialPrior, LaplacePrior, NormalPrior, Prior
 from ae_lightning.regularizers.base import DegenerateObjective, Regularizer, whole
 from ae_lightning.schedules import Schedule
 
@@ -19,17 +20,18 @@ from ae_lightning.schedules import Schedule
 def warn_of_free_scale(penalty: Regularizer, model: Model) -> None:
     """Warn if f/c with g(c·) would keep the reconstruction and shrink the penalty for free.
 
-    The scale is held by a normalised code, a decoder that is tied or has unit columns, noise of
-    fixed σ on the code, or another penalty that holds it. A sigmoid code does not: near
-    its middle it is linear, and an untied decoder undoes any shrinking of the features.
+    The scale is held by a normalised code, a decoder that is tied or one layer of unit columns,
+    noise of fixed σ on the code, or another part of the objective that holds it. A sigmoid code
+    does not: near its middle it is linear, and an untied decoder undoes any shrinking of the
+    features.
     """
-    activation, posterior, decoder = model.posterior.activation, model.posterior, model.decoder
+    activation, posterior = model.posterior.activation, model.posterior
     held = (
         (activation is not None and activation.normalised)
-        or isinstance(decoder, TiedMLP)
-        or getattr(decoder, "unit_columns", False)
+        or model.decoder.holds_scale
         or (isinstance(posterior, DiagonalGaussian) and posterior.sigma is not None)
-        or any(r.holds_scale for r in model.regularizers.values())
+        or (model.bound_holds_prior and not any(True for _ in model.prior.parameters()))
+        or any(r.active and r.holds_scale(model) for r in model.regularizers.values())
     )
     if not held:
         warnings.warn(
@@ -70,6 +72,10 @@ class L1(LogDensity):
     def __init__(self, weight: float | Schedule = 1.0, scale: float = 1.0) -> None:
         super().__init__(weight)
         self.scale = above("scale", scale)
+
+    def implied_prior(self, posterior: Posterior) -> Prior | None:
+        one_sided = isinstance(posterior.activation, Rectifier)
+        return (ExponentialPrior if one_sided else LaplacePrior)(self.scale / self.final_weight)
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
         return out.z.abs().sum(-1).mean(0) / self.scale
@@ -118,6 +124,9 @@ class L2(LogDensity):
     {'l2': 0.01, 'decoder': 0.0001}
     """
 
+    def implied_prior(self, posterior: Posterior) -> Prior | None:
+        return NormalPrior(self.final_weight**-0.5)
+
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
         return out.z.square().sum(-1).mean(0) / 2
 
@@ -156,7 +165,7 @@ class SparsityKL(Regularizer):
             )
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
-        code = whole(out.q.mean, model)  # (B, K)
+        code = whole(model.posterior.code(out.features), model)  # (B, K)
         tiny = torch.finfo(code.dtype).eps
         rho_hat = Bernoulli(code.mean(0).clamp(tiny, 1 - tiny), validate_args=False)
         rho = Bernoulli(torch.full_like(rho_hat.probs, self.target), validate_args=False)

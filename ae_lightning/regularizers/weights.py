@@ -1,7 +1,10 @@
 """Penalties on the decoder's weights."""
 
+from collections.abc import Iterator
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
 from ae_lightning.core.types import ForwardPass
 from ae_lightning.model import Model
@@ -9,7 +12,9 @@ from ae_lightning.regularizers.base import Regularizer
 
 
 class DecoderNorm(Regularizer):
-    r"""Penalise Σ θ² over the decoder's parameters, counting those of a tied encoder once.
+    r"""Penalise Σ θ² over the decoder's weights, counting those of a tied encoder once.
+
+    Columns of unit norm count as such, with a gradient of zero.
 
     References:
         | From Variational to Deterministic Autoencoders (Ghosh et al., 2020)
@@ -19,12 +24,22 @@ class DecoderNorm(Regularizer):
     {'decoder': 0.0001}
     """
 
-    holds_scale = True
+    def holds_scale(self, model: Model) -> bool:
+        return True
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
         # A dict, not a set, whose order would change the last bit from run to run.
-        own_and_tied = dict.fromkeys([*model.decoder.parameters(), *model.decoder.tied()])
+        own_and_tied = dict.fromkeys([*weights_of(model.decoder), *model.decoder.tied()])
         return torch.stack([theta.square().sum() for theta in own_and_tied]).sum()
+
+
+def weights_of(network: nn.Module) -> Iterator[Tensor]:
+    """The weights that a network computes with: of a parametrized one, what it is mapped to."""
+    for module in network.modules():
+        if not isinstance(module, ParametrizationList):
+            yield from module.parameters(recurse=False)
+        if is_parametrized(module):
+            yield from (getattr(module, name) for name in module.parametrizations)  # type: ignore[union-attr]
 
 
 class Orthogonality(Regularizer):
@@ -44,10 +59,11 @@ class Orthogonality(Regularizer):
     {'orthogonality': 0.1}
     """
 
-    holds_scale = True
-
     def check(self, model: Model) -> None:
         model.decoder.atoms()
+
+    def holds_scale(self, model: Model) -> bool:
+        return model.decoder.affine  # otherwise, a later layer can scale back
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
         W = model.decoder.atoms()  # (H, K)

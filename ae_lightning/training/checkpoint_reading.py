@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import torch
 
+from ae_lightning.core.addresses import withhold
 from ae_lightning.core.arguments import as_declared
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import damage
@@ -66,7 +67,7 @@ def require_format(checkpoint: dict[str, Any], name: str = "the checkpoint") -> 
 
 
 def recorded(checkpoint: dict[str, Any]) -> Record:
-    """Return a checkpoint's record of the model and, if it has one, of the data.
+    """Return a checkpoint's record of the model and, if it has one, of the data, withheld.
 
     Raises:
         UsageError: if a record names what is not a part of these.
@@ -75,7 +76,7 @@ def recorded(checkpoint: dict[str, Any]) -> Record:
     if data := checkpoint.get(DATA):
         tree["data"] = data
     check_record(tree)
-    return tree
+    return tree | {"data": withhold(data)} if data else tree
 
 
 def rebuild_model(checkpoint: Record, kind: type, changes: Record) -> Any:

@@ -65,8 +65,9 @@ class Timekeeper:
         return Clock(trainer.global_step, trainer.current_epoch, self.total_steps, self._lead)
 
     def lr_factor(self, trainer: Trainer, step: int) -> float:
-        """What multiplies the learning rate at this step."""
-        return self.lr_schedule(self.now(trainer)._replace(step=step))
+        """What multiplies the learning rate at this step, which is the next one."""
+        now = self.now(trainer)
+        return self.lr_schedule(now._replace(step=step, epoch=now.epoch + trainer.is_last_batch))
 
     def rescale(self, trainer: Trainer, batch_idx: int) -> None:
         """Rescale schedule progress if the number of steps per epoch has changed."""

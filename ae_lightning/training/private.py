@@ -4,14 +4,16 @@ tests/training/test_private.py names the attribute and the library when one of t
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -55,6 +57,27 @@ def compiled_call(module: nn.Module) -> Callable[..., Any] | None:
 def set_compiled_call(module: nn.Module, call: Callable[..., Any] | None) -> None:
     """Make a module call what `compiled_call` has returned; as it is written, if None."""
     module._compiled_call_impl = call
+
+
+def can_skip(optimizer: Optimizer) -> bool:
+    """Whether an optimizer leaves out a step by itself, as a fused one of torch's does."""
+    return getattr(optimizer, "_step_supports_amp_scaling", False)
+
+
+def skip_if(optimizer: Optimizer, flag: Tensor) -> None:
+    """Have an optimizer that can leave out its step if the flag is 1, which stays on the device.
+
+    This is how torch's GradScaler tells it. The flag is no part of the optimizer's state.
+    """
+    optimizer.found_inf = flag  # type: ignore[attr-defined]
+
+
+def flag_non_finite(flag: Tensor, tensors: Sequence[Tensor]) -> None:
+    """Set a flag to 1 if an element of any tensor is not finite, in one kernel and without a wait.
+
+    GradScaler's own, which also divides by a scale: here by 1, which changes nothing.
+    """
+    torch._amp_foreach_non_finite_check_and_unscale_(list(tensors), flag, torch.ones_like(flag))
 
 
 def given_arguments(callback: Callback) -> dict[str, Any]:

@@ -76,6 +76,9 @@ class InMemory(Examples):
     def __getitems__(self, draw: BatchDraw) -> tuple[Tensor, Tensor, BatchDraw]:
         return super().__getitems__(draw.to(self.x.device))
 
+    def order(self, seed: int, epoch: int) -> Order:
+        return Order(len(self), seed, epoch, device=self.x.device)
+
     def near(self, device: torch.device) -> "InMemory":
         """Return the same examples on the device, unless they fill half a GPU's free memory."""
         if device.type == "cuda" and self.x.device != device:

@@ -22,15 +22,23 @@ class Order:
     Args:
         chunk: how many examples each chunk holds; the last may hold fewer. All n, if None.
         window: how many chunks form a window.
+        device: where the rows are wanted.
 
     >>> torch.cat([Order(10, 0, 0, chunk=2, window=2)[i : i + 3] for i in (0, 3, 6, 9)]).unique()
     tensor([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     """
 
     def __init__(
-        self, n: int, seed: int, epoch: int, chunk: int | None = None, window: int = 1
+        self,
+        n: int,
+        seed: int,
+        epoch: int,
+        chunk: int | None = None,
+        window: int = 1,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.n, self.seed, self.epoch, self.chunk = n, seed, epoch, n if chunk is None else chunk
+        self.device = torch.device(device)
         generator = generator_of(seed, epoch, 0, 0, ORDER_OF_CHUNKS)
         order = torch.randperm(-(-n // self.chunk), generator=generator)
         self.windows = [chunks.sort().values for chunks in order.split(window)]
@@ -45,7 +53,7 @@ class Order:
         if len(self.windows) == 1:  # which needs no search
             return self._rows(0)[places]
         start, stop, _ = places.indices(self.n)
-        parts = [torch.empty(0, dtype=torch.long)]
+        parts = [torch.empty(0, dtype=torch.long, device=self.device)]
         while start < stop:
             w = bisect_right(self.ends, start)
             begin, end = (self.ends[w - 1] if w else 0), min(stop, self.ends[w])
@@ -65,5 +73,7 @@ class Order:
             rows = (firsts[:, None] + torch.arange(self.chunk)).flatten()
             rows = rows[rows < self.n]
             generator = generator_of(self.seed, self.epoch, w, 0, ORDER_OF_ROWS)
-            self._held[w] = rows[torch.randperm(len(rows), generator=generator)]
+            order = rows[torch.randperm(len(rows), generator=generator)]
+            # Once for all batches: a copy per batch could make each wait for the device.
+            self._held[w] = order.to(self.device, non_blocking=self.device.type == "cuda")
         return self._held[w]

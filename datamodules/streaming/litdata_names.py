@@ -1,4 +1,7 @@
-"""All that streaming uses of litdata, by name: most of it is outside litdata's public interface."""
+"""All that streaming uses of litdata, by name, outside litdata's public interface.
+
+It only fetches: litdata's own chunks say how they are read, by pickle too, so that these are not.
+"""
 
 from importlib import import_module
 from typing import Any, Final
@@ -6,9 +9,6 @@ from typing import Any, Final
 from ae_lightning.core.errors import UsageError
 
 MODULES: Final = {
-    "StreamingDataset": "litdata",  # reads chunks
-    "ChunkedIndex": "litdata.streaming.sampler",  # names an example's chunk, to spare a search
-    "Cache": "litdata.streaming",  # writes chunks
     "get_downloader": "litdata.streaming.downloader",  # fetches one file from any storage
     "LocalDownloader": "litdata.streaming.downloader",  # what it returns for an unknown storage
     "get_default_cache_dir": "litdata.utilities.dataset_utilities",
@@ -20,7 +20,7 @@ def of_litdata(name: str) -> Any:
     try:
         import litdata
     except ImportError:
-        raise UsageError("streaming needs litdata: pip install 'ae-lightning[stream]'.") from None
+        raise UsageError("remote data need litdata: pip install 'ae-lightning[stream]'.") from None
     try:
         return getattr(import_module(MODULES[name]), name)
     except (ImportError, AttributeError):

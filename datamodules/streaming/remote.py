@@ -10,7 +10,9 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Final
 
+from ae_lightning.core.addresses import LOCAL
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import open_regular
 
 from .litdata_names import of_litdata
 
@@ -32,8 +34,9 @@ def bytes_of(size: str) -> int:
 
 
 def reason(error: Exception) -> str:
-    """Return an error's message in one line, without a full stop."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    """Return an error's message in one line, without a full stop or the file's name."""
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
 class Remote:
@@ -61,6 +64,9 @@ class Remote:
 
     def fetch(self, name: str, file: Path) -> None:
         """Fetch a file, unless it is here or another process is fetching it."""
+        source = Path(self.url.removeprefix(LOCAL), name)
+        if self.url.startswith(LOCAL) and source.exists():  # litdata would copy /dev/zero
+            open_regular(source).close()
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._downloader.download_file(f"{self.url}/{name}", str(file))
@@ -88,12 +94,13 @@ class Remote:
             else:
                 time.sleep(WAIT)
 
-    def text(self, name: str) -> str:
-        """Read a small file, never from the cache."""
+    def read(self, name: str, most: int) -> bytes:
+        """Read a file of at most this many bytes, never from the cache."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, name)
             self.demand({name: file})
-            return file.read_text()
+            with open_regular(file, most) as opened:
+                return opened.read()
 
 
 class ChunkCache:
@@ -117,9 +124,16 @@ class ChunkCache:
         """Fetch those chunks of a split that are missing, each by a single process."""
         files = self._files(split, names)
         for file in files.values():
-            with suppress(FileNotFoundError):
-                os.utime(file)
+            with suppress(FileNotFoundError):  # its mtime says whether it has changed: see Chunks
+                os.utime(file, ns=(time.time_ns(), file.stat().st_mtime_ns))
         self.remote.demand(files, lambda: self.make_room(keep=files.values()))
+
+    def refetch(self, split: str, name: str) -> None:
+        """Fetch a chunk in place of what is cached, if anything is."""
+        for file in self._files(split, [name]).values():
+            with suppress(OSError):
+                file.unlink()
+        self.demand(split, [name])
 
     def fetch_ahead(self, split: str, names: Iterable[str]) -> None:
         """Fetch chunks that will be wanted, in the background, after those requested earlier."""
@@ -145,7 +159,7 @@ class ChunkCache:
         for file in self.folder.glob("*/chunk-*.bin"):
             with suppress(FileNotFoundError):
                 status = file.stat()
-                found.append((status.st_mtime_ns, status.st_size, file))
+                found.append((status.st_atime_ns, status.st_size, file))
         held = sum(size for _, size, _ in found)
         for _, size, file in sorted(found):
             if held <= self.limit:

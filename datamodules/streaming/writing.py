@@ -1,14 +1,15 @@
 """Write images as chunks to stream from, completely or not at all."""
 
 import hashlib
-import math
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,12 +21,9 @@ from ..folder import ImageFolder
 from ..loading.image_files import read_all
 from ..loading.purposes import SPLIT
 from ..pairs import SPLITS
-from .litdata_names import of_litdata
-from .manifest import MANIFEST, Manifest
+from .manifest import LARGEST_CHUNK, MANIFEST, MOST_CHUNKS, Manifest, chunk_name, example_type
 
 MB: Final = 10**6
-LARGEST: Final = 2000 * MB  # litdata counts a chunk's bytes in 32 bits
-EXTRA: Final = 100  # bytes that an example takes at most, besides its pixels
 
 
 def write_stream(data: ImageFolder, out: Path, chunk_mb: float) -> Manifest:
@@ -42,38 +40,48 @@ def write_stream(data: ImageFolder, out: Path, chunk_mb: float) -> Manifest:
     Raises:
         UsageError: if `out` cannot be written, or an image cannot be read.
     """
-    of_litdata("Cache")
-    if not 0 < chunk_mb * MB <= LARGEST:
-        raise UsageError(f"chunk_mb is {chunk_mb}: expected above 0 and at most {LARGEST // MB}.")
-    chunk = max(1, int(chunk_mb * MB) // (math.prod(data.shape) + EXTRA))
+    if not 0 < chunk_mb * MB <= LARGEST_CHUNK:
+        most = LARGEST_CHUNK // MB
+        raise UsageError(f"chunk_mb is {chunk_mb}: expected above 0 and at most {most}.")
     # The folder's next reader would read the chunks too.
     if data.path.resolve() in (out.resolve(), *out.resolve().parents):
         raise UsageError(
             f"{out} lies in {data.path}, whose files must be images: name another folder."
         )
     data.setup()
-    digest = hashlib.sha256()
+    chunk = max(1, int(chunk_mb * MB) // example_type(data.shape).itemsize)
+    counts = {split: len(data.sets[split]) for split in SPLITS}
+    if (number := sum(-(-n // chunk) for n in counts.values())) > MOST_CHUNKS:
+        raise UsageError(f"chunk_mb is {chunk_mb}, which makes {number:,} chunks: raise it.")
+    none = {split: ("0" * 64,) * -(-n // chunk) for split, n in counts.items()}
+    planned = Manifest(data.shape, data.classes, counts, chunk, none)
+    if wrong := planned.fault():
+        raise UsageError(f"{data.path} cannot be written as chunks: {wrong}.")
     with beside(out) as partial:
-        for split in SPLITS:
-            write_split(data, split, partial / split, chunk, digest)
-        counts = {split: len(data.sets[split]) for split in SPLITS}
-        known = (data.shape, (0.0, 1.0), data.classes, counts, chunk, digest.hexdigest())
-        manifest = Manifest(*known)
+        digests = {s: tuple(write_split(data, s, partial / s, chunk)) for s in SPLITS}
+        manifest = replace(planned, digests=digests)
         (partial / MANIFEST).write_text(manifest.text)
     return manifest
 
 
-def write_split(data: ImageFolder, split: str, folder: Path, chunk: int, digest: Any) -> None:
-    """Write one split's chunks and litdata's index of them."""
-    cache, place = of_litdata("Cache")(str(folder), chunk_size=chunk), 0
-    examples, order = data.sets[split], order_of(data, split)
+def write_split(data: ImageFolder, split: str, folder: Path, chunk: int) -> list[str]:
+    """Write one split's chunks, and return the digest of each."""
+    folder.mkdir()
+    digests, place, order = [], 0, order_of(data, split)
+    examples = data.sets[split]
     for images, labels, _ in read_all(examples, order, f"Writing {split}", examples.workers):
-        digest.update(images.numpy().tobytes() + labels.numpy().tobytes())
-        for x, y in zip(images.numpy(), labels.tolist(), strict=True):
-            cache[place] = {"x": x, "y": y}
-            place += 1
-    cache.done()
-    cache.merge()
+        rest = np.empty(len(labels), example_type(data.shape))
+        rest["x"], rest["y"] = images.numpy(), labels.numpy()
+        while len(rest):
+            c, filled = divmod(place, chunk)
+            part, rest = np.split(rest, [chunk - filled])
+            if filled == 0:
+                digests.append(hashlib.sha256())
+            digests[c].update(part.tobytes())
+            with open(folder / chunk_name(c), "ab") as file:
+                file.write(part.tobytes())
+            place += len(part)
+    return [digest.hexdigest() for digest in digests]
 
 
 def order_of(data: ImageFolder, split: str) -> Tensor:

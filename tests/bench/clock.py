@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
+
+from .hand import now
 
 
 class Clock(Callback):
@@ -21,22 +22,23 @@ class Clock(Callback):
         self.path = Path(path)
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
-        self.start = time.perf_counter()
+        self.start = now()
+
+    on_train_start = on_train_epoch_start  # a resumed run may begin within an epoch
 
     def on_validation_start(self, trainer: Trainer, *_: Any) -> None:
-        self.validation = time.perf_counter()
+        self.validation = now()
 
     def on_validation_end(self, trainer: Trainer, *_: Any) -> None:
         if not trainer.sanity_checking:
-            self.start += time.perf_counter() - self.validation
+            self.start += now() - self.validation
 
     def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
-        seconds = time.perf_counter() - self.start
+        seconds = now() - self.start
         with self.path.open("a") as file:
             file.write(f"{seconds / trainer.num_training_batches}\n")
 
 
-def seconds(path: Path) -> float:
-    """The mean of what a clock wrote."""
-    times = [float(line) for line in path.read_text().split()]
-    return sum(times) / len(times)
+def seconds(path: Path) -> list[float]:
+    """What a clock wrote: the seconds that a step took in each epoch."""
+    return [float(line) for line in path.read_text().split()]

@@ -19,7 +19,6 @@ import yaml
 from .clock import seconds
 
 TESTS = Path(__file__).resolve().parents[1]
-BERNOULLI = {"likelihood": {"class_path": "ae_lightning.likelihoods.Bernoulli"}}
 CONV = {
     "encoder": {"class_path": "ae_lightning.nn.ConvEncoder"},
     "decoder": {"class_path": "ae_lightning.nn.ConvDecoder"},
@@ -28,7 +27,7 @@ CONV = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A variational autoencoder on MNIST's training set, for so many steps."""
+    """A variational autoencoder on MNIST's training set or other images, for so many steps."""
 
     conv: bool
     batch: int
@@ -46,17 +45,23 @@ BARE = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": F
 
 
 def config(setting: Setting, root: Path, clock: Path, **trainer: Any) -> dict[str, Any]:
-    """What is added to the shipped configs `vae` and `mnist`."""
+    """What is added to the shipped configs `vae` and `mnist`; the root may be a file of images."""
+    data: dict[str, Any] = {"init_args": {"root": str(root)}}
+    if root.is_file():
+        name = "ae_lightning.datamodules.NumpyFile"
+        data = {"class_path": name, "init_args": {"path": str(root)}}
+    data["init_args"]["batch_size"] = setting.batch
+    clocked = {"class_path": "bench.clock.Clock", "init_args": {"path": str(clock)}}
     return {
         "trainer": {
             "max_epochs": 1,
             "accelerator": "cpu",
             "limit_train_batches": setting.steps,
-            "callbacks": [{"class_path": "bench.clock.Clock", "init_args": {"path": str(clock)}}],
             **trainer,
+            "callbacks": [clocked, *trainer.get("callbacks", [])],
         },
-        "model": {"init_args": BERNOULLI | (CONV if setting.conv else {})},
-        "data": {"init_args": {"root": str(root), "batch_size": setting.batch}},
+        "model": {"init_args": CONV if setting.conv else {}},
+        "data": data,
     }
 
 
@@ -92,23 +97,29 @@ def terminal() -> Iterator[int]:
         os.close(reader)
 
 
-def fit(setting: Setting, root: Path, **trainer: Any) -> float:
-    """Train in this process; return the seconds a step."""
+def fit(setting: Setting, root: Path, *flags: str, **trainer: Any) -> list[float]:
+    """Train in this process; return the seconds that a step took in each epoch."""
+    with command(setting, root, **trainer) as (arguments, clock):
+        run_here([*arguments, *flags])
+        return seconds(clock)
+
+
+def run_here(arguments: list[str], expected: int = 0) -> None:
+    """Run `ae-lightning` in this process, on a terminal."""
     from ae_lightning.cli.main import main
 
-    with command(setting, root, **trainer) as (arguments, clock), terminal() as tty:
+    with terminal() as tty:
         with open(tty, "w", closefd=False) as out, redirect_stdout(out):
             code = main(arguments)
-        if code:
+        if code != expected:
             raise RuntimeError(f"ae-lightning {' '.join(arguments)} ended with {code}")
-        return seconds(clock)
 
 
 def fit_apart(setting: Setting, root: Path, environment: Mapping[str, str]) -> float:
     """Train in a process of its own, with these changes to the environment."""
     with command(setting, root) as (arguments, clock), terminal() as tty:
         run_apart(["-m", "ae_lightning", *arguments], environment, tty)
-        return seconds(clock)
+        return seconds(clock)[0]
 
 
 def run_apart(

@@ -28,8 +28,8 @@ def against_hand(
     for setting in settings:
         rounds = alternate(
             {
-                "hand": lambda s=setting: hand.train(x, s.conv, s.batch, s.steps),
-                "fit": lambda s=setting: fit(s, root, **trainer),
+                "hand": lambda s=setting: hand.train(x, s.conv, s.batch, s.steps)[0],
+                "fit": lambda s=setting: fit(s, root, **trainer)[0],
             }
         )
         cases.append(Case(setting.name, rounds.ratios("hand", "fit"), goal, noise=rounds.foreign))

@@ -54,7 +54,7 @@ def main(kind: str, batch: str, steps: str, root: str) -> None:
             default_root_dir=folder,
         )
         trainer.fit(Typical(kind == "conv"), loader)
-        print("seconds a step:", seconds(clock))
+        print("seconds a step:", seconds(clock)[0])
 
 
 if __name__ == "__main__":

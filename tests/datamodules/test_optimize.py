@@ -30,18 +30,18 @@ def test_what_is_written_says_what_it_is(images, tmp_path, capsys):
     known = json.loads((tmp_path / "new" / "out" / "stream.json").read_text())
     assert (known["shape"], known["classes"]) == ([3, 8, 8], ["a", "b"])
     assert known["counts"] == {"train": 42, "val": 9, "test": 9}
-    assert files_in(tmp_path / "new")[-1] == "out/val/index.json"
+    assert files_in(tmp_path / "new")[-1] == "out/val/chunk-2.bin"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), UsageError("no."), OSError(28, "full")])
 def test_what_is_interrupted_leaves_nothing(images, tmp_path, monkeypatch, error):
     written = writing.write_split
 
-    def interrupted(data: ImageFolder, split: str, *rest: object) -> None:
+    def interrupted(data: ImageFolder, split: str, *rest: object) -> list[str]:
         if split == "test":
             assert files_in(tmp_path / "out.partial")
             raise error
-        written(data, split, *rest)
+        return written(data, split, *rest)
 
     monkeypatch.setattr(writing, "write_split", interrupted)
     with pytest.raises(UsageError if isinstance(error, OSError) else type(error)):
@@ -60,6 +60,16 @@ def test_what_a_kill_leaves_is_no_data_and_is_named(images, tmp_path, monkeypatc
         optimized(images, tmp_path / "out")
     with pytest.raises(UsageError, match=r"out\.partial is not a streamed folder"):
         Stream(str(partial)).setup()
+
+
+def test_what_streaming_would_refuse_is_not_written(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "MOST_CHUNKS", 19)
+    with pytest.raises(UsageError, match=r"^chunk_mb is 0\.0007, which makes 20 chunks: raise it"):
+        optimized(images, tmp_path / "out")
+    write_images(tmp_path / "odd", {"a\tb": 40})
+    with pytest.raises(UsageError, match=r"/odd cannot be written as chunks: the class 'a\\tb' is"):
+        optimized(tmp_path / "odd", tmp_path / "out")
+    assert files_in(tmp_path / "out") == []
 
 
 def test_an_empty_folder_is_written_to_and_any_other_is_refused(images, tmp_path):

@@ -223,7 +223,7 @@ def test_a_set_larger_than_half_of_the_gpu_stays_where_it_is(monkeypatch):
     assert examples.near(torch.device("cuda")) is examples
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("fits", [True, False])
 def test_a_gpu_gets_the_pairs_that_a_cpu_gets(fits, monkeypatch):
     if not fits:

@@ -75,7 +75,7 @@ def test_a_chunk_that_is_dropped_while_it_is_wanted_is_fetched_again(out, tmp_pa
 
     monkeypatch.setattr(chunks.cache, "demand", late)
     pair = data.pairs("train", [0, 1])
-    assert dropped == ["chunk-0-0.bin"]
+    assert dropped == ["chunk-0.bin"]
     assert torch.equal(pair.x, Stream(str(out)).pairs("train", [0, 1]).x)
 
 
@@ -89,7 +89,7 @@ def test_the_next_window_is_fetched_while_one_is_read(out, tmp_path):
         chunks.cache.ahead.join()
         next(pairs)
         chunks.cache.ahead.join()
-        here = {int(file.stem.split("-")[2]) for file in chunks.folder.glob("chunk-*.bin")}
+        here = {int(file.stem.split("-")[1]) for file in chunks.folder.glob("chunk-*.bin")}
         assert here == set(torch.cat([*windows[0][: w + 1], expected]).tolist())
 
 
@@ -141,11 +141,11 @@ def zeroed(path: Path) -> None:
         file.write_bytes(bytes(file.stat().st_size))
 
 
-def edited(name: str, old: str, new: str) -> Callable[[Path], object]:
+def edited(old: str, new: str) -> Callable[[Path], object]:
     def change(path: Path) -> None:
-        text = (path / name).read_text()
+        text = (path / "stream.json").read_text()
         assert old in text
-        (path / name).write_text(text.replace(old, new, 1))
+        (path / "stream.json").write_text(text.replace(old, new, 1))
 
     return change
 
@@ -155,16 +155,27 @@ def edited(name: str, old: str, new: str) -> Callable[[Path], object]:
     [
         (shutil.rmtree, "there is no folder OUT: give data.path, a folder that ae-lightning optim"),
         (lambda p: (p / "stream.json").unlink(), "OUT is not a streamed folder, since it has no s"),
-        (lambda p: shutil.rmtree(p / "val"), "OUT is not a streamed folder, since it has no va"),
-        (lambda p: (p / "train/chunk-0-1.bin").unlink(), "OUT/train/chunk-0-1.bin is missing: "),
-        (lambda p: os.truncate(p / "test/chunk-0-0.bin", 9), "OUT/test/chunk-0-0.bin is damaged: "),
-        (edited("stream.json", '"version": 1', '"version": 2'), "OUT/stream.json is of version 2"),
-        (edited("stream.json", "{", "["), "OUT/stream.json is damaged: write the folder again"),
-        (edited("stream.json", '"val": 6', '"val": 0'), "OUT/stream.json is damaged: write the"),
-        (edited("stream.json", '"shape"', '"form"'), "OUT/stream.json is damaged: write the fo"),
-        (edited("stream.json", '"val": 6', '"val": 7'), "OUT/val/index.json lists 6 examples, a"),
-        (edited("train/index.json", "{", "["), "OUT/train/index.json is damaged: copy its folder"),
-        (zeroed, "OUT/train/chunk-0-"),
+        (lambda p: shutil.rmtree(p / "val"), "OUT/val/chunk-0.bin is missing: copy its folder aga"),
+        (lambda p: (p / "train/chunk-1.bin").unlink(), "OUT/train/chunk-1.bin is missing: copy it"),
+        (lambda p: os.truncate(p / "test/chunk-0.bin", 9), "OUT/test/chunk-0.bin is damaged: copy"),
+        (
+            edited('"version": 2', '"version": 1'),
+            "OUT/stream.json is of version 1: write the folde",
+        ),
+        (
+            edited("{", "["),
+            "OUT/stream.json is damaged: write the folder again with ae-lightning opt",
+        ),
+        (
+            edited('"val": 6', '"val": 0'),
+            "OUT/stream.json: counts.val is 0: input should be greater",
+        ),
+        (edited('"shape"', '"form"'), "OUT/stream.json: shape: field required."),
+        (
+            edited('"val": 6', '"val": 7'),
+            "OUT/stream.json: there are 7 val examples in chunks of 3",
+        ),
+        (zeroed, "OUT/train/chunk-"),
     ],
 )
 def test_damage_is_said_in_one_sentence(out, tmp_path, change, sentence):
@@ -176,7 +187,7 @@ def test_damage_is_said_in_one_sentence(out, tmp_path, change, sentence):
 
 def test_what_a_worker_cannot_read_is_said_as_well(out, tmp_path):
     said = damaged(out, tmp_path / "copy", zeroed, 1)
-    assert said.startswith("OUT/train/chunk-0-")
+    assert said.startswith("OUT/train/chunk-")
     assert "cannot be read: " in said
     assert "\n" not in said
 
@@ -204,12 +215,12 @@ def test_a_cache_too_small_for_two_windows_is_refused(out, tmp_path):
         from_afar(out, tmp_path, window=4, max_cache_size="1KB").setup()
 
 
-def test_without_litdata_one_sentence_says_what_to_install(images, out, tmp_path, monkeypatch):
+def test_without_litdata_only_what_is_remote_says_what_to_install(images, tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "litdata"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "litdata", None)
-    sentence = r"^streaming needs litdata: pip install 'ae-lightning\[stream\]'\.$"
+    out = optimized(images, tmp_path / "out")
+    assert equal(everything(Stream(str(out)), "test"), everything(ImageFolder(images), "test"))
+    sentence = r"^remote data need litdata: pip install 'ae-lightning\[stream\]'\.$"
     with pytest.raises(UsageError, match=sentence):
-        Stream(str(out))
-    with pytest.raises(UsageError, match=sentence):
-        optimized(images, tmp_path / "out")
+        from_afar(out, tmp_path)

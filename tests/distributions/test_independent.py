@@ -106,6 +106,20 @@ def test_the_fast_forms_work_under_vmap():
         assert close(rows, whole)
 
 
+def test_a_categorical_is_differentiable_twice():
+    logits, x = torch.randn(2, 5, 3).double().requires_grad_(), torch.rand(2, 3).double()
+    assert torch.autograd.gradgradcheck(lambda l: IndependentCategorical(l, 1).log_prob(x), logits)
+    k = (x * 4).round().long()
+    hessian, slow = (
+        torch.func.jacrev(torch.func.jacrev(log_p))(logits)
+        for log_p in (
+            lambda l: IndependentCategorical(l, 1).log_prob(x).sum(),
+            lambda l: -torch.nn.functional.cross_entropy(l, k, reduction="sum"),
+        )
+    )
+    assert close(hessian, slow)
+
+
 def test_a_categorical_keeps_nothing_of_its_logits_size_but_them():
     logits = torch.randn(2, 256, 1, 16, 16, requires_grad=True)
     x = torch.rand(2, 1, 16, 16)

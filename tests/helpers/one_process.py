@@ -39,9 +39,11 @@ class Blobs(PairDataModule):
 class OfOneProcess(Blobs):
     """The same, with corruption that is a function of (epoch, batch, example) on any rank."""
 
-    def _drawn(self, process: Corruption, x: Tensor, draw: BatchDraw, purpose: int) -> Tensor:
+    def _drawn(
+        self, process: Corruption, x: Tensor, draw: BatchDraw, split: str, purpose: int
+    ) -> Tensor:
         if draw.key is None or not process.random:
-            return super()._drawn(process, x, draw, purpose)
+            return super()._drawn(process, x, draw, split, purpose)
         return corrupt_by_index(process, x, seed_of(*draw.key[:3], purpose), draw.rows)
 
 

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch import distributions as td
 
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.types import ForwardPass, Pair
@@ -32,3 +33,11 @@ def penalty_of(regularizer: Regularizer, model: AutoEncoder, out: ForwardPass) -
 
 def squared_norm(J: Tensor) -> Tensor:
     return J.square().flatten(1).sum(1)
+
+
+def gaussian_pass(mu: Tensor, sigma: Tensor, R=1, features=None) -> ForwardPass:
+    """A pass whose posterior is N(mu, diag sigma²), all else being empty."""
+    q = td.Independent(td.Normal(mu, sigma), 1)
+    x = torch.zeros(len(mu), *SHAPE, dtype=mu.dtype)
+    features = torch.cat([mu, sigma.log()], 1)
+    return ForwardPass(x, x, features, q, q.rsample((R,)), q)

@@ -106,6 +106,17 @@ def test_unit_variance_is_so_over_the_batch_and_over_the_data() -> None:
     assert torch.allclose(code.eval()(u), h, atol=1e-4)
 
 
+@pytest.mark.parametrize("batches", [1, 3, 20, 100])
+def test_unit_variance_starts_from_the_data_not_from_0_and_1(batches) -> None:
+    code = UnitVariance()
+    code.build(3)
+    for _ in range(batches):
+        code(5 + 3 * torch.randn(500, 3))
+    h = code.eval()(5 + 3 * torch.randn(20_000, 3))
+    assert h.mean().abs() < 0.08
+    assert (h.std() - 1).abs() < 0.05
+
+
 def test_fixed_statistics_are_those_of_the_latest_batch() -> None:
     code = UnitVariance()
     code.build(3)

@@ -15,23 +15,14 @@ from ae_lightning.regularizers import (
     GaussianKernel,
     InverseMultiquadratic,
     Rate,
-    TotalCorrelation,
 )
 from ae_lightning.schedules import Clock, Linear
 from helpers.closeness import close
 from helpers.models import LATENT as K
 from helpers.models import SHAPE, model_of
-from helpers.penalties import B, batch_of, penalised, penalty_of
+from helpers.penalties import B, batch_of, gaussian_pass, penalised, penalty_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::ae_lightning.regularizers.DegenerateObjective")
-
-
-def gaussian_pass(mu: Tensor, sigma: Tensor, R=1, features=None) -> ForwardPass:
-    """A pass whose posterior is N(mu, diag sigma²), all else being empty."""
-    q = td.Independent(td.Normal(mu, sigma), 1)
-    x = torch.zeros(len(mu), *SHAPE, dtype=mu.dtype)
-    features = torch.cat([mu, sigma.log()], 1)
-    return ForwardPass(x, x, features, q, q.rsample((R,)), q)
 
 
 def test_rate_without_a_closed_form_is_monte_carlo() -> None:
@@ -81,38 +72,6 @@ def test_capacity_holds_the_mean_rate_to_it(free_bits) -> None:
     model.clock = Clock(step=5)
     rising = Rate(free_bits=free_bits, capacity=Linear(0, 20, steps=10))
     assert close(penalty_of(rising, model, out), (10 - R).abs())
-
-
-@pytest.mark.parametrize("N", [None, 50])
-def test_total_correlation_is_its_double_sum(N) -> None:
-    model = penalised({}, DiagonalGaussian(), samples=2)
-    with torch.no_grad():
-        out = model.propagate(batch_of())
-    mu, sigma = out.q.mean, out.q.stddev
-    expected = torch.zeros(B).double()
-    for i in range(B):
-        for z in out.z[:, i]:
-            joint, factors = 0.0, [0.0] * K
-            for j in range(B):
-                p = [td.Normal(mu[j, k], sigma[j, k]).log_prob(z[k]).exp() for k in range(K)]
-                joint = joint + math.prod(p)
-                factors = [f + pk for f, pk in zip(factors, p, strict=True)]
-            joint, factors = joint / (B * (N or 1)), [f / (B * (N or 1)) for f in factors]
-            expected[i] += (math.log(joint) - sum(map(math.log, factors))) / 2
-    assert close(penalty_of(TotalCorrelation(dataset_size=N), model, out), expected)
-
-
-def test_total_correlation_of_a_correlated_gaussian_is_known() -> None:
-    rho, s, n = 0.8, 0.5, 2000
-    L = torch.linalg.cholesky(torch.tensor([[1.0, rho], [rho, 1.0]]).double())
-    mu = torch.randn(n, 2).double() @ L.T
-    C = L @ L.T + s**2 * torch.eye(2).double()  # the aggregated posterior's covariance
-    exact = (C.diagonal().log().sum() - C.logdet()).item() / 2
-    out = gaussian_pass(mu, torch.full_like(mu, s))
-    estimate = penalty_of(TotalCorrelation(), penalised(), out).mean().item()
-    assert estimate == pytest.approx(exact, abs=0.05)
-    independent = gaussian_pass(torch.randn(n, 2).double(), torch.full_like(mu, s))
-    assert abs(penalty_of(TotalCorrelation(), penalised(), independent).mean().item()) < 0.05
 
 
 def slow_mmd(k, z: Tensor, y: Tensor) -> float:

@@ -132,6 +132,29 @@ def test_compiled_networks_train_as_they_are_written(case: str, tmp_path: Path) 
     assert all(n._compiled_call_impl is None for n in compiled["model"].modules())
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("case", "accumulate"),
+    [
+        ("VariationalAutoEncoder", 1),
+        ("VariationalAutoEncoder", 2),
+        ("convolutions", 1),
+        ("Contractive", 1),
+    ],
+)
+def test_graphs_of_networks_train_as_they_are_written(
+    case: str, accumulate: int, tmp_path: Path, monkeypatch
+) -> None:
+    torch._dynamo.reset()
+    # Otherwise convolutions round to 10 bits, differently in the two.
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    gpu = {"accelerator": "gpu", "devices": 1, "accumulate_grad_batches": accumulate}
+    graphs = train(case, tmp_path, callbacks=[Compilation(mode="reduce-overhead")], **gpu)
+    written = train(case, tmp_path, **gpu)
+    for name in written["rows"][0]:
+        assert largest_error(graphs, written, name) < 1e-4, name
+
+
 def test_no_penalty_sees_a_compiled_network(tmp_path: Path, monkeypatch) -> None:
     calls = Calls()
     make = partial(cases.small, cases.PLAIN, regularizers={"calls": calls})
@@ -163,16 +186,27 @@ def test_a_strategy_that_would_split_layers_is_answered_with_the_right_one() -> 
         shard(cases.vae(), ModelParallelStrategy())
 
 
-def test_compile_is_an_option_that_a_run_keeps(tmp_path: Path, monkeypatch, capsys) -> None:
+@pytest.mark.parametrize(("given", "mode"), [("true", None), ("reduce-overhead",) * 2])
+def test_compile_is_an_option_that_a_run_keeps(
+    given: str, mode: str | None, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    modes = []
+
+    def eagerly(mode: Any) -> Compilation:
+        modes.append(mode)
+        return Compilation("aot_eager")
+
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(fit_command, "Compilation", partial(Compilation, "aot_eager"))
-    Path("mine.yaml").write_text("compile: true\n")
+    monkeypatch.setattr(fit_command, "Compilation", eagerly)
+    Path("mine.yaml").write_text(f"compile: {given}\n")
     short = ["--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "2"]
     configs = ["--config", "vae", "--config", "digits", "--config", "mine.yaml"]
+    torch._dynamo.reset()
     counters.clear()
     assert cli.main(["fit", *configs, *short, "--run", "a", "--trainer.max_epochs", "1"]) == 0
     assert counters["stats"]["unique_graphs"] >= 2
-    assert "compile: true" in Path("a/config.yaml").read_text()
+    assert f"compile: {given}\n" in Path("a/config.yaml").read_text()
     assert cli.main(["fit", "--run", "a", "--resume", "--trainer.max_epochs", "2"]) == 0
     assert capsys.readouterr().out.count("compiling encoder and decoder") == 2
+    assert modes == [mode, mode]
     assert cli.main(["summary", "a"]) == 0

@@ -18,7 +18,9 @@ from ae_lightning.cli.main import main
 from ae_lightning.datamodules import Manifold
 from ae_lightning.nn import MLP
 from ae_lightning.schedules import Constant
+from ae_lightning.training import nonfinite
 from ae_lightning.training.nonfinite import NonFiniteGuard, magnitude
+from ae_lightning.training.private import can_skip
 from helpers.training import fit
 
 STEP = 5  # in which things go wrong
@@ -66,6 +68,14 @@ def finite(net: nn.Module) -> bool:
     return all(p.isfinite().all() for p in net.parameters())
 
 
+@pytest.fixture(params=["read at once", "left to the optimizer"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How a step is kept from the weights: the latter as on a GPU, where reading is put off."""
+    if request.param == "left to the optimizer":
+        monkeypatch.setattr(nonfinite, "leaves_out", lambda optimizer, _: can_skip(optimizer))
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_the_term_the_step_and_the_checkpoint_are_named(
@@ -82,16 +92,32 @@ def test_the_term_the_step_and_the_checkpoint_are_named(
     assert finite(net)
 
 
-def test_weights_are_those_of_a_training_that_ended_before_the_step(tmp_path: Path) -> None:
-    net, whole = model(slow=Broken()), model(slow=Broken(step=1000))
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("interval", [1, 4, 100])
+@pytest.mark.parametrize("value", ["nan", "gradient"])
+def test_weights_are_those_of_a_training_that_ended_before_the_step(
+    tmp_path: Path, interval: int, value: str
+) -> None:
+    """… however late it is noticed: at a logging step, before a validation, or at the end."""
+    net, whole = model(slow=Broken(value=value)), model(slow=Broken(step=1000))
     whole.load_state_dict(net.state_dict())
-    with pytest.raises(NonFiniteError):
-        train(net, tmp_path)
+    with pytest.raises(NonFiniteError, match=f"in step {STEP} "):
+        train(net, tmp_path, log_every_n_steps=interval)
     train(whole, tmp_path, max_steps=STEP - 1)
     for p, q in zip(net.parameters(), whole.parameters(), strict=True):
         assert torch.equal(p, q)
 
 
+@pytest.mark.usefixtures("way")
+def test_nothing_is_saved_between_the_step_and_its_notice(tmp_path: Path) -> None:
+    saver = ModelCheckpoint(tmp_path, every_n_train_steps=3, save_top_k=-1)
+    options = {"callbacks": [saver], "enable_checkpointing": True, "log_every_n_steps": 100}
+    with pytest.raises(NonFiniteError, match=f"^slow is nan in step {STEP} "):
+        train(model(slow=Broken()), tmp_path, **options)
+    assert [path.name for path in tmp_path.glob("*.ckpt")] == ["epoch=0-step=3.ckpt"]
+
+
+@pytest.mark.usefixtures("way")
 def test_a_gradient_that_is_not_finite_under_a_finite_loss_is_named(tmp_path: Path) -> None:
     net = model(slow=Broken(value="gradient"))
     with pytest.raises(NonFiniteError, match=rf"^the gradient of encoder\.\S+ is not .* {STEP} "):
@@ -99,6 +125,7 @@ def test_a_gradient_that_is_not_finite_under_a_finite_loss_is_named(tmp_path: Pa
     assert finite(net)
 
 
+@pytest.mark.usefixtures("way")
 def test_a_gradient_in_one_parameter_alone_is_found(tmp_path: Path) -> None:
     net = model(one=LastLayerOnly())
     with pytest.raises(NonFiniteError, match=r"^the gradient of decoder\.layers\.0\.bias is not"):
@@ -106,6 +133,7 @@ def test_a_gradient_in_one_parameter_alone_is_found(tmp_path: Path) -> None:
     assert finite(net)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("row", [0, 40])
 def test_the_distortion_is_named_where_the_data_are_to_blame(tmp_path: Path, row: int) -> None:
     net, data = model(), Manifold(size=200, batch_size=16)
@@ -118,6 +146,7 @@ def test_the_distortion_is_named_where_the_data_are_to_blame(tmp_path: Path, row
     assert finite(net)
 
 
+@pytest.mark.usefixtures("way")
 def test_a_gradient_scaler_may_skip_steps(tmp_path: Path) -> None:
     """Its first scale overflows by design; only the loss is watched."""
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**126)
@@ -128,6 +157,7 @@ def test_a_gradient_scaler_may_skip_steps(tmp_path: Path) -> None:
     assert finite(net)
 
 
+@pytest.mark.usefixtures("way")
 def test_large_finite_gradients_are_no_error() -> None:
     """Their sum overflows, which is looked into before anything is said."""
     net = model()
@@ -136,9 +166,10 @@ def test_large_finite_gradients_are_no_error() -> None:
         p.grad = torch.full_like(p, 3e38)
     assert not math.isfinite(magnitude([p.grad for p in net.parameters()]))
     guard.note({"loss": torch.tensor(1.0)})
-    guard.check(net, net.parameters(), scaled=False)
+    guard.check(net, torch.optim.SGD(net.parameters()), scaled=False)
 
 
+@pytest.mark.usefixtures("way")
 def test_the_command_line_says_it_in_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

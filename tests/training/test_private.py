@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable
 from importlib.metadata import version
@@ -11,12 +12,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, Timer
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.utils.data import DataLoader
 from wandb import Settings
 
@@ -39,6 +42,21 @@ def launcher() -> Any:
 
 def sigterm(trainer: Trainer) -> Any:
     return trainer._signal_connector._sigterm_notifier_fn
+
+
+def skips(flag: float, kind: type[Optimizer]) -> bool:
+    p = nn.Parameter(torch.ones(2))
+    p.grad = torch.ones(2)
+    optimizer = kind([p], fused=True)
+    private.skip_if(optimizer, torch.tensor(float(flag)))
+    optimizer.step()
+    return private.can_skip(optimizer) and torch.equal(p, torch.ones(2))
+
+
+def flag_of(*tensors: list[float]) -> float:
+    flag = torch.zeros(())
+    private.flag_non_finite(flag, [torch.tensor(t) for t in tensors])
+    return flag.item()
 
 
 # What of which library, and whether it is there with the meaning that we rely on.
@@ -72,6 +90,10 @@ NEEDED: dict[tuple[str, str], Callable[[], bool]] = {
     ("lightning", "LightningCLI._parse_ckpt_path"): lambda: callable(LightningCLI._parse_ckpt_path),
     ("lightning", "LightningCLI._subcommand_parsers"): lambda: (
         "self._subcommand_parsers[" in inspect.getsource(LightningCLI)
+    ),
+    ("torch", "Optimizer._step_supports_amp_scaling and found_inf"): lambda: skips(1, Adam),
+    ("torch", "_amp_foreach_non_finite_check_and_unscale_"): lambda: (
+        flag_of([0.0], [1e38, 3e38]) == 0 and flag_of([0.0, math.inf]) == flag_of([math.nan]) == 1
     ),
     ("torch", "DataLoader._iterator"): lambda: DataLoader([1])._iterator is None,
     ("torch", "DataLoader's _shutdown_workers"): lambda: callable(
@@ -113,6 +135,16 @@ def test_a_compiled_module_is_called_as_it_is_written_and_compiled_again() -> No
     assert private.compiled_call(module) is None
     private.set_compiled_call(module, call)
     assert private.compiled_call(module) is call
+
+
+@pytest.mark.parametrize("kind", [Adam, AdamW, SGD])
+def test_an_optimizer_leaves_out_a_step_if_the_flag_is_set(kind: type[Optimizer]) -> None:
+    assert skips(1, kind)
+    assert not skips(0, kind)
+
+
+def test_an_optimizer_that_is_not_fused_leaves_out_no_step() -> None:
+    assert not private.can_skip(SGD([nn.Parameter(torch.ones(2))]))
 
 
 def test_lightning_installs_the_handler_of_sigterm_that_it_is_given() -> None:

@@ -59,7 +59,7 @@ def test_a_sharded_training_goes_on_from_its_checkpoint_to_the_bit(found) -> Non
             assert torch.equal(weight, whole[name]), name
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.gpu
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("case", WITHOUT_NOISE)
 def test_a_model_sharded_on_a_gpu_trains_as_one_on_the_cpu(case: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
+from ae_lightning import geometry
 from ae_lightning.callbacks.drawing.fields import field, show_density
 from ae_lightning.callbacks.drawing.theme import COLOURS
 from ae_lightning.callbacks.drawing.vectors import label_axes, plane
@@ -16,7 +17,7 @@ from ae_lightning.datamodules import MixtureOfGaussians
 from ae_lightning.distributions import PointMass
 from ae_lightning.likelihoods import Gaussian
 from ae_lightning.nn import MLP, Identity
-from ae_lightning.samplers import langevin, walkback
+from ae_lightning.samplers import denoising_chain, langevin
 from ae_lightning.systems import DenoisingAutoEncoder
 from ae_lightning.theory.fitting import adam, fit
 from ae_lightning.theory.known_data import GaussianData
@@ -36,7 +37,7 @@ def chains_of(model: DenoisingAutoEncoder, mean_only: bool) -> Tensor:
         p = model.decode(model.code(x))
         return PointMass(p.mean) if mean_only else p
 
-    return walkback(denoise, torch.zeros(CHAINS, 1), SIGMA, STEPS)
+    return denoising_chain(denoise, torch.zeros(CHAINS, 1), SIGMA, STEPS)
 
 
 class SamplingChains(Claim):
@@ -51,7 +52,8 @@ class SamplingChains(Claim):
         Roberts and Tweedie, 1996, Exponential Convergence of Langevin Distributions"""
     correction = """Repeating x → g(f(x̃)) is not a sampler: without the spread of p(x|x̃) the chain
         contracts. Langevin dynamics sample p_σ, whose variance exceeds the data's by σ²."""
-    wrong_version = "The chain of means; Langevin draws taken for the data's own density."
+    wrong_version = """The chain of means; Langevin dynamics along the data's own score, or along
+        a score that is divided by σ."""
     caption = """Variances along the chains, from a wide and a narrow start; and Langevin draws
         along the smoothed score of a mixture, over its smoothed density."""
 
@@ -69,20 +71,30 @@ class SamplingChains(Claim):
             return Independent(Normal(A * x, spread), 1)
 
         start = torch.randn(CHAINS, 1)
-        kept = float(walkback(exact, start, SIGMA, STEPS).var())
+        kept = float(denoising_chain(exact, start, SIGMA, STEPS).var())
         drawn, meant = (float(chains_of(model, mean_only).var()) for mean_only in (False, True))
         smoothed = 1 + SIGMA**2
-        sampled = float(langevin(lambda x: -x / smoothed, start, 0.008, 400).var())
+
+        def walked(score: Callable[[Tensor], Tensor]) -> float:
+            """Return the variance after Langevin dynamics along a score."""
+            return float(langevin(score, start, 0.004, 800).var())
+
+        def learned(x: Tensor) -> Tensor:
+            return geometry.score(model, x, SIGMA)
+
         what = "variance after a chain of the exact p(x|x̃); 1 is right"
         yield Check(what, kept, {"means only, trained model": meant}, at_least=0.98, at_most=1.02)
         what = "variance after a chain of a trained model; 1 is right"
         yield Check(what, drawn, {"means only": meant}, at_least=0.98, at_most=1.02)
         what = f"variance after a chain of means; a²σ²/(1 − a²) = {SHRUNK:.4f} is right"
-        wrong = {"taken to keep the density": 1.0}
+        wrong = {"draws of p(x|x̃)": drawn}
         yield Check(what, meant, wrong, at_least=SHRUNK - 0.02, at_most=SHRUNK + 0.02)
-        what = f"variance after Langevin dynamics; 1 + σ² = {smoothed:.2f} is right"
-        wrong = {"the data's own": 1.0}
-        yield Check(what, sampled, wrong, at_least=smoothed - 0.02, at_most=smoothed + 0.02)
+        what = f"variance after Langevin dynamics along the learned score; {smoothed:.2f} is right"
+        wrong = {
+            "along the data's own score": walked(lambda x: -x),
+            "divided by σ": walked(lambda x: SIGMA * learned(x)),
+        }
+        yield Check(what, walked(learned), wrong, at_least=smoothed - 0.02, at_most=smoothed + 0.02)
         yield from (variances(model, exact), mixture(seed))
 
 
@@ -95,7 +107,7 @@ def variances(model: DenoisingAutoEncoder, exact: Callable[[Tensor], Distributio
             x = width * torch.randn(20_000, 1)
             curve = [float(x.var())]
             for _ in range(12):
-                x = walkback(denoise, x, SIGMA, 1)
+                x = denoising_chain(denoise, x, SIGMA, 1)
                 curve.append(float(x.var()))
             axes.plot(curve, ".-", color=colour, label=name if width < 1 else None)
     for level in (1.0, SHRUNK):

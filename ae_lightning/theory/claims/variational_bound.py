@@ -48,6 +48,25 @@ def bound(model: LinearVAE, x: Tensor, samples: int) -> tuple[float, float]:
     return float(L.mean()), float(L.std() / math.sqrt(len(L)))
 
 
+def off_definition(model: LinearVAE, W: Tensor, mean: Tensor, x: Tensor, R: int) -> list[float]:
+    """Return how far the model's L_R at x (B, D) is from its definition, relatively.
+
+    Then how far the definition would be without 1/R, and with the average of the logarithms.
+    """
+    model.samples = R
+    places = torch.arange(len(x))
+    out = model.propagate(Pair(x, x, places, places))
+    K, z = model.latent, out.z
+    weights = (
+        MultivariateNormal(z @ W.T + mean, SIGMA**2 * torch.eye(D).double()).log_prob(x)
+        + MultivariateNormal(torch.zeros(K).double(), torch.eye(K).double()).log_prob(z)
+        - MultivariateNormal(out.q.mean, torch.diag_embed(out.q.variance)).log_prob(z)
+    )  # (R, B)
+    L = weights.exp().mean(0).log().mean()
+    found, versions = -model.objective(out)["bound"], (L, L + math.log(R), weights.mean())
+    return [float((found - version).abs() / L.abs()) for version in versions]
+
+
 class VariationalBound(Claim):
     title = "The bound, its gap and its samples"
     statement = """The evidence lower bound lies below log p(x) by exactly the divergence of q(z|x)
@@ -121,6 +140,14 @@ class VariationalBound(Claim):
         what = f"L at R = {SAMPLES[-1]} less log p(x), standard errors"
         wrong = {"sum without 1/R": (last + math.log(SAMPLES[-1]) - log_p_one) / error}
         yield Check(what, (last - log_p_one) / error, wrong, at_most=3.0)
+        what = f"log p(x) less L at R = {SAMPLES[-1]}, nats"
+        wrong = {"average of logarithms": log_p_one - flat[-1][0]}
+        yield Check(what, log_p_one - last, wrong, at_most=0.1)
+        for R in (1, 5, 50):
+            off, unscaled, averaged = off_definition(model, W, mean, x, R)
+            wrong = {"sum without 1/R": unscaled, "average of logarithms": averaged}
+            what = f"L at R = {R} against its definition, relative"
+            yield Check(what, off, wrong if R > 1 else {}, at_most=1e-13)
         what = "the rate against ½ Σ (μ² + σ² − 1 − log σ²), nats"
         wrong = {"log σ read as log σ²": float((rate - closed(log_sigma)).abs().max())}
         yield Check(what, float((rate - closed(2 * log_sigma)).abs().max()), wrong, at_most=1e-10)
