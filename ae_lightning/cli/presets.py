@@ -90,8 +90,9 @@ def said_of_class(option: Option, whole: Tree) -> Tree | None:
     elif value not in ("null", "None", "") and (
         known or option.path in SECTIONS or option.name.endswith(".class_path")
     ):
-        kind = class_named(value)
-        value = {"class_path": f"{kind.__module__}.{kind.__qualname__}" if kind else value}
+        if "." not in value and (kind := class_named(value)) is not None:
+            value = f"{kind.__module__}.{kind.__qualname__}"
+        value = {"class_path": value}
     else:
         return None
     for key in reversed(keys):
