@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LRScheduler
 
 from ae_lightning.core.distributed import gather, rank_and_world
 from ae_lightning.core.errors import UsageError
@@ -28,9 +28,11 @@ from ae_lightning.training import accumulated_gradients, checkpoint_reading
 from ae_lightning.training.allocator import keep_freed_memory, skip_driver_search
 from ae_lightning.training.clock import Timekeeper, steps_per_epoch
 from ae_lightning.training.heartbeat import Heartbeat
+from ae_lightning.training.lr_schedulers import lr_scheduler
 from ae_lightning.training.nonfinite import NonFiniteGuard
 from ae_lightning.training.private import count_steps_done, find_unused_parameters
 from ae_lightning.training.sharding import change_whole, shard
+from ae_lightning.training.warm_start import init_from
 
 ADAM = partial(Adam, lr=3e-3, fused=True)
 
@@ -47,7 +49,10 @@ class AutoEncoder(Model, LightningModule):
         shape … samples, value_range, seed: see `Model`.
         optimizer: makes the optimizer from the parameters.
         lr_schedule: multiplies the optimizer's learning rate. If None, it is `OneCycle` over the
-            whole training, or `Constant` if the training has no known end.
+            whole training, or `Constant` if the training has no known end. One of torch's own, as
+            in `functools.partial(CosineAnnealingLR, T_max=10)`, steps once per epoch (`OneCycleLR`
+            and `CyclicLR`: per optimizer step); `ReduceLROnPlateau` follows val/loss, and
+            Lightning's of that name the metric that its `monitor` names.
 
     Raises:
         UsageError: if the parts contradict each other or the data.
@@ -67,7 +72,7 @@ class AutoEncoder(Model, LightningModule):
         regularizers: dict[str, Regularizer] | None = None,
         samples: int = 1,
         optimizer: Callable[[Iterable[Any]], Optimizer] = ADAM,
-        lr_schedule: Schedule | None = None,
+        lr_schedule: Schedule | Callable[[Optimizer], LRScheduler] | None = None,
         value_range: tuple[float, float] | None = (0.0, 1.0),
         seed: int = 0,
     ) -> None:
@@ -97,7 +102,7 @@ class AutoEncoder(Model, LightningModule):
         except (ValueError, TypeError) as error:
             raise UsageError(f"model.optimizer cannot be made: {error}.") from error
         factor = partial(self._timekeeper.lr_factor, self.trainer)
-        scheduler = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+        scheduler = lr_scheduler(optimizer, self.lr_schedule, factor)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     @property
@@ -255,6 +260,20 @@ class AutoEncoder(Model, LightningModule):
         }
 
     # ---------------------------------------------------------------- checkpoints
+
+    def init_from(self, path: str | Path) -> list[str]:
+        """Start from the weights of another run or checkpoint, and return the layers left out.
+
+        A layer is taken if its tensors have the same names and shapes there; a part that is taken
+        whole is not centred anew on the first batch.
+
+        Raises:
+            UsageError: if there is no such checkpoint, or none of its layers fits.
+        """
+        left = init_from(self, path)
+        parts = {"encoder", "decoder", "prior"}
+        self.kept = frozenset(parts - {layer.partition(".")[0] for layer in left})
+        return left
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._guard.look(self)

@@ -4,7 +4,7 @@ import os
 import shlex
 import signal
 import sys
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from functools import reduce
 from inspect import signature
 from operator import getitem
@@ -21,11 +21,12 @@ from ae_lightning.cli import composition, tuning
 from ae_lightning.cli.bookkeeping import Bookkeeping, as_yaml
 from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
-from ae_lightning.cli.resume import refuse_changes, state_to_resume
+from ae_lightning.cli.options import options_in
+from ae_lightning.cli.resume import goes_on, refuse_changes, state_to_resume
 from ae_lightning.cli.summary import summary
 from ae_lightning.core.addresses import flags_naming
 from ae_lightning.core.distributed import first_process, launched_apart
-from ae_lightning.core.errors import NonFiniteError, UsageError
+from ae_lightning.core.errors import NonFiniteError, UsageError, printable
 from ae_lightning.core.files import write_text
 from ae_lightning.training import early_stopping
 from ae_lightning.training.checkpoint_reading import RESUMING
@@ -51,8 +52,11 @@ class Fit(CommandLine):
         self.run: Path | None = own.run
         self.state: Path | None = None
         self.checkpoint: dict[str, Any] = {}  # what it holds
+        self.resumed = goes_on(own.run, own.resume)
+        if own.resume == "always" and any(o.name == "--init_from" for o in options_in(flags)):
+            raise UsageError("--init_from starts a run, and --resume continues one: give one only.")
         self.claim: NewRun | None = None
-        if own.resume:
+        if self.resumed:
             self.state, self.checkpoint, former, news = state_to_resume(own.run)
             for line in news:
                 self.say(line)
@@ -81,14 +85,19 @@ class Fit(CommandLine):
             default=False,
             help="Compile encoder and decoder; reduce-overhead also records CUDA graphs of them.",
         )
-        parser.add_argument("--resume", type=bool, default=False, help="Continue the run in --run.")
+        help = "Start from the weights of this checkpoint or run, as far as they fit."
+        parser.add_argument("--init_from", type=str | None, default=None, help=help)
+        help = "Continue the run in --run; auto: or start it, if there is none."
+        parser.add_argument("--resume", type=str, default=SUPPRESS, help=help)
 
     def before_instantiate_classes(self) -> None:
+        if self.settings.init_from is not None:
+            self.settings.init_from = os.path.abspath(os.path.expanduser(self.settings.init_from))
         trainer = self.settings.trainer
         if trainer.fast_dev_run or trainer.barebones:
             self.run = None
             return
-        if not self.own.resume:
+        if not self.resumed:
             self._settle_run()
         assert self.run is not None
         # Keep null too if it is a choice, as in check_val_every_n_epoch.
@@ -171,10 +180,15 @@ class Fit(CommandLine):
         if self.state is not None:
             given = {"model": self.model.record, "data": self.datamodule.record}
             refuse_changes(given, self.checkpoint, self.state)
+        elif (source := self.settings.init_from) is not None:
+            left = self.model.init_from(source)
+            what = f"but for {', '.join(left)}" if left else "all of them"
+            self.say(printable(f"weights from {source}: {what}"))
 
     def whole_config(self) -> composition.Tree:
         """What `fit` needs to do the same again."""
-        return {
+        source = self.settings.init_from
+        return ({} if source is None else {"init_from": source}) | {
             "seed_everything": self.settings.seed_everything,
             "trainer": self.given,
             "checkpoints": self.settings.checkpoints.as_dict(),

@@ -3,16 +3,22 @@
 import importlib
 import inspect
 from collections.abc import Mapping
+from enum import Enum
 from functools import partial
-from typing import Any, Self
+from numbers import Integral, Real
+from pathlib import PurePath
+from typing import Any, Final, Self
 
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
+from ae_lightning.core.arguments import as_declared
 from ae_lightning.core.errors import UsageError, nearest
 
 Plain = Any  # None, bool, int, float, str, and lists and dicts of these
 Record = dict[str, Plain]
+RECIPES: Final = (Optimizer, LRScheduler)  # classes that a partial of is recorded, to be made later
 
 
 class Recorded:
@@ -59,23 +65,32 @@ def to_plain(value: Any, name: str = "value") -> Plain:
     Raises:
         UsageError: if a value is none of these, since a checkpoint could not rebuild it.
     """
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, Enum):
+        return value.name
+    if value is None or isinstance(value, bool):
         return value
+    # NumPy's numbers are such too, and would have to be unpickled.
+    for kind, plain in {Integral: int, Real: float, str: str, PurePath: str}.items():
+        if isinstance(value, kind):
+            return plain(value)
     if isinstance(value, Recorded):
         return value.record
     if isinstance(value, partial):
         # jsonargparse's own partials carry the class as their last argument.
         cls = value.args[-1] if value.args else value.func
-        if inspect.isclass(cls) and issubclass(cls, Optimizer):
+        if inspect.isclass(cls) and issubclass(cls, RECIPES):
             inner = {k: to_plain(v, f"{name}.{k}") for k, v in value.keywords.items()}
             return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": inner}
     if isinstance(value, Mapping):
         return {str(k): to_plain(v, f"{name}.{k}") for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(v, name) for v in value]
+    if isinstance(value, set | frozenset):
+        return sorted((to_plain(v, name) for v in value), key=str)
     raise UsageError(
         f"{name} is a {type(value).__name__}, which a checkpoint cannot record: give plain values, "
-        "a Part (a subclass of ae_lightning.Part), or functools.partial(Optimizer, lr=…)."
+        "a Part (a subclass of ae_lightning.Part), or functools.partial(Optimizer, lr=…), or of a "
+        "learning-rate scheduler."
     )
 
 
@@ -120,7 +135,9 @@ def rebuild(value: Plain) -> Any:
         return {k: rebuild(v) for k, v in value.items()}
     cls = part_class(value["class_path"])
     keywords = {k: rebuild(v) for k, v in value.get("init_args", {}).items()}
-    return partial(cls, **keywords) if issubclass(cls, Optimizer) else cls(**keywords)
+    if issubclass(cls, RECIPES):
+        return partial(cls, **keywords)
+    return cls(**as_declared(cls, keywords))
 
 
 def part_class(path: str) -> type:
@@ -130,7 +147,7 @@ def part_class(path: str) -> type:
         UsageError: if it is neither a part nor an optimizer, since a record must not call others.
     """
     cls = locate(path)
-    if inspect.isclass(cls) and issubclass(cls, Optimizer | Recorded):
+    if inspect.isclass(cls) and issubclass(cls, (Recorded, *RECIPES)):
         return cls
     raise UsageError(f"{path} is not a part of an autoencoder.")
 

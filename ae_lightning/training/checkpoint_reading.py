@@ -8,6 +8,7 @@ from typing import Any, Final
 import torch
 
 from ae_lightning.core.addresses import withhold
+from ae_lightning.core.arguments import as_declared
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import damage
 from ae_lightning.core.parts import Record, check_record, locate, rebuild
@@ -92,4 +93,5 @@ def rebuild_model(checkpoint: Record, kind: type, changes: Record) -> Any:
     made_by = locate(record["class_path"])
     if not (isinstance(made_by, type) and issubclass(made_by, kind)):
         raise UsageError(f"the checkpoint holds a {made_by.__name__}, not a {kind.__name__}.")
-    return made_by(**{k: rebuild(v) for k, v in record["init_args"].items()} | changes)
+    arguments = {k: rebuild(v) for k, v in record["init_args"].items()}
+    return made_by(**as_declared(made_by, arguments) | changes)

@@ -143,6 +143,17 @@ def best_checkpoint(run: Path) -> Path:
     raise UsageError(f"{run} has no checkpoint yet.")
 
 
+def checkpoint_of(path: Path) -> Path:
+    """Return the best checkpoint of a run, or the path itself if it is a file.
+
+    Raises:
+        UsageError: if it is neither a run nor a file.
+    """
+    if not path.exists():
+        raise UsageError(f"there is neither a run nor a checkpoint {path}.")
+    return best_checkpoint(path) if path.is_dir() else path
+
+
 def folder_of(checkpoint: Path) -> Path:
     """Return the run that a checkpoint belongs to, or its own folder if it lies outside any run."""
     folder = checkpoint.parent
