@@ -131,7 +131,8 @@ class Fit(CommandLine):
         for finder in tuning.finders(self.trainer):
             if self.own.resume:
                 place = prepare_finder(finder)
-                self.settings[place] = value = reduce(getitem, place.split("."), self.former)
+                value: Any = reduce(getitem, place.split("."), self.former)
+                self.settings[place] = value
                 self.say(f"{type(finder).__name__} is left out: it has found {value:.6g}")
             elif self.run is not None:
                 place, value = tuning.find(finder, self.model, self.datamodule, self._plain_trainer)
