@@ -14,6 +14,7 @@ from ae_lightning.cli import composition
 from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import replacing
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import read_checkpoint, recorded
 
@@ -84,7 +85,8 @@ class Evaluate(CommandLine):
         order = arrays["index"].argsort()
         ordered: dict[str, Any] = {name: array[order].numpy() for name, array in arrays.items()}
         file = run_directory.folder_of(self.file) / PREDICTIONS
-        np.savez(file, **ordered)
+        with replacing(file) as opened:
+            np.savez(opened.file, **ordered)
         shapes = ", ".join(f"{name} {array.shape}" for name, array in ordered.items())
         print(f"{file}: {shapes}")
 

@@ -25,12 +25,14 @@ from ae_lightning.core.addresses import flags_naming
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError
 from ae_lightning.core.files import write_text
+from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.compilation import Compilation, Mode
 from ae_lightning.training.heartbeat import lost
 from ae_lightning.training.metrics_csv import MetricsFile
 from ae_lightning.training.run_directory import CONFIG, HANDED_ON, NewRun, states, step_of
+from ae_lightning.training.run_lock import RunLock, await_first_rank, owner_of
 from ae_lightning.training.signals import Interrupted, StopOnSignal
 from ae_lightning.training.weights_and_biases import Tracking, WeightsAndBiases
 
@@ -48,17 +50,22 @@ class Fit(CommandLine):
         self.state: Path | None = None
         self.checkpoint: dict[str, Any] = {}  # what it holds
         self.claim: NewRun | None = None
-        if own.resume:
-            self.state, self.checkpoint, former, news = state_to_resume(own.run)
-            for line in news:
-                self.say(line)
-            trees.insert(0, former)
+        self.lock: RunLock | None = None  # which rank zero holds
         try:
+            if own.resume:
+                self._hold_former_run()
+                self.state, self.checkpoint, former, news = state_to_resume(own.run)
+                for line in news:
+                    self.say(line)
+                trees.insert(0, former)
             super().__init__("fit", *with_folders(composition.compose(trees), flags), own)
         except BaseException:
             if self.claim is not None and not self._has_trained():
                 self.claim.withdraw()
             raise
+        finally:
+            if self.lock is not None:
+                self.lock.release()
 
     def _has_trained(self) -> bool:
         trainer = getattr(self, "trainer", None)
@@ -95,6 +102,17 @@ class Fit(CommandLine):
             if line := fill_in(logger, self.run):
                 self.say(line)
 
+    def _hold_former_run(self) -> None:
+        """Let rank zero hold the run that goes on, on behalf of the processes that it starts."""
+        if self.run is None or (not first_process() and HANDED_ON in os.environ):
+            return
+        run_directory.require_run(self.run)
+        if first_process():
+            self.lock = run_directory.hold(self.run)
+            os.environ[HANDED_ON] = str(self.run)
+        else:
+            await_first_rank(self.run)
+
     def _settle_run(self) -> None:
         """Let rank zero choose the directory, and hand it on to the processes that it starts."""
         if not first_process() and HANDED_ON in os.environ:
@@ -108,8 +126,12 @@ class Fit(CommandLine):
             classes = (self.settings[key].class_path for key in ("model", "data"))
             name = "-".join(map(composition.short_name, classes))
             self.claim = NewRun.numbered(name) if self.run is None else NewRun(self.run)
-            self.run = self.claim.run
+            self.run, self.lock = self.claim.run, self.claim.lock
             os.environ[HANDED_ON] = str(self.run)
+        elif self.run is not None:
+            if not owner_of(self.run):
+                run_directory.refuse_contents(self.run)
+            await_first_rank(self.run)
 
     def instantiate_trainer(self, **ours: Any) -> Trainer:
         if self.run is None:

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from ae_lightning.core.errors import SavingError, UsageError, nearest
 from ae_lightning.core.files import share
+from ae_lightning.core.untrusted import conform
 from ae_lightning.training import accumulated_gradients, early_stopping, loop_state, run_directory
 from ae_lightning.training.checkpoint_reading import RESUMING
 from ae_lightning.training.loop_state import LoopState
@@ -48,6 +49,7 @@ class Checkpoints(Checkpoint):
         self.last_model_path = ""
         self._position: LoopState | None = None  # of the state to save at the next hook
         self._saved = (0, 0)  # the step and the batch that the newest state is of
+        self._own: list[str] = []  # the states that this run has saved, and not yet removed
         self._error: OSError | None = None  # why the newest state could not be saved
         self._resumed: dict[str, Any] = {}
         self._patience: early_stopping.Patience = {}
@@ -60,10 +62,7 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved = self._place(trainer, loop_state.after_batch(trainer))
         if trainer.is_global_zero:
-            run = Path(trainer.default_root_dir)
-            for cut_short in (run / run_directory.CHECKPOINTS).glob(".*.partial"):
-                cut_short.unlink()
-            run_directory.set_aside(run, trainer.global_step)
+            run_directory.settle(Path(trainer.default_root_dir), trainer.global_step)
         resumed, self._resumed = self._resumed, {}
         if not resumed:
             return
@@ -153,10 +152,10 @@ class Checkpoints(Checkpoint):
             self._saved = self._place(trainer, self._position)
             self.last_model_path = str(state)  # Lightning's own callback calls it so
             if trainer.is_global_zero:
+                self._own.append(state.name)
                 if best:
                     share(state, folder / run_directory.BEST)
-                for old in run_directory.states(folder.parent)[self.kept :]:
-                    old.unlink()
+                self._own = run_directory.rotate(folder.parent, self._own, self.kept)
         except OSError as error:
             self._error = error
             trainer.strategy.barrier("Trainer.save_checkpoint")  # the other ranks wait in it
@@ -180,6 +179,7 @@ class Checkpoints(Checkpoint):
         metrics = [m for m in trainer.loggers if isinstance(m, MetricsFile)]
         unfinished = loop_state.within_step(trainer, position)
         checkpoint[RESUMING] = {
+            "states": [*self._own, run_directory.state_name(trainer.global_step)],
             "metrics_rows": metrics[0].rows if metrics else 0,
             "should_stop": trainer.should_stop,
             "stoppers": early_stopping.stoppers(trainer),
@@ -190,6 +190,7 @@ class Checkpoints(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self._resumed = checkpoint.get(RESUMING, {})
+        self._own = conform(list[str], self._resumed.get("states", []), trainer.ckpt_path)
         former = checkpoint["callbacks"].get(self.state_key, {})
         if not trainer.is_global_zero or former.get("monitor") != self.monitor:
             return

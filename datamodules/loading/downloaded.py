@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import path_of
 
 from ..pairs import PairDataModule
 from .datasets import Examples, InMemory
@@ -31,7 +32,8 @@ class Downloaded(PairDataModule):
 
     def __init__(self, root: str | None = None, download: bool = True, **common: Any) -> None:
         super().__init__(**common)
-        self.root = Path(root or os.environ.get("AE_DATA") or "data").expanduser()
+        given = (os.environ.get("AE_DATA") or "data") if root is None else root
+        self.root = path_of(given, "AE_DATA" if root is None else "data.root")
         self.download = download
 
     @property
