@@ -49,9 +49,7 @@ def path_of(given: str | os.PathLike[str], name: str = "a path") -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         home = text.partition("/")[0]
-        raise UsageError(
-            f"{name} is {text}: there is no user {home[1:]}."
-        ) from None
+        raise UsageError(f"{name} is {text}: there is no user {home[1:]}.") from None
 
 
 class DeferredErrorWriter:

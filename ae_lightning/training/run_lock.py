@@ -89,9 +89,15 @@ class RunLock:
 
 _locks: WeakSet[RunLock] = WeakSet()
 
+
+def _forget_all() -> None:
+    """Let forked processes, such as a data loader's workers, hold nothing after their parent."""
+    for lock in _locks:
+        lock.forget()
+
+
 if hasattr(os, "register_at_fork"):
-    # A forked process, such as a data loader's worker, would hold them beyond its parent's end.
-    os.register_at_fork(after_in_child=lambda: [lock.forget() for lock in _locks])
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 def await_first_rank(run: Path) -> bool:

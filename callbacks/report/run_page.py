@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from os.path import lexists
 from pathlib import Path
@@ -18,7 +19,7 @@ from .rendering import embedded, fill
 
 T = TypeVar("T")
 LONGEST_CONFIG: Final = 10**6  # bytes
-HEAVIEST_PICTURE: Final = 10**8
+HEAVIEST_PICTURE: Final = 10**7
 STEM: Final = re.compile(r"\d{1,18}", re.ASCII)  # the step of a picture
 # What a page shows first of the last validation: names, digits and units.
 CARDS: Final = {
@@ -71,7 +72,7 @@ def read(reading: Callable[[], T], name: str) -> T | None:
     """Read something that a page shows; warn and return None if it cannot be read."""
     try:
         return reading()
-    except (OSError, ValueError) as error:  # UsageError is a ValueError
+    except Exception as error:  # Pillow raises many kinds on a file of another format
         warnings.warn(f"the page {PAGE} lacks {name}: {error}", stacklevel=3)
         return None
 
@@ -96,26 +97,25 @@ def title_of(model: object, data: object) -> str:
 
 def _shown(run: Path, name: str, step: int) -> dict[str, Any] | None:
     """What the template needs of one picture; None if it cannot be read."""
-    known = known_pictures()
     paths = [f"{PICTURES}/{name}/{step}{kind}" for kind in (".png", ".gif")]
     found = [path for path in paths if lexists(run / path)]
-    images = [read(lambda path=path: _image(inside(run, path, run)), path) for path in found]
+    images = [read(partial(_image, run, path), path) for path in found]
+    if None in images:
+        return None
+    known = known_pictures()
     heading = name.replace("_", " ").replace("kl ", "KL ").replace("l0 ", "L0 ")
-    return (
-        None
-        if None in images
-        else {
-            "name": name,
-            "heading": heading[:1].upper() + heading[1:],
-            "caption": known[name].caption if name in known else "",
-            "images": images,
-        }
-    )
+    return {
+        "name": name,
+        "heading": heading[:1].upper() + heading[1:],
+        "caption": known[name].caption if name in known else "",
+        "images": images,
+    }
 
 
-def _image(file: Path) -> dict[str, Any]:
+def _image(run: Path, path: str) -> dict[str, Any]:
     from PIL import Image
 
+    file = inside(run, path, run)
     with open_regular(file, HEAVIEST_PICTURE) as opened:
         data = opened.read()
     with Image.open(BytesIO(data), formats=("PNG", "GIF")) as image:
