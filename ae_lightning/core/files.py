@@ -45,11 +45,15 @@ def path_of(given: str | os.PathLike[str], name: str = "a path") -> Path:
     text = os.fspath(given) if isinstance(given, str | os.PathLike) else ""
     if not text or "\0" in text:
         raise UsageError(f"{name} is {printable(repr(given), 80)}: expected a path.")
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        home = text.partition("/")[0]
-        raise UsageError(f"{name} is {text}: there is no user {home[1:]}.") from None
+    expanded = os.path.expanduser(text)
+    if expanded.startswith("~"):
+        user = text.partition("/")[0]
+        raise UsageError(
+            f"{name} is {text}: there is no user {user[1:]}; write ./{user} for a file."
+        )
+    path = Path(expanded)
+    # Of ./~/a, only ~/a is left, which Lightning would expand.
+    return path.absolute() if str(path).startswith("~") else path
 
 
 class DeferredErrorWriter:
