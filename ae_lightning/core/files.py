@@ -87,7 +87,7 @@ def replacing(target: Path, sealed: bool = False) -> Iterator[DeferredErrorWrite
 
     Args:
         target: the file; the former one stays if anything goes wrong. A link is replaced, and what
-            it leads to stays.
+            it leads to stays; a folder is renamed.
         sealed: append a digest; the file must be a zip file.
 
     Raises:
@@ -105,10 +105,17 @@ def replacing(target: Path, sealed: bool = False) -> Iterator[DeferredErrorWrite
                 seal(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, target)
+        put(partial, target)
         sync_folder(target.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def put(file: Path, target: Path) -> None:
+    """Move a file into the place of another; a folder that is there is set aside."""
+    if target.is_dir() and not target.is_symlink():
+        set_aside(target, "former")
+    os.replace(file, target)
 
 
 def partial_of(target: Path) -> Path:
@@ -265,15 +272,7 @@ def _digest(file: BinaryIO, size: int) -> str:
 
 
 def share(file: Path, name: Path) -> None:
-    """Give a file a second name, replacing the file that bears it, and setting aside what is none.
-
-    The second name is a link, or a copy if links fail.
-
-    Raises:
-        OSError: if the disk is full or fails.
-    """
-    if os.path.lexists(name) and not name.is_file():
-        set_aside(name, "damaged")
+    """Give a file a second name, replacing what bears it: by a link, or by a copy if links fail."""
     partial = partial_of(name)
     try:
         try:
@@ -281,6 +280,6 @@ def share(file: Path, name: Path) -> None:
         except OSError:
             with file.open("rb") as source, create(partial) as copy:
                 shutil.copyfileobj(source, copy)
-        os.replace(partial, name)
+        put(partial, name)
     finally:
         partial.unlink(missing_ok=True)

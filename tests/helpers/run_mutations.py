@@ -85,11 +85,12 @@ LINK = "is a symbolic link"
 
 # Through which every command must go on; and what fit says of it, if it needs to be said.
 ANYWHERE: dict[str, tuple[Mutation, str]] = {
-    "predictions link": (link("predictions.npz"), ""),
+    "predictions link": (link("predictions.npz", "../outside/new"), ""),
     "config link": (link("config.yaml"), "config"),
     "config to zero": (link("config.yaml", "/dev/zero"), "config"),
     "config to nothing": (link("config.yaml", "nothing"), "config"),
     "config pipe": (pipe("config.yaml"), "config"),
+    "config folder": (folder("config.yaml"), "config"),
     "W&B id link": (link("wandb_id"), ""),
     "partial link": (link("checkpoints/.best.ckpt.01234567.partial"), ""),
     "newest state pipe": (pipe(NEWEST), "step-00000002.ckpt is skipped: it is not a regular file"),
@@ -105,6 +106,9 @@ ANYWHERE: dict[str, tuple[Mutation, str]] = {
 # The same, of what is drawn and what is read to be drawn.
 DRAWN: dict[str, tuple[Mutation, str]] = {
     "page link": (link("index.html"), ""),
+    "page folder": (folder("index.html"), ""),
+    "page of plots folder": (folder("plots/index.html"), ""),
+    "picture folder": (folder("pictures/curves/2.png"), ""),
     "page of plots link": (link("plots/index.html"), ""),
     "picture link": (link("pictures/curves/*.png"), ""),
     "next picture link": (link("pictures/curves/4.png"), ""),
