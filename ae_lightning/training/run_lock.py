@@ -152,12 +152,13 @@ def this_process() -> dict[str, str]:
 
 def in_use(run: Path, owner: dict[str, str]) -> UsageError:
     """Return the error that names who holds a run."""
-    pid, host, since = (printable(owner.get(k, "?"), 80) for k in ("pid", "host", "since"))
-    there = "" if host == socket.gethostname() else f"; if {host} is gone, remove {run / LOCK}"
-    return UsageError(
-        f"{run} is in use: process {pid} on {host} has been training there since {since}. Wait for "
-        f"it to end, or stop it{there}."
-    )
+    who, hint = "another process", ""
+    if {"pid", "host", "since"} <= owner.keys():
+        pid, host, since = (printable(owner[key], 80) for key in ("pid", "host", "since"))
+        who = f"process {pid} on {host}, which trains there since {since}"
+        if host != socket.gethostname():
+            hint = f"; if {host} is gone, remove {run / LOCK}"
+    return UsageError(f"{run} is in use by {who}: wait for it to end, or stop it{hint}.")
 
 
 def locked(handle: int, exclusive: bool) -> bool:

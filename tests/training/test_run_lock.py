@@ -25,7 +25,7 @@ from helpers.apart import CONTEXT, ae_lightning, call_all, ranks
 from soak import eventful
 from soak.faults import MOMENT
 
-IN_USE = r"run is in use: process {pid} on {host} has been training there since 2\d\d\d-\d\d-\d\d "
+IN_USE = r"run is in use by process {pid} on {host}, which trains there since 2\d\d\d-\d\d-\d\d "
 
 
 def hold(run: Path, child_lives: bool = False) -> None:
@@ -101,7 +101,8 @@ def test_a_lock_leaves_nothing_and_can_be_taken_again_at_once(run: Path) -> None
 
 def test_an_owner_on_another_host_is_named_with_the_way_to_free_the_run(run: Path) -> None:
     error = run_lock.in_use(run, {"pid": "7", "host": "far\x1b", "since": "now"})
-    assert "process 7 on far\\x1b has been training there since now." in str(error)
+    assert "process 7 on far\\x1b, which trains there since now: wait" in str(error)
+    assert "in use by another process: wait" in str(run_lock.in_use(run, {"pid": "7"}))
     assert str(error).endswith(f"; if far\\x1b is gone, remove {run / LOCK}.")
 
 
