@@ -14,7 +14,7 @@ from ae_lightning import AutoEncoder, UsageError
 from ae_lightning.callbacks import write_report
 from ae_lightning.cli.main import main
 from ae_lightning.core.files import path_of
-from ae_lightning.datamodules import MNIST, ImageFolder, NumpyFile
+from ae_lightning.datamodules import MNIST, ImageFolder, NumpyFile, Stream
 from ae_lightning.theory.page import write_page
 from ae_lightning.training import run_directory
 from helpers.attack import one_sentence
@@ -68,6 +68,9 @@ def test_data_lie_at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert NumpyFile("~/x.npy").path == home / "x.npy"
     assert ImageFolder("~/x").path == home / "x"
     assert MNIST(root="~/x").root == home / "x"
+    streamed = Stream("~/x", cache_dir="~/y")
+    assert (streamed.path, streamed.cache_dir) == (str(home / "x"), home / "y")
+    assert Stream("s3://a/~x").path == "s3://a/~x"
     monkeypatch.setenv("AE_DATA", "~/x")
     assert MNIST().root == home / "x"
 
@@ -83,6 +86,8 @@ def test_data_lie_at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ["fit", "--config", "vae", "--config", "folder", "--data.path={}"],
         [*FIT, "--data", "NumpyFile", "--data.path={}"],
         ["fit", "--config", "vae", "--config", "mnist", "--data.root={}"],
+        ["fit", "--config", "vae", "--config", "stream", "--data.path={}"],
+        ["optimize", "{}", "out"],
         ["summary", "{}"],
         ["plot", "{}"],
         ["theory", "score", "--report={}"],
@@ -103,6 +108,7 @@ MAKES: list[Callable[[str], object]] = [
     path_of,
     NumpyFile,
     ImageFolder,
+    Stream,
     lambda path: MNIST(root=path),
     AutoEncoder.load_from_checkpoint,
     lambda path: write_report(path, ""),  # type: ignore[arg-type]
