@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from ae_lightning.core.distributed import gather, rank_and_world
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import path_of
 from ae_lightning.core.parts import Record, to_plain
 from ae_lightning.core.randomness import reseed, seed_of
 from ae_lightning.core.types import ForwardPass, Pair
@@ -298,7 +299,7 @@ class AutoEncoder(Model, LightningModule):
         Raises:
             UsageError: if the file is damaged, or holds a model of another class.
         """
-        checkpoint = checkpoint_reading.read_checkpoint(Path(checkpoint_path))
+        checkpoint = checkpoint_reading.read_checkpoint(path_of(checkpoint_path))
         model: Self = checkpoint_reading.rebuild_model(checkpoint, cls, changes)
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(checkpoint["state_dict"])

@@ -8,6 +8,7 @@ from typing import Any, final
 import torch
 
 from ae_lightning.core.errors import UsageError, at_least
+from ae_lightning.core.files import path_of
 
 from .loading.datasets import Examples
 from .loading.image_files import ImageFiles, files_in, read_image
@@ -47,7 +48,8 @@ class ImageFolder(PairDataModule):
         super().__init__(**common)
         at_least("resize", 1 if resize is None else resize, 1)
         at_least("num_workers", num_workers, 0)
-        self.path, self.resize, self.greyscale = Path(path).expanduser(), resize, greyscale
+        self.path = path_of(path, "data.path")
+        self.resize, self.greyscale = resize, greyscale
         self.in_memory, self.num_workers = in_memory, num_workers
 
     @cached_property

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final, final
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import path_of
 
 from .loading.datasets import Examples, InMemory
 from .pairs import SPLITS, PairDataModule
@@ -37,7 +37,7 @@ class NumpyFile(PairDataModule):
 
     def __init__(self, path: str, unit_interval: bool = False, **common: Any) -> None:
         super().__init__(**common)
-        self.path, self.unit_interval = Path(path).expanduser(), unit_interval
+        self.path, self.unit_interval = path_of(path, "data.path"), unit_interval
 
     @cached_property
     def _arrays(self) -> dict[str, Tensor]:

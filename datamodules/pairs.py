@@ -1,6 +1,5 @@
 """The base of all data: three splits, whole batches by rows, corrupted on the device."""
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from torch import Tensor
 from ae_lightning.core.addresses import is_remote, require_named
 from ae_lightning.core.distributed import rank_and_world
 from ae_lightning.core.errors import UsageError, at_least, nearest
+from ae_lightning.core.files import path_of
 from ae_lightning.core.parts import Recorded
 from ae_lightning.core.randomness import generator_of, seed_of
 from ae_lightning.core.types import Pair
@@ -84,7 +84,7 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         for name in self.places:
             given = self.arguments.get(name)
             if given and isinstance(given, str) and not is_remote(given):
-                self.arguments[name] = os.path.abspath(os.path.expanduser(given))
+                self.arguments[name] = str(path_of(given, name).absolute())
 
     @property
     @abstractmethod

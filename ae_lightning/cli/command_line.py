@@ -8,6 +8,7 @@ from argparse import SUPPRESS, Namespace
 from collections.abc import Mapping
 from typing import Any
 
+import jsonargparse
 import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, seed_everything
@@ -29,6 +30,7 @@ from ae_lightning.cli.presets import with_parts
 from ae_lightning.cli.rules import check_settings
 from ae_lightning.core.distributed import first_process
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import path_of
 from ae_lightning.datamodules import PairDataModule
 from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
 from ae_lightning.training.heartbeat import be_parent
@@ -130,6 +132,7 @@ class CommandLine(LightningCLI):
             self.config = parser.parse_args(args)
         except ParseFailure as failure:
             raise UsageError(str(failure).replace(MARK, "")) from failure
+        with_homes(self.settings.trainer)
         check_settings(self.settings)
 
     def _parse_ckpt_path(self) -> None:
@@ -187,6 +190,18 @@ def listed(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def with_homes(node: Any) -> Any:
+    """Return Lightning's arguments with ~ as the home directory, which it takes as it is."""
+    if isinstance(node, jsonargparse.Namespace):
+        for name, value in vars(node).items():
+            setattr(node, name, with_homes(value))
+    elif isinstance(node, list):
+        return [with_homes(value) for value in node]
+    elif isinstance(node, str) and re.match(r"~$|~[^/]*/", node):
+        return str(path_of(node))
+    return node
 
 
 def refuse_linked(tree: composition.Tree, flags: list[str]) -> None:

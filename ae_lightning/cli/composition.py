@@ -13,6 +13,7 @@ from typing import Any, Final
 import yaml
 
 from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.files import path_of
 
 Tree = dict[str, Any]
 
@@ -55,7 +56,7 @@ def read(name: str) -> Tree:
     Raises:
         UsageError: if there is neither, or it is not YAML of names and values.
     """
-    file = Path(name)
+    file = path_of(name, "config")
     if not is_file(file):
         if name not in (known := shipped()):
             raise UsageError(

@@ -27,8 +27,8 @@ from ae_lightning.cli.summary import summary
 from ae_lightning.core.addresses import flags_naming
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError, printable
-from ae_lightning.core.files import write_text
-from ae_lightning.training import early_stopping
+from ae_lightning.core.files import path_of, write_text
+from ae_lightning.training import early_stopping, run_directory
 from ae_lightning.training.checkpoint_reading import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.compilation import Compilation, Mode
@@ -36,6 +36,7 @@ from ae_lightning.training.heartbeat import lost
 from ae_lightning.training.metrics_csv import MetricsFile
 from ae_lightning.training.private import prepare_finder
 from ae_lightning.training.run_directory import CONFIG, HANDED_ON, NewRun, states, step_of
+from ae_lightning.training.run_lock import RunLock, await_first_rank, owner_of
 from ae_lightning.training.signals import Interrupted, StopOnSignal
 from ae_lightning.training.weights_and_biases import Tracking, WeightsAndBiases
 
@@ -56,18 +57,22 @@ class Fit(CommandLine):
         if own.resume == "always" and any(o.name == "--init_from" for o in options_in(flags)):
             raise UsageError("--init_from starts a run, and --resume continues one: give one only.")
         self.claim: NewRun | None = None
-        if self.resumed:
-            self.state, self.checkpoint, former, news = state_to_resume(own.run)
-            for line in news:
-                self.say(line)
-            trees.insert(0, former)
-            self.former = former
+        self.lock: RunLock | None = None  # which rank zero holds
         try:
+            if self.resumed:
+                self._hold_former_run()
+                self.state, self.checkpoint, self.former, news = state_to_resume(own.run)
+                for line in news:
+                    self.say(line)
+                trees.insert(0, self.former)
             super().__init__("fit", *with_folders(composition.compose(trees), flags), own)
         except BaseException:
             if self.claim is not None and not self._has_trained():
                 self.claim.withdraw()
             raise
+        finally:
+            if self.lock is not None:
+                self.lock.release()
 
     def _has_trained(self) -> bool:
         trainer = getattr(self, "trainer", None)
@@ -92,7 +97,7 @@ class Fit(CommandLine):
 
     def before_instantiate_classes(self) -> None:
         if self.settings.init_from is not None:
-            self.settings.init_from = os.path.abspath(os.path.expanduser(self.settings.init_from))
+            self.settings.init_from = str(path_of(self.settings.init_from, "init_from").absolute())
         trainer = self.settings.trainer
         if trainer.fast_dev_run or trainer.barebones:
             self.run = None
@@ -109,6 +114,17 @@ class Fit(CommandLine):
             if line := fill_in(logger, self.run):
                 self.say(line)
 
+    def _hold_former_run(self) -> None:
+        """Let rank zero hold the run that goes on, on behalf of the processes that it starts."""
+        if self.run is None or (not first_process() and HANDED_ON in os.environ):
+            return
+        run_directory.require_run(self.run)
+        if first_process():
+            self.lock = run_directory.hold(self.run)
+            os.environ[HANDED_ON] = str(self.run)
+        else:
+            await_first_rank(self.run)
+
     def _settle_run(self) -> None:
         """Let rank zero choose the directory, and hand it on to the processes that it starts."""
         if not first_process() and HANDED_ON in os.environ:
@@ -122,14 +138,18 @@ class Fit(CommandLine):
             classes = (self.settings[key].class_path for key in ("model", "data"))
             name = "-".join(map(composition.short_name, classes))
             self.claim = NewRun.numbered(name) if self.run is None else NewRun(self.run)
-            self.run = self.claim.run
+            self.run, self.lock = self.claim.run, self.claim.lock
             os.environ[HANDED_ON] = str(self.run)
+        elif self.run is not None:
+            if not owner_of(self.run):
+                run_directory.refuse_contents(self.run)
+            await_first_rank(self.run)
 
     def instantiate_classes(self) -> None:
         """Build model, data and trainer, and again with each value that a finder finds."""
         super().instantiate_classes()
         for finder in tuning.finders(self.trainer):
-            if self.own.resume:
+            if self.resumed:
                 place = prepare_finder(finder)
                 value: Any = reduce(getitem, place.split("."), self.former)
                 self.settings[place] = value

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ae_lightning.core.errors import TrainingError, UsageError
+from ae_lightning.core.files import path_of
 
 TRAINER_COMMANDS: Final = {
     "fit": "train a system on a data set: --config vae --config digits",
@@ -127,14 +128,14 @@ def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
     """Parse the options that say what else to parse; return the others as they were given."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("-c", "--config", action="append", default=[])
-    parser.add_argument("--run", type=folder)
+    parser.add_argument("--run", type=path)
     parser.add_argument("--debug", action="store_true")
     if command == "fit":
         parser.add_argument("--resume", nargs="?", const="always", choices=("always", "auto"))
     else:
-        parser.add_argument("--ckpt_path", type=Path)
+        parser.add_argument("--ckpt_path", type=path)
     if command == "predict":
-        parser.add_argument("--out", type=Path)
+        parser.add_argument("--out", type=path)
     try:
         return parser.parse_known_args(args)
     except ArgumentError as error:
@@ -142,17 +143,19 @@ def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
         raise UsageError(f"{name.split('/')[-1]}: {error.message}.") from None
 
 
-def folder(name: str) -> Path:
-    """A directory's path, which may not be empty."""
-    if not name:
-        raise ArgumentTypeError("expected a directory")
-    return Path(name)
+def path(text: str) -> Path:
+    """The path that an option gives."""
+    try:
+        return path_of(text, "the path")
+    except UsageError as error:
+        raise ArgumentTypeError(str(error).rstrip(".")) from None
 
 
 def call(function: Callable[..., None], args: list[str]) -> None:
     """Call a plain function with the arguments that its signature asks for."""
     import jsonargparse
     from docstring_parser import parse
+    from jsonargparse.typing import register_type
 
     from ae_lightning.cli.formatting import HelpFormatter
     from ae_lightning.cli.messages import MARK, OneSentence, ParseFailure
@@ -160,6 +163,7 @@ def call(function: Callable[..., None], args: list[str]) -> None:
     class Parser(OneSentence, jsonargparse.ArgumentParser):
         """Jsonargparse's parser, which raises one sentence."""
 
+    register_type(Path, str, path_of)
     page = parse(function.__doc__ or "")
     described = {argument.arg_name: argument.description for argument in page.params}
     text = " ".join(filter(None, [page.short_description, page.long_description]))

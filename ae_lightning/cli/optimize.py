@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import path_of
 from ae_lightning.datamodules import ImageFolder
 from ae_lightning.datamodules.pairs import SPLITS
 from ae_lightning.datamodules.streaming.writing import write_stream
@@ -35,7 +36,8 @@ def optimize(
     Raises:
         UsageError: if an option is wrong, an image cannot be read, or OUT cannot be written.
     """
-    if not folder.expanduser().is_dir():
+    folder, out = path_of(folder, "folder"), path_of(out, "out")
+    if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}: give optimize a folder of images.")
     data = ImageFolder(
         str(folder),
@@ -46,9 +48,9 @@ def optimize(
         val_size=val_size,
         split_seed=split_seed,
     )
-    manifest = write_stream(data, out.expanduser(), chunk_mb)
+    manifest = write_stream(data, out, chunk_mb)
     counts = [f"{manifest.counts[split]:,} {split}" for split in SPLITS]
-    size = sum(file.stat().st_size for file in out.expanduser().rglob("*.bin"))
+    size = sum(file.stat().st_size for file in out.rglob("*.bin"))
     number = sum(-(-n // manifest.chunk) for n in manifest.counts.values())
     print(
         f"{out}: {', '.join(counts)} examples of shape {manifest.shape}, {size / 1e6:.3g} MB in "

@@ -7,13 +7,14 @@ from typing import Any
 import yaml
 
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.callbacks.picture import FOLDER
 from ae_lightning.callbacks.report.choosing import all_suitable, pictures_named
 from ae_lightning.callbacks.report.history import read_history
 from ae_lightning.callbacks.report.run_page import title_of, write_report
 from ae_lightning.cli import composition
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import path_of
 from ae_lightning.core.parts import rebuild
+from ae_lightning.core.untrusted import inside
 from ae_lightning.datamodules import ImageFolder, Stream
 from ae_lightning.datamodules.streaming.manifest import MANIFEST
 from ae_lightning.training import run_directory
@@ -36,7 +37,7 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
     Raises:
         UsageError: if there is no such checkpoint or picture, or they do not suit one another.
     """
-    file = run_directory.checkpoint_of(checkpoint)
+    file = run_directory.checkpoint_of(path_of(checkpoint, "checkpoint"))
     state = read_checkpoint(file)
     pictures = pictures_named(names)  # before the data is read, which may take a while
     model = AutoEncoder.load_from_checkpoint(file)
@@ -47,16 +48,16 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
         )
     run = run_directory.folder_of(file)
     history = read_history(run)
-    out = run / "plots" if out is None else out
+    out = inside(run, run_directory.PLOTS, run) if out is None else path_of(out, "out")
     step = int(state.get("global_step", 0))
     for picture in pictures:
         picture.history = history
         if (reason := picture.suits(model, source)) is not None:
             raise UsageError(reason)
     for picture in pictures or all_suitable(model, source, history):
-        stem = out / FOLDER / picture.name / str(step)
-        stem.with_suffix(".gif").unlink(missing_ok=True)
         try:
+            stem = inside(out, f"{run_directory.PICTURES}/{picture.name}/{step}", out)
+            stem.with_suffix(".gif").unlink(missing_ok=True)
             picture.picture(model, source, history, stem)
         except Exception as error:
             if pictures:
@@ -80,7 +81,7 @@ def make_data(state: dict[str, Any], file: Path, named: str | None, shape: tuple
         shape: what a folder's images are made to fit.
     """
     known = recorded(state).get("data")
-    if named is not None and (folder := Path(named).expanduser()).is_dir():
+    if named is not None and (folder := path_of(named, "data")).is_dir():
         if len(shape) != 3:
             raise UsageError(f"{file} holds a model for data of shape {shape}, and not for images.")
         former = known["init_args"] if known else {}

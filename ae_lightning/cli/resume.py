@@ -47,7 +47,7 @@ def state_to_resume(run: Path | None) -> tuple[Path | None, dict[str, Any], Tree
     """
     if run is None:
         configs = Path("runs").glob(f"*/{run_directory.CONFIG}")
-        newest = max(configs, key=os.path.getmtime, default=None)
+        newest = max(filter(Path.is_file, configs), key=os.path.getmtime, default=None)
         hint = f", such as --run {newest.parent}" if newest else " DIR"
         raise UsageError(f"--resume continues a run: name it by --run{hint}.")
     state, skipped = run_directory.newest_state(run_directory.require_run(run))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ae_lightning.core.files import path_of
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import MODEL, read_checkpoint
 
@@ -29,6 +30,7 @@ def summary(run: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    run = path_of(run, "run")
     best = run_directory.best_checkpoint(run)
     checkpoint = read_checkpoint(best)
     figures = validation(checkpoint)
@@ -65,8 +67,8 @@ def caption(checkpoint: dict[str, Any], file: Path) -> str:
 def places(run: Path, checkpoint: Path) -> dict[str, Path]:
     """Where a run's files lie, those that exist."""
     found = {"run": run, "checkpoint": checkpoint, "metrics": run / run_directory.METRICS}
-    pictures = (run / "pictures" / "reconstructions").glob("*.png")
-    if newest := max(pictures, key=lambda p: p.stat().st_mtime, default=None):
+    pictures = (run / run_directory.PICTURES / "reconstructions").glob("*.png")
+    if newest := max(pictures, key=lambda p: p.lstat().st_mtime, default=None):
         found["picture"] = newest
     found["page"] = run / run_directory.PAGE
     return {label: path for label, path in found.items() if path.exists()}
