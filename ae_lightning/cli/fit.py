@@ -22,7 +22,7 @@ from ae_lightning.cli.bookkeeping import Bookkeeping, as_yaml
 from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
 from ae_lightning.cli.options import options_in
-from ae_lightning.cli.resume import goes_on, refuse_changes, state_to_resume
+from ae_lightning.cli.resume import goes_on, refuse_changes, refuse_other_classes, state_to_resume
 from ae_lightning.cli.summary import summary
 from ae_lightning.core.addresses import flags_naming
 from ae_lightning.core.distributed import first_process, launched_apart
@@ -104,6 +104,9 @@ class Fit(CommandLine):
             return
         if not self.resumed:
             self._settle_run()
+        elif self.state is not None:
+            classes = {key: self.settings[key].class_path for key in ("model", "data")}
+            refuse_other_classes(classes, self.checkpoint, self.state)
         assert self.run is not None
         # Keep null too if it is a choice, as in check_val_every_n_epoch.
         chosen = {k for k, p in signature(Trainer).parameters.items() if p.default is not None}

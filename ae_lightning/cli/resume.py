@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,6 +102,28 @@ def refuse_changes(given: Tree, checkpoint: dict[str, Any], file: Path) -> None:
     found: dict[str, tuple[str, str]] = {}
     for section, record in former.items():
         found |= differences(section, record, withhold(given[section]))
+    _refuse(found, file)
+
+
+def refuse_other_classes(given: Mapping[str, str], checkpoint: dict[str, Any], file: Path) -> None:
+    """Refuse to continue with a model or data of another class, before one is built.
+
+    Args:
+        given: the class paths of model and data as they are configured now.
+    """
+    nodes = {section: {"class_path": path} for section, path in given.items()}
+    former = recorded(checkpoint).items()
+    _refuse(
+        {
+            section: (shown(nodes[section]), shown(record))
+            for section, record in former
+            if not composition.same_class(given[section], record["class_path"])
+        },
+        file,
+    )
+
+
+def _refuse(found: Mapping[str, tuple[str, str]], file: Path) -> None:
     if found:
         each = "; ".join(f"{name} is {new}, and was {old}" for name, (new, old) in found.items())
         raise UsageError(
