@@ -10,6 +10,7 @@ from typing import Any
 
 import jsonargparse
 import yaml
+from jsonargparse import set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ProgressBar
@@ -29,12 +30,16 @@ from ae_lightning.cli.messages import (
 from ae_lightning.cli.presets import with_parts
 from ae_lightning.cli.rules import check_settings
 from ae_lightning.core.distributed import first_process
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import path_of
+from ae_lightning.core.printing import tell
 from ae_lightning.datamodules import PairDataModule
 from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
 from ae_lightning.training.heartbeat import be_parent
 from ae_lightning.training.progress_bar import SparingProgressBar
+
+# Lightning lets configs name files of other machines, which would be fetched.
+set_parsing_settings(config_read_mode_fsspec_enabled=False)
 
 # Arguments that no config sets, and where they come from.
 LINKS = {
@@ -57,12 +62,13 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     # A run that is resumed has checkpoints already.
     warnings.filterwarnings("ignore", r"Checkpoint directory .* exists and is not empty")
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
 
 
 def tells_news(record: logging.LogRecord) -> bool:
-    """Whether a message is anything but `CHATTER`."""
-    return not CHATTER.match(record.getMessage())
+    """Whether a message is anything but `CHATTER`; its names are made fit to be printed."""
+    message = record.getMessage()
+    record.msg, record.args = "\n".join(map(printable, message.split("\n"))), ()
+    return not CHATTER.match(message)
 
 
 class Parser(OneSentence, LightningArgumentParser):
@@ -175,10 +181,15 @@ class CommandLine(LightningCLI):
             be_parent()
         return made
 
-    def say(self, text: str) -> None:
-        """Print a line, on rank zero only."""
-        if first_process():
-            print(text, flush=True)
+    def say(self, *lines: str) -> None:
+        """Print lines, on rank zero only; a full disk costs these, and not the training."""
+        try:
+            if first_process():
+                tell(*lines)
+        except BrokenPipeError:
+            raise
+        except OSError:  # main says so in the end
+            pass
 
 
 def listed(value: Any) -> list[Any]:

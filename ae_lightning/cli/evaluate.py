@@ -16,6 +16,7 @@ from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import replacing
+from ae_lightning.core.printing import tell
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import read_checkpoint, recorded
 
@@ -93,15 +94,13 @@ class Evaluate(CommandLine):
         with replacing(self.out) as opened:
             np.savez(opened.file, **ordered)
         shapes = ", ".join(f"{name} {array.shape}" for name, array in ordered.items())
-        print(f"{self.out}: {shapes}")
+        tell(f"{self.out}: {shapes}")
 
     def _report(self, figures: Mapping[str, float]) -> None:
         if not self.trainer.is_global_zero:
             return
-        print(self.file)
-        for name, value in figures.items():
-            if "/rate_" not in name:
-                print(f"  {name:20} {value:.6g}")
+        shown = {name: value for name, value in figures.items() if "/rate_" not in name}
+        tell(self.file, *(f"  {name:20} {value:.6g}" for name, value in shown.items()))
 
 
 def free(file: Path) -> Path:

@@ -271,7 +271,7 @@ class Fit(CommandLine):
         else:
             found = states(self.run)
             where = f"after step {step_of(found[0])}" if found else "before its first state"
-            self.say(f"{stopped} {where}; to continue:\n{self._to_continue()}")
+            self.say(f"{stopped} {where}; to continue:", self._to_continue())
 
     def _to_continue(self) -> str:
         flags = f"--run {shlex.quote(str(self.run))} --resume"

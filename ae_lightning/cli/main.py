@@ -6,6 +6,7 @@ import sys
 import traceback
 from argparse import ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
@@ -13,8 +14,10 @@ from inspect import getfullargspec
 from pathlib import Path
 from typing import Final
 
-from ae_lightning.core.errors import TrainingError, UsageError
+from ae_lightning.cli.composition import unreadable
+from ae_lightning.core.errors import TrainingError, UsageError, printable
 from ae_lightning.core.files import path_of
+from ae_lightning.core.printing import lost_output, show_warnings, tell, use_streams
 
 TRAINER_COMMANDS: Final = {
     "fit": "train a system on a data set: --config vae --config digits",
@@ -46,12 +49,14 @@ OPTIONS: Final = """options of fit, validate, test and predict:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 2 for a wrong use, 1 for anything unexpected."""
+    use_streams()
     command, *rest = [*(sys.argv[1:] if args is None else args)] or ["--help"]
+    show_warnings([] if "--debug" in rest else sys.warnoptions)
     if command in ("-h", "--help", "help"):
-        print(usage())
+        tell(*usage())
         return 0
     if command == "--version":
-        print(f"ae-lightning {version('ae-lightning')}")
+        tell(f"ae-lightning {version('ae-lightning')}")
         return 0
     known = [*TRAINER_COMMANDS, *PLAIN_COMMANDS]
     if command not in known:
@@ -62,7 +67,7 @@ def main(args: Sequence[str] | None = None) -> int:
         run(command, rest)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        lost_output()
         return 128 + signal.SIGPIPE
     except (UsageError, TrainingError) as error:
         if "--debug" in rest:
@@ -75,6 +80,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if "--debug" in rest:
             raise
+        if isinstance(error, OSError) and (why := lost_output()):
+            return fail(f"what is printed cannot be written: {why}.", code=1)
         from ae_lightning.cli.messages import known_failure  # torch is loaded by now
 
         if sentence := known_failure(error):
@@ -87,29 +94,39 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def fail(sentence: str, code: int = 2) -> int:
     """Say on stderr what is wrong, and return the exit code."""
-    print(f"ae-lightning: {sentence}", file=sys.stderr)
+    with suppress(OSError):  # the exit code tells as much
+        tell(f"ae-lightning: {printable(sentence)}", file=sys.stderr)
     return code
 
 
-def usage() -> str:
-    """The front page."""
+def usage() -> list[str]:
+    """The front page's lines."""
     rows = [f"  {name:12}{text}" for name, text in (TRAINER_COMMANDS | PLAIN_COMMANDS).items()]
     title = "ae-lightning COMMAND …: autoencoders as one objective"
-    return "\n".join([title, "", *rows, "", OPTIONS])
+    return [title, "", *rows, "", *OPTIONS.splitlines()]
 
 
 def run(command: str, args: list[str]) -> None:
     """Load what a command needs, and run it."""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        raise UsageError("the working directory is gone: change to one that exists.") from None
     # Users' own parts lie here; appended, so that installed packages win over them.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    for option, value in zip(["", *args], args, strict=False):
+        name, equals, text = value.partition("=")
+        if wrong := unreadable(text if equals and name[:2] == "--" else value):
+            raise UsageError(f"{name if equals else option}: {wrong}.")
+    os.environ["MPLBACKEND"] = "agg"  # pictures are files: no window is wanted, nor a screen
     if command in PLAIN_COMMANDS:
         call(getattr(import_module(f"ae_lightning.cli.{command}"), command), args)
         return
     from ae_lightning.cli import pages
 
     if (asked := pages.asked_for(args)) == "":
-        print(pages.first_screen(command, TRAINER_COMMANDS[command]))
+        tell(*pages.first_screen(command, TRAINER_COMMANDS[command]).splitlines())
         return
     own, flags = settled(command, args if asked is None else [])
     from ae_lightning.cli.evaluate import Evaluate
@@ -121,7 +138,7 @@ def run(command: str, args: list[str]) -> None:
     if asked is None:
         carry_out(flags)
     else:
-        print(pages.section(asked, lambda: carry_out(["--help"])))
+        tell(*pages.section(asked, lambda: carry_out(["--help"])).splitlines())
 
 
 def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import path_of
+from ae_lightning.core.printing import tell
 from ae_lightning.datamodules import ImageFolder
 from ae_lightning.datamodules.pairs import SPLITS
 from ae_lightning.datamodules.streaming.writing import write_stream
@@ -52,8 +53,9 @@ def optimize(
     counts = [f"{manifest.counts[split]:,} {split}" for split in SPLITS]
     size = sum(file.stat().st_size for file in out.rglob("*.bin"))
     number = sum(-(-n // manifest.chunk) for n in manifest.counts.values())
-    print(
+    tell(
         f"{out}: {', '.join(counts)} examples of shape {manifest.shape}, {size / 1e6:.3g} MB in "
-        f"{number} chunks\nto train on it:\n"
-        f"ae-lightning fit --config vae --config stream --data.path {shlex.quote(str(out))}"
+        f"{number} chunks",
+        "to train on it:",
+        f"ae-lightning fit --config vae --config stream --data.path {shlex.quote(str(out))}",
     )

@@ -11,9 +11,10 @@ from ae_lightning.callbacks.report.choosing import all_suitable, pictures_named
 from ae_lightning.callbacks.report.history import read_history
 from ae_lightning.callbacks.report.run_page import title_of, write_report
 from ae_lightning.cli import composition
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import path_of
 from ae_lightning.core.parts import rebuild
+from ae_lightning.core.printing import tell
 from ae_lightning.core.untrusted import inside
 from ae_lightning.datamodules import ImageFolder, Stream
 from ae_lightning.datamodules.streaming.manifest import MANIFEST
@@ -63,14 +64,14 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
             if pictures:
                 raise
             why = str(error) or type(error).__name__
-            print(f"the picture {picture.name} is skipped: {why}", file=sys.stderr)
+            tell(printable(f"the picture {picture.name} is skipped: {why}"), file=sys.stderr)
             continue
         for drawn in (stem.with_suffix(".png"), stem.with_suffix(".gif")):
             if drawn.exists():
-                print(drawn)
+                tell(drawn)
     record = {"model": state[MODEL], "data": source.record}
     text = yaml.safe_dump(record, sort_keys=False)
-    print(write_report(out, title_of(model, source), text, history))
+    tell(write_report(out, title_of(model, source), text, history))
 
 
 def make_data(state: dict[str, Any], file: Path, named: str | None, shape: tuple[int, ...]) -> Any:

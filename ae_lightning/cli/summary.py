@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from ae_lightning.core.errors import printable
 from ae_lightning.core.files import path_of
+from ae_lightning.core.printing import LONGEST_LINE, console
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import MODEL, read_checkpoint
 
@@ -27,14 +29,13 @@ def summary(run: Path) -> None:
     Raises:
         UsageError: if it holds no run, or no checkpoint.
     """
-    from rich.console import Console
     from rich.table import Table
 
     run = path_of(run, "run")
     best = run_directory.best_checkpoint(run)
     checkpoint = read_checkpoint(best)
     figures = validation(checkpoint)
-    title = caption(checkpoint, best)
+    title = printable(caption(checkpoint, best))
     table = Table(title=title, title_justify="left", show_header=False, box=None)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -46,8 +47,8 @@ def summary(run: Path) -> None:
             else:
                 table.add_row(label, f"{value:.4g} {unit}".strip())
     for label, path in places(run, best).items():
-        table.add_row(label, str(path))
-    Console().print(table)
+        table.add_row(label, printable(str(path), LONGEST_LINE))
+    console().print(table)
 
 
 def validation(checkpoint: dict[str, Any]) -> dict[str, float]:
