@@ -32,7 +32,7 @@ from ae_lightning.cli.rules import check_settings
 from ae_lightning.core.distributed import first_process
 from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import path_of
-from ae_lightning.core.printing import tell
+from ae_lightning.core.printing import abandon_stdout, tell
 from ae_lightning.datamodules import PairDataModule
 from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
 from ae_lightning.training.heartbeat import be_parent
@@ -188,8 +188,9 @@ class CommandLine(LightningCLI):
                 tell(*lines)
         except BrokenPipeError:
             raise
-        except OSError:  # main says so in the end
-            pass
+        except OSError as error:
+            abandon_stdout()
+            warnings.warn(f"what is printed cannot be written: {error.strerror}.", stacklevel=2)
 
 
 def listed(value: Any) -> list[Any]:

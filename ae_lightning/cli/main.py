@@ -1,6 +1,8 @@
 """The entry of the command line: dispatch to a command, and load torch only if it needs it."""
 
+import errno
 import os
+import re
 import signal
 import sys
 import traceback
@@ -17,7 +19,7 @@ from typing import Final
 from ae_lightning.cli.composition import unreadable
 from ae_lightning.core.errors import TrainingError, UsageError, printable
 from ae_lightning.core.files import path_of
-from ae_lightning.core.printing import lost_output, show_warnings, tell, use_streams
+from ae_lightning.core.printing import abandon_stdout, show_warnings, tell, use_streams
 
 TRAINER_COMMANDS: Final = {
     "fit": "train a system on a data set: --config vae --config digits",
@@ -34,6 +36,14 @@ PLAIN_COMMANDS: Final = {
     "completion": "what completes this in a shell: completion bash >> ~/.bashrc",
     "theory": "prove the claims of the notes by experiment: theory [CLAIM …] [--report DIR]",
 }
+
+# What launchers tell a process of its place among others.
+RANKS: Final = (
+    *("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "MASTER_PORT"),
+    *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"),
+)
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # a disk, say that of stdout
 
 OPTIONS: Final = """options of fit, validate, test and predict:
   --config NAME     a shipped config or a file; several add up from left to right
@@ -67,7 +77,7 @@ def main(args: Sequence[str] | None = None) -> int:
         run(command, rest)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has read enough
-        lost_output()
+        abandon_stdout()
         return 128 + signal.SIGPIPE
     except (UsageError, TrainingError) as error:
         if "--debug" in rest:
@@ -80,8 +90,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if "--debug" in rest:
             raise
-        if isinstance(error, OSError) and (why := lost_output()):
-            return fail(f"what is printed cannot be written: {why}.", code=1)
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            abandon_stdout()
+            return fail(f"what is printed cannot be written: {error.strerror}.", code=1)
         from ae_lightning.cli.messages import known_failure  # torch is loaded by now
 
         if sentence := known_failure(error):
@@ -119,6 +130,9 @@ def run(command: str, args: list[str]) -> None:
         name, equals, text = value.partition("=")
         if wrong := unreadable(text if equals and name[:2] == "--" else value):
             raise UsageError(f"{name if equals else option}: {wrong}.")
+    for name in RANKS:  # which Lightning reads as it is imported
+        if not re.fullmatch(r"\d{1,9}", value := os.environ.get(name, "0")):
+            raise UsageError(f"the environment says that {name} is {value}: expected a number.")
     os.environ["MPLBACKEND"] = "agg"  # pictures are files: no window is wanted, nor a screen
     if command in PLAIN_COMMANDS:
         call(getattr(import_module(f"ae_lightning.cli.{command}"), command), args)

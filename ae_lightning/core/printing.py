@@ -11,6 +11,7 @@ from ae_lightning.core.errors import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
+NARROWEST: Final = 20  # columns
 LONGEST_LINE: Final = 5000  # characters, of which the path of a file may need 4096
 
 
@@ -28,7 +29,10 @@ def console() -> "Console":
     """Return a rich console that takes no text for markup; texts pass `printable` before."""
     from rich.console import Console
 
-    return Console(markup=False, emoji=False, highlight=False)
+    screen = Console(markup=False, emoji=False, highlight=False)
+    if screen.width < NARROWEST:  # as COLUMNS says where it knows no better
+        screen.width = 80
+    return screen
 
 
 def use_streams() -> None:
@@ -46,16 +50,11 @@ def use_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def lost_output() -> str:
-    """Say why stdout cannot be written, and drop what it still holds; return "" if it can."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        handle = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(handle, sys.stdout.fileno())  # or Python would complain as it exits
-        os.close(handle)
-        return error.strerror or type(error).__name__
-    return ""
+def abandon_stdout() -> None:
+    """Let all that is printed go nowhere from now on: stdout is closed, or its disk is full."""
+    handle = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(handle, sys.stdout.fileno())
+    os.close(handle)
 
 
 def show_warnings(options: Iterable[str]) -> None:

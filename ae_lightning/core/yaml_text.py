@@ -104,7 +104,7 @@ def refusal(text: str) -> str:
     'it has more than 50 levels'
     """
     try:
-        load_yaml(text)
+        load_yaml(text.encode(errors="replace"))  # a file's name need not be UTF-8
     except RefusedError as error:
         return str(error.problem)
     except yaml.YAMLError:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,12 @@ from ae_lightning.cli import composition
 from ae_lightning.cli.main import main
 from helpers.attack import CANARY, command, harmless, one_sentence, watched
 
-LETTERS = "abcdefghij"
-FLOW = ", ".join(
-    f"{over}: &{over} [{', '.join([f'*{under}'] * 9)}]"
-    for under, over in zip(LETTERS, LETTERS[1:], strict=False)
-)
+LETTERS = list(pairwise("abcdefghij"))
+FLOW = ", ".join(f"{over}: &{over} [{', '.join([f'*{under}'] * 9)}]" for under, over in LETTERS)
 LAUGHS = f"{{a: &a [{', '.join('x' * 9)}], {FLOW}}}"
 MERGED = "a: &a {x: 1}\n" + "\n".join(
     f"{over}: &{over} {{<<: [{', '.join([f'*{under}'] * 9)}], y{over}: 1}}"
-    for under, over in zip(LETTERS, LETTERS[1:], strict=False)
+    for under, over in LETTERS
 )
 STEPS = "\n".join(f"a{i}: &a{i} " + "[" * 9 + f"*a{i - 1}" + "]" * 9 for i in range(1, 99))
 CODE = f"{CANARY}.run"
@@ -91,7 +89,7 @@ FLAGS = {
     "--trainer.max_steps": ("9" * 30, "trainer.max_steps has more than 64 bits"),
     "--trainer.devices": ("1" + "0" * 23, "trainer.devices"),
     "--trainer.callbacks": ("[{}]", "trainer.callbacks.0 has no class"),
-    "--checkpoints.every_n_steps": ("null", "checkpoints.every_n_steps is null"),
+    "--checkpoints.every_n_steps": ("null", "checkpoints.every_n_steps is None"),
     "--data.corruption": (f"!!python/object/apply:{CODE} []", "--data.corruption: the tag"),
     "--config": ("/dev/zero", "there is no config /dev/zero"),
     "--run": ("&a [*a]", "--run: a contains itself"),
