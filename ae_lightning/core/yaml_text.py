@@ -19,6 +19,7 @@ from yaml import (
 MOST_BYTES: Final = 2**20
 MOST_VALUES: Final = 10_000
 DEEPEST: Final = 50
+LONGEST: Final = 5_000  # characters of a value, of which a path may need 4096
 DIGITS: Final = 1000
 LONG: Final = re.compile(rf"[-+]?(0[xXbBoO])?[\da-fA-F_]{{{DIGITS}}}")
 BITS: Final = 64  # of a number, which torch takes too
@@ -132,6 +133,8 @@ def check_extent(text: str | bytes) -> None:
             if event.anchor in [anchor for anchor, _ in above]:
                 refuse(f"{event.anchor} contains itself", event)
             size, height = extents.get(event.anchor, (1, 0))
+        if isinstance(event, ScalarEvent) and len(event.value) > LONGEST:
+            refuse(f"a value has more than {LONGEST:,} characters", event)
         if isinstance(event, ScalarEvent) and LONG.match(event.value):
             refuse(f"a number has more than {DIGITS:,} digits", event)
         values += size

@@ -63,7 +63,7 @@ def test_a_run_named_like_markup_is_begun(
     assert "a[/b]/checkpoints/best.ckpt" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES.keys() - {"a\udcff"})
 def test_a_sentence_shows_what_a_name_contains(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,7 +76,7 @@ def test_no_sentence_is_longer_than_one_reads(capsys: pytest.CaptureFixture[str]
     said = one_sentence(capsys.readouterr().err)
     assert said.startswith("xxx")
     assert said.endswith("File name too long.")
-    assert len(nearest("zzz", [f"name{i}" for i in range(1000)])) < 250
+    assert len(nearest("zzz", [f"name{i}" for i in range(1000)])) < 270
 
 
 def test_warnings_and_the_log_are_lines_too() -> None:
@@ -107,5 +107,5 @@ def test_a_table_is_wide_enough_to_be_read(columns: str, monkeypatch: pytest.Mon
 
 def test_rich_takes_no_text_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
     console().print("[bold]a[/b] :smile:")
-    tell("b", "c")
-    assert capsys.readouterr().out == "[bold]a[/b] :smile:\nb\nc\n"
+    tell("b", "a\udcff")
+    assert capsys.readouterr().out == "[bold]a[/b] :smile:\nb\na\\udcff\n"

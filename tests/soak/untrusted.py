@@ -26,7 +26,7 @@ from helpers.attack import command, harmless
 from helpers.images import write_images
 from soak.experiment import Failed
 
-CASES, SECONDS, PATIENCE = 1_000, 60.0, 120.0  # at least so many cases, for at least so long
+CASES, SECONDS, PATIENCE = 1_000, 60.0, 60.0  # at least so many cases, for at least so long
 TINY = (
     *("--data.size", "60", "--data.val_size", "10", "--data.batch_size", "25"),
     *("--model.encoder.widths", "[4]", "--model.decoder.widths", "[4]", "--model.latent", "2"),
