@@ -34,7 +34,7 @@ def number_of(devices: Any) -> float:
     """How many devices are asked for: a number, a list, or either as text; 0 if it is no number.
 
     >>> number_of(3), number_of([0, 1]), number_of("0, 1"), number_of("3"), number_of("auto")
-    (3, 2, 2, 3.0, 0)
+    (3.0, 2, 2, 3.0, 0)
     """
     if isinstance(devices, list):
         return len(devices)
