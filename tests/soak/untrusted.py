@@ -80,6 +80,8 @@ def suffer(pipe: Any, folder: Path) -> None:
         try:
             with redirect_stdout(said), redirect_stderr(said):
                 code, watch = command(*arguments, folder=folder)
+            if "config.yaml" in arguments:  # a config is code, and may import what it names
+                watch.imported.clear()
             harmless(watch, folder, Path(tempfile.gettempdir()) / "cache")
         except BaseException as error:
             code, said = 1, StringIO(f"unexpected {type(error).__name__}: {error}")
