@@ -108,7 +108,7 @@ def check_settings(settings: Any) -> None:
 
 def unusable(node: Any, option: str = "") -> Iterator[str]:
     """Say which arguments are null, infinite or huge and may not be, which the parser lets pass."""
-    several = dict(enumerate(node)) if isinstance(node, list) else {}
+    several: dict[Any, Any] = dict(enumerate(node)) if isinstance(node, list) else {}
     named = node if isinstance(node, Mapping) else several
     cls = locate(named["class_path"]) if "class_path" in named else None
     if cls is Callback:  # which the parser makes of {}, and which does nothing
