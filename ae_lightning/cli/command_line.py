@@ -6,6 +6,7 @@ import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import yaml
@@ -28,9 +29,11 @@ from ae_lightning.cli.presets import with_classes, with_defaults
 from ae_lightning.cli.rules import check_settings
 from ae_lightning.core.distributed import first_process
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.trust import allowed, require_trusted
 from ae_lightning.datamodules import PairDataModule
 from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
 from ae_lightning.training.heartbeat import be_parent
+from ae_lightning.training.private import importing_only
 from ae_lightning.training.progress_bar import SparingProgressBar
 
 # Arguments that no config sets, and where they come from.
@@ -72,14 +75,21 @@ class CommandLine(LightningCLI):
         tree: the composed configs.
         flags: the flags, which override them.
         own: the options that were read before.
+        strange: whether part of the configs is from a run or a checkpoint, which a stranger may
+            have written: then only what is trusted is imported.
     """
 
     def __init__(
-        self, command: str, tree: composition.Tree, flags: list[str], own: Namespace
+        self,
+        command: str,
+        tree: composition.Tree,
+        flags: list[str],
+        own: Namespace,
+        strange: bool = False,
     ) -> None:
         tree, flags = with_classes(tree, flags)
         tree = with_defaults(tree, flags)
-        self.command, self.own = command, own
+        self.command, self.own, self.strange = command, own, strange
         refuse_linked(tree, flags)
         quieten()
         super().__init__(
@@ -114,13 +124,18 @@ class CommandLine(LightningCLI):
                 parser.link_arguments(source, f"{target}.init_args.{name}", apply_on=when)
         # Read before this parser is built: here for --help, and to be found when misspelt.
         parser.add_argument("--run", type=str | None, default=None, help="The run's directory.")
+        help = "A package whose classes a run or a checkpoint may name; repeatable."
+        parser.add_argument("--trust", type=str | None, default=None, help=help)
         parser.add_argument("--debug", type=bool, default=False, help="Show where errors arise.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         whole_numbers_first(parser)
         try:
-            self.config = parser.parse_args(args)
+            with importing_only(allowed()) if self.strange else nullcontext():
+                self.config = parser.parse_args(args)
         except ParseFailure as failure:
+            if denied := re.search("Importing '(.*?)' is not allowed", str(failure)):
+                require_trusted(denied[1], "the run or its checkpoint")
             raise UsageError(str(failure).replace(MARK, "")) from failure
         check_settings(self.settings)
 

@@ -17,7 +17,7 @@ from ae_lightning.core.errors import UsageError, nearest
 Tree = dict[str, Any]
 
 # Read before the configs are, so that none can set them.
-ONLY_OPTIONS: Final = ("run", "resume", "ckpt_path", "config", "debug")
+ONLY_OPTIONS: Final = ("run", "resume", "ckpt_path", "config", "debug", "trust")
 CONFIGS: Final = Path(__file__).parents[1] / "configs"
 
 

@@ -25,7 +25,9 @@ from ae_lightning.core.addresses import flags_naming
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError
 from ae_lightning.core.files import write_text
-from ae_lightning.training.checkpoint_reading import RESUMING
+from ae_lightning.core.trust import trust_named
+from ae_lightning.training.checkpoint_reading import recorded
+from ae_lightning.training.checkpoint_schema import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.compilation import Compilation, Mode
 from ae_lightning.training.heartbeat import lost
@@ -44,17 +46,26 @@ class Fit(CommandLine):
 
     def __init__(self, own: Namespace, flags: list[str]) -> None:
         trees = [composition.read(name) for name in own.config]
+        trust_named([trees, flags])
         self.run: Path | None = own.run
         self.state: Path | None = None
         self.checkpoint: dict[str, Any] = {}  # what it holds
         self.claim: NewRun | None = None
         if own.resume:
             self.state, self.checkpoint, former, news = state_to_resume(own.run)
+            if self.state is not None:
+                self.former = recorded(self.checkpoint, self.state)
+                whole = {
+                    key: composition.merge(record, former.get(key) or {})
+                    for key, record in self.former.items()
+                }
+                refuse_changes(whole, self.former, self.state)  # before anything is built
             for line in news:
                 self.say(line)
             trees.insert(0, former)
         try:
-            super().__init__("fit", *with_folders(composition.compose(trees), flags), own)
+            tree = composition.compose(trees)
+            super().__init__("fit", *with_folders(tree, flags), own, strange=own.resume)
         except BaseException:
             if self.claim is not None and not self._has_trained():
                 self.claim.withdraw()
@@ -135,7 +146,7 @@ class Fit(CommandLine):
     def after_instantiate_classes(self) -> None:
         if self.state is not None:
             given = {"model": self.model.record, "data": self.datamodule.record}
-            refuse_changes(given, self.checkpoint, self.state)
+            refuse_changes(given, self.former, self.state)
 
     def whole_config(self) -> composition.Tree:
         """What `fit` needs to do the same again."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ae_lightning.core.errors import TrainingError, UsageError
+from ae_lightning.core.trust import trust
 
 TRAINER_COMMANDS: Final = {
     "fit": "train a system on a data set: --config vae --config digits",
@@ -35,6 +36,7 @@ OPTIONS: Final = """options of fit, validate, test and predict:
   --run DIR         the run's directory; by default, fit makes runs/<system>-<data>-<n>
   --resume          fit: continue the run in --run DIR from its newest state
   --ckpt_path FILE  validate, test, predict: this checkpoint, with its model and its data
+  --trust MODULE    let a run or a checkpoint name classes of your own, as by --trust my_lab
   --debug           show where an error arose
   --help            all options of a command, such as --trainer.max_epochs
 
@@ -120,15 +122,19 @@ def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
     parser.add_argument("-c", "--config", action="append", default=[])
     parser.add_argument("--run", type=folder)
     parser.add_argument("--debug", action="store_true")
+    parser.add_argument("--trust", action="append", default=[])
     if command == "fit":
         parser.add_argument("--resume", action="store_true")
     else:
         parser.add_argument("--ckpt_path", type=Path)
     try:
-        return parser.parse_known_args(args)
+        own, flags = parser.parse_known_args(args)
     except ArgumentError as error:
         name = error.argument_name or ""
         raise UsageError(f"{name.split('/')[-1]}: {error.message}.") from None
+    for name in own.trust:
+        trust(name)
+    return own, flags
 
 
 def folder(name: str) -> Path:
@@ -149,6 +155,7 @@ def call(function: Callable[..., None], args: list[str]) -> None:
 
     parser = Parser(prog=f"ae-lightning {function.__name__}", description=function.__doc__)
     parser.add_argument("--debug", action="store_true")
+    parser.add_argument("--trust", action="append", default=[])
     signature = getfullargspec(function)
     optional = signature.args[len(signature.args) - len(signature.defaults or ()) :]
     parser.add_function_arguments(function, as_positional=True, skip=set(optional))
@@ -160,6 +167,8 @@ def call(function: Callable[..., None], args: list[str]) -> None:
         given = parser.parse_args(args)
     except ParseFailure as failure:
         raise UsageError(f"{function.__name__}: {str(failure).replace(MARK, '')}") from failure
+    for name in given.trust:
+        trust(name)
     several = given[signature.varargs] if signature.varargs else ()
     named = {name: given[name] for name in signature.kwonlyargs}
     function(*(given[name] for name in signature.args), *several, **named)

@@ -14,8 +14,10 @@ from ae_lightning.callbacks.report.run_page import title_of, write_report
 from ae_lightning.cli import composition
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import rebuild
+from ae_lightning.core.trust import trust_named
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import MODEL, read_checkpoint, recorded
+from ae_lightning.training.checkpoint_reading import read_checkpoint, recorded
+from ae_lightning.training.checkpoint_schema import MODEL
 
 
 def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | None = None) -> None:
@@ -71,7 +73,9 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
 
 def make_data(state: dict[str, Any], file: Path, config: str | None) -> Any:
     """Build the data that a checkpoint was trained on, or that a config names."""
-    tree = recorded(state) if config is None else composition.read(config)
+    tree = recorded(state, file) if config is None else composition.read(config)
+    if config is not None:
+        trust_named(tree)
     record = tree.get("data")
     if not record:
         where = f"{file} records no data: name one" if config is None else f"{config} names no data"

@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,9 +11,11 @@ from ae_lightning.cli.command_line import LINKS
 from ae_lightning.cli.composition import Tree
 from ae_lightning.core.addresses import RECORDED, withhold
 from ae_lightning.core.errors import UsageError
-from ae_lightning.core.parts import check_record, locate, to_plain
+from ae_lightning.core.parts import check_record, part_class, to_plain
+from ae_lightning.core.trust import require_trusted
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import RUN_CONFIG, read_checkpoint, recorded
+from ae_lightning.training.checkpoint_reading import read_checkpoint
+from ae_lightning.training.checkpoint_schema import RUN_CONFIG
 
 # Where the data lie and how they are read, not what they are. All of `trainer` and `checkpoints`
 # may change too: how long the model is trained, on what devices, and with which callbacks.
@@ -69,22 +71,35 @@ def former_config(run: Path, checkpoint: dict[str, Any]) -> tuple[Tree, str]:
         tree, wrong = {}, str(error).rstrip(".") if file.exists() else f"{file} is lost"
     if not wrong or kept is None:
         kept, wrong = tree, ""
-    else:
-        check_record([kept.get("model"), kept.get("data")])
+    check_record([kept.get("model"), kept.get("data")])
+    for name in classes(kept):
+        require_trusted(name, run)
     return {key: withhold(v) if key == "data" else v for key, v in kept.items()}, wrong
 
 
-def refuse_changes(given: Tree, checkpoint: dict[str, Any], file: Path) -> None:
+def classes(node: Any) -> Iterator[object]:
+    """All class paths of a config."""
+    if isinstance(node, Mapping):
+        if "class_path" in node:
+            yield node["class_path"]
+        node = node.values()
+    elif not isinstance(node, list):
+        return
+    for inner in node:
+        yield from classes(inner)
+
+
+def refuse_changes(given: Tree, former: Tree, file: Path) -> None:
     """Refuse to continue with another model or other data than a checkpoint's.
 
     Args:
         given: the records of model and data as they are configured now.
-        checkpoint: what `file` holds.
+        former: those of the checkpoint.
+        file: the checkpoint.
 
     Raises:
         UsageError: with every difference by its name, and both its values.
     """
-    former = recorded(checkpoint)
     found: dict[str, tuple[str, str]] = {}
     for section, record in former.items():
         found |= differences(section, record, withhold(given[section]))
@@ -123,7 +138,7 @@ def differences(name: str, old: Any, new: Any) -> Iterator[tuple[str, tuple[str,
 
 def defaults_of(class_path: str) -> dict[str, Any]:
     """The default arguments of a class that are plain values."""
-    parameters = inspect.signature(locate(class_path)).parameters.items()
+    parameters = inspect.signature(part_class(class_path)).parameters.items()
     given = {name: p.default for name, p in parameters if p.default is not p.empty}
     simple = (type(None), bool, int, float, str, tuple, list)
     return {name: to_plain(value) for name, value in given.items() if isinstance(value, simple)}

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import MODEL, read_checkpoint
+from ae_lightning.training.checkpoint_reading import read_checkpoint
+from ae_lightning.training.checkpoint_schema import MODEL
 
 # The figures of validation that a summary shows if the model has them, and their units.
 SUMMARISED = {

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from ae_lightning.core.errors import SavingError, UsageError, nearest
 from ae_lightning.core.files import share
 from ae_lightning.training import accumulated_gradients, early_stopping, loop_state, run_directory
-from ae_lightning.training.checkpoint_reading import RESUMING
+from ae_lightning.training.checkpoint_schema import RESUMING
 from ae_lightning.training.loop_state import LoopState
 from ae_lightning.training.metrics_csv import MetricsFile
 

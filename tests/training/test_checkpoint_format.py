@@ -16,7 +16,8 @@ from ae_lightning.datamodules import Manifold
 from ae_lightning.nn import MLP
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
-from ae_lightning.training.checkpoint_reading import FORMAT, FORMAT_KEY, require_format
+from ae_lightning.training.checkpoint_reading import require_format
+from ae_lightning.training.checkpoint_schema import FORMAT, FORMAT_KEY
 
 # What a checkpoint may hold in place of the format's number, and what is then said of it.
 ONLY = f"this version of ae-lightning reads format {FORMAT} only."
