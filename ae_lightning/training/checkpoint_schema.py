@@ -6,7 +6,7 @@ tensors wherever neither says more. `checkpoint_fitting` compares it with a mode
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Generic, NotRequired, TypeVar
+from typing import Annotated, Any, Final, NotRequired
 
 import torch
 from packaging.version import InvalidVersion, Version
@@ -32,9 +32,6 @@ MOST_RECORDED: Final = 10**4  # in a record of a model or of data
 DEEPEST: Final = 50
 LONGEST_TEXT: Final = 10**5
 
-T = TypeVar("T")
-
-
 # ---------------------------------------------------------------------------- Lightning's loops
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -53,18 +50,28 @@ class Processed(Started):
     processed: Count
 
 
-class Progress(TypedDict, Generic[T]):
-    total: T
-    current: T
+class Steps(TypedDict):
+    total: Ready
+    current: Ready
 
 
-class BatchProgress(Progress[Processed]):
+class Resets(TypedDict):
+    total: Started
+    current: Started
+
+
+class Epochs(TypedDict):
+    total: Processed
+    current: Processed
+
+
+class Batches(Epochs):
     is_last_batch: bool
 
 
 class OptimizerProgress(TypedDict):
-    step: Progress[Ready]
-    zero_grad: Progress[Started]
+    step: Steps
+    zero_grad: Resets
 
 
 class Combined(TypedDict):
@@ -85,27 +92,27 @@ FitLoop = TypedDict(
     {
         "state_dict": Combined,
         "epoch_loop.state_dict": Stepped,
-        "epoch_loop.batch_progress": BatchProgress,
-        "epoch_loop.scheduler_progress": Progress[Ready],
+        "epoch_loop.batch_progress": Batches,
+        "epoch_loop.scheduler_progress": Steps,
         "epoch_loop.automatic_optimization.state_dict": Nothing,
         "epoch_loop.automatic_optimization.optim_progress": Optimization,
         "epoch_loop.manual_optimization.state_dict": Nothing,
-        "epoch_loop.manual_optimization.optim_step_progress": Progress[Ready],
+        "epoch_loop.manual_optimization.optim_step_progress": Steps,
         "epoch_loop.val_loop.state_dict": Nothing,
-        "epoch_loop.val_loop.batch_progress": BatchProgress,
-        "epoch_progress": Progress[Processed],
+        "epoch_loop.val_loop.batch_progress": Batches,
+        "epoch_progress": Epochs,
     },
 )
 
 
 class EvaluationLoop(TypedDict):
     state_dict: Nothing
-    batch_progress: BatchProgress
+    batch_progress: Batches
 
 
 class PredictLoop(TypedDict):
     state_dict: Nothing
-    batch_progress: Progress[Processed]
+    batch_progress: Epochs
 
 
 class Loops(TypedDict):
@@ -247,12 +254,23 @@ def check_values(tree: Any, source: object, most: int) -> None:
     Raises:
         UsageError: naming the first place that is wrong.
     """
-    for count, (place, value) in enumerate(values_of(tree, ())):
-        if count > most:
-            raise UsageError(f"{source} holds more than {most:,} values.")
+    if spelt_out(tree, {}) > most:
+        raise UsageError(f"{source} holds more than {most:,} values, or contains itself.")
+    for place, value in values_of(tree, ()):
         if wrong := odd(value):
             where = printable(".".join(place), 120)
             raise UsageError(f"{source}: {where or 'its content'} {wrong}.")
+
+
+def spelt_out(tree: Any, known: dict[int, float]) -> float:
+    """How many values a tree would hold if each were written at every place that it stands at."""
+    if not isinstance(tree, dict | list | tuple):
+        return 1
+    if id(tree) not in known:
+        known[id(tree)] = math.inf  # if it contains itself
+        inner = tree.values() if isinstance(tree, dict) else tree
+        known[id(tree)] = 1 + sum(spelt_out(value, known) for value in inner)
+    return known[id(tree)]
 
 
 def values_of(tree: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -260,7 +278,6 @@ def values_of(tree: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
     if not isinstance(tree, dict | list | tuple) or len(place) > DEEPEST:
         yield place, tree
         return
-    yield place, None  # counts, even if it is empty
     for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
         yield from values_of(value, (*place, str(key)))
         if type(key) not in (str, int):

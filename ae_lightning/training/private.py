@@ -4,21 +4,14 @@ tests/training/test_private.py names the attribute and the library when one of t
 """
 
 import inspect
-<<<<<<< HEAD
-from collections.abc import Callable, Sequence
-from types import FrameType
-from typing import Any
-
-import torch
-=======
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import torch
 from jsonargparse import set_parsing_settings
 from jsonargparse._common import parsing_settings
->>>>>>> 104daec (Check everything that a checkpoint holds against one schema, the model and the training; import only what is trusted)
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
