@@ -6,16 +6,18 @@ import math
 import sys
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Self
+from typing import Any, Final, Self, get_args, get_type_hints
 
 from torch import nn
 from torch.optim import Optimizer
 
 from ae_lightning.core.errors import UsageError, nearest, printable
 from ae_lightning.core.trust import is_trusted, require_trusted
+from ae_lightning.core.untrusted import conform
 
 Plain = Any  # None, bool, int, float, str, and lists and dicts of these
 Record = dict[str, Plain]
+SCALARS: Final = {type(None), bool, int, float, str}
 
 
 class Recorded:
@@ -137,6 +139,7 @@ def make(cls: type, keywords: Mapping[str, Any]) -> Any:
     Raises:
         UsageError: if it cannot be made of them, whatever the class raises then.
     """
+    check_scalars(cls, keywords)
     try:
         return cls(**keywords)
     except UsageError:
@@ -144,6 +147,21 @@ def make(cls: type, keywords: Mapping[str, Any]) -> Any:
     except Exception as error:
         why = printable(" ".join(str(error).split()) or type(error).__name__, 200).rstrip(".")
         raise UsageError(f"{cls.__name__} cannot be made of what is recorded: {why}.") from error
+
+
+def check_scalars(cls: type, keywords: Mapping[str, Any]) -> None:
+    """Refuse arguments of another type than a class asks for, if it asks for numbers or text.
+
+    Raises:
+        UsageError: naming the first of them.
+    """
+    try:
+        hints = get_type_hints(cls.__init__)  # type: ignore[misc]
+    except NameError:  # some are imported for type checking only
+        return
+    for name in keywords.keys() & hints.keys():
+        if set(get_args(hints[name]) or [hints[name]]) <= SCALARS:
+            conform(hints[name], keywords[name], f"{cls.__name__}.{name}")
 
 
 def arguments_of(record: Mapping[str, Plain]) -> dict[str, Plain]:

@@ -60,21 +60,21 @@ class Copy:
         return 0.0
 
     def load(self, states: Sequence[State], options: Options) -> None:
-        """Take over the states of another."""
-        device = self.parameters[0].device
-        copied = {i: {k: _copied(v, device) for k, v in s.items()} for i, s in enumerate(states)}
+        """Take over the states of another, after a step."""
+        for p, state in zip(self.parameters, states, strict=True):
+            own = self.optimizer.state[p]
+            self.optimizer.state[p] = {k: _copied(v, own.get(k), p) for k, v in state.items()}
         kernels = {name: value for name, value in KERNELS.items() if name in options}
-        group = {**options, **kernels, "params": list(copied)}
-        self.optimizer.load_state_dict({"state": copied, "param_groups": [group]})
+        self.optimizer.param_groups[0].update(options | kernels)
 
 
-def _copied(value: Any, device: torch.device) -> Any:
-    """Copy a value of a state: a single number as it is, larger tensors to the device."""
+def _copied(value: Any, own: Any, parameter: Tensor) -> Any:
+    """Copy a value of a state to where an optimizer keeps its own."""
     if isinstance(value, list):
-        return [_copied(v, device) for v in value]
+        return [_copied(v, None, parameter) for v in value]
     if not isinstance(value, Tensor):
         return value
-    return value.clone() if value.numel() == 1 else value.to(device, copy=True)
+    return value.to(own.device if isinstance(own, Tensor) else parameter.device, copy=True)
 
 
 def check_optimizers(optimizers: Sequence[Optimizer], found: Sequence[Any], source: object) -> None:

@@ -104,7 +104,7 @@ def test_python_refuses_another_format(found: Any, said: str, saved: Path, tmp_p
     assert str(raised.value) == f"{file} {said}"
     with pytest.raises(UsageError) as raised:  # which reads the file by itself
         trainer(tmp_path, max_steps=3).fit(model(), data(), ckpt_path=file, weights_only=True)
-    assert str(raised.value) == f"the checkpoint {said}"
+    assert str(raised.value) == f"{file} {said}"
 
 
 @pytest.mark.parametrize("other", ["missing", "newer", "a string"])

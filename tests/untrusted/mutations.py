@@ -104,7 +104,7 @@ def replaced(tree: Any, place: Place, value: Any) -> Any:
     if value is DROPPED and not rest:
         del changed[key]
     else:
-        changed[key] = replaced(tree[key], tuple(rest), value)
+        changed[key] = replaced(tree[key], tuple(rest), value) if rest else value
     return changed
 
 
