@@ -5,6 +5,7 @@ import inspect
 import math
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Self, get_args, get_type_hints
 
@@ -17,7 +18,7 @@ from ae_lightning.core.untrusted import conform
 
 Plain = Any  # None, bool, int, float, str, and lists and dicts of these
 Record = dict[str, Plain]
-SCALARS: Final = {type(None), bool, int, float, str}
+SCALARS: Final = (type(None), bool, int, float, str)
 
 
 class Recorded:
@@ -139,7 +140,7 @@ def make(cls: type, keywords: Mapping[str, Any]) -> Any:
     Raises:
         UsageError: if it cannot be made of them, whatever the class raises then.
     """
-    check_scalars(cls, keywords)
+    check_arguments(cls, keywords)
     try:
         return cls(**keywords)
     except UsageError:
@@ -149,18 +150,25 @@ def make(cls: type, keywords: Mapping[str, Any]) -> Any:
         raise UsageError(f"{cls.__name__} cannot be made of what is recorded: {why}.") from error
 
 
-def check_scalars(cls: type, keywords: Mapping[str, Any]) -> None:
-    """Refuse arguments of another type than a class asks for, if it asks for numbers or text.
+def check_arguments(cls: type, keywords: Mapping[str, Any]) -> None:
+    """Refuse arguments that a class has not, or that should be numbers or text and are not.
 
     Raises:
         UsageError: naming the first of them.
     """
-    try:
-        hints = get_type_hints(cls.__init__)  # type: ignore[misc]
-    except NameError:  # some are imported for type checking only
-        return
+    hints: dict[str, Any] = {}
+    known: set[str] = set()
+    for base in reversed(cls.__mro__):
+        if inspect.isfunction(init := vars(base).get("__init__")):
+            known |= inspect.signature(init).parameters.keys()
+        with suppress(NameError):  # of a type that is imported for type checking only
+            hints |= get_type_hints(vars(base).get("__init__", object))
+    for name in keywords.keys() - known:
+        shown = printable(name, 60)
+        raise UsageError(f"{cls.__name__} has no argument {shown}; {nearest(name, known)}")
     for name in keywords.keys() & hints.keys():
-        if set(get_args(hints[name]) or [hints[name]]) <= SCALARS:
+        kinds = get_args(hints[name]) or (hints[name],)
+        if all(any(kind is one for one in SCALARS) for kind in kinds):
             conform(hints[name], keywords[name], f"{cls.__name__}.{name}")
 
 

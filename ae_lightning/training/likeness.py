@@ -52,7 +52,7 @@ def differing_number(own: Any, found: Any, place: str) -> str | None:
     """Say how a number that was saved differs from a present one in kind, or return None."""
     if isinstance(found, Tensor) and found.numel() == 1 and found.is_floating_point():
         found = found.item() if isinstance(own, float) else found
-    kinds = {bool: (bool,), int: (int,), float: (float, int)}.get(type(own), ())
+    kinds = {bool: (bool,), int: (int, float), float: (float, int)}.get(type(own), ())
     if type(found) not in kinds:
         return unlike(own, found, place)
     least = min(own, 0) if type(own) is int else -math.inf
