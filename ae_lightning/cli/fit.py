@@ -25,7 +25,7 @@ from ae_lightning.core.addresses import flags_naming
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError
 from ae_lightning.core.files import write_text
-from ae_lightning.core.trust import trust_named
+from ae_lightning.core.trust import flags_trusting, trust_named
 from ae_lightning.training.checkpoint_reading import recorded
 from ae_lightning.training.checkpoint_schema import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
@@ -206,5 +206,6 @@ class Fit(CommandLine):
             self.say(f"{stopped} {where}; to continue:\n{self._to_continue()}")
 
     def _to_continue(self) -> str:
-        flags = f"--run {shlex.quote(str(self.run))} --resume"
-        return f"ae-lightning fit {flags} {flags_naming(self.datamodule.arguments)}".rstrip()
+        flags = [f"--run {shlex.quote(str(self.run))} --resume"]
+        flags += [flags_trusting(self.whole_config()), flags_naming(self.datamodule.arguments)]
+        return " ".join(["ae-lightning fit", *filter(None, flags)])

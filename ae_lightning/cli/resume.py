@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from ae_lightning.cli.composition import Tree
 from ae_lightning.core.addresses import RECORDED, withhold
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import check_record, part_class, to_plain
-from ae_lightning.core.trust import require_trusted
+from ae_lightning.core.trust import classes_of, require_trusted
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import read_checkpoint
 from ae_lightning.training.checkpoint_schema import RUN_CONFIG
@@ -72,21 +72,9 @@ def former_config(run: Path, checkpoint: dict[str, Any]) -> tuple[Tree, str]:
     if not wrong or kept is None:
         kept, wrong = tree, ""
     check_record([kept.get("model"), kept.get("data")])
-    for name in classes(kept):
+    for name in classes_of(kept):
         require_trusted(name, run)
     return {key: withhold(v) if key == "data" else v for key, v in kept.items()}, wrong
-
-
-def classes(node: Any) -> Iterator[object]:
-    """All class paths of a config."""
-    if isinstance(node, Mapping):
-        if "class_path" in node:
-            yield node["class_path"]
-        node = node.values()
-    elif not isinstance(node, list):
-        return
-    for inner in node:
-        yield from classes(inner)
 
 
 def refuse_changes(given: Tree, former: Tree, file: Path) -> None:

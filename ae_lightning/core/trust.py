@@ -4,7 +4,7 @@ A checkpoint and a run name classes. Importing a module runs it, so no name of t
 that does not lie within these.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ae_lightning.core.errors import UsageError, printable
@@ -40,6 +40,29 @@ def trust_named(node: Any) -> None:
             trust_named(inner)
 
 
+def classes_of(node: Any) -> Iterator[object]:
+    """All class paths of a config or a record."""
+    if isinstance(node, Mapping):
+        if "class_path" in node:
+            yield node["class_path"]
+        node = node.values()
+    elif not isinstance(node, list):
+        return
+    for inner in node:
+        yield from classes_of(inner)
+
+
+def flags_trusting(node: Any) -> str:
+    """The options without which a run of this config is not resumed.
+
+    >>> flags_trusting([{"class_path": "my_lab.Slowness"}, {"class_path": "torch.optim.SGD"}])
+    '--trust my_lab'
+    """
+    names = [name for name in map(str, classes_of(node)) if not within(name, OURS)]
+    packages = dict.fromkeys(name.partition(".")[0] for name in names)
+    return " ".join(f"--trust {package}" for package in packages)
+
+
 def allowed() -> list[str]:
     """All packages, modules and classes that a file may name."""
     return [*OURS, *sorted(_trusted)]
@@ -47,7 +70,12 @@ def allowed() -> list[str]:
 
 def is_trusted(name: str) -> bool:
     """Whether a file may name a module or a class, by its text alone."""
-    return dotted(name, least=1) and any(f"{name}.".startswith(f"{one}.") for one in allowed())
+    return dotted(name, least=1) and within(name, allowed())
+
+
+def within(name: str, modules: Iterable[str]) -> bool:
+    """Whether a dotted name is one of several, or lies in one."""
+    return any(f"{name}.".startswith(f"{module}.") for module in modules)
 
 
 def require_trusted(name: object, source: object = "a checkpoint") -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +15,7 @@ from untrusted.mutations import CLASS, Tree, mutate, mutations, replaced, write
 from ae_lightning import AutoEncoder, UsageError
 from ae_lightning.cli.main import main
 from ae_lightning.training import run_directory
+from helpers import interpreter
 from helpers.attack import CANARY, command, harmless, one_sentence, watched
 
 MODEL, DATA = ("hyper_parameters", "init_args"), ("datamodule_hyper_parameters", "init_args")
@@ -169,25 +169,49 @@ def test_a_training_is_not_resumed_from_what_is_wrong(
     assert why in attack("fit", replaced(good[1], place, value), here, capsys)
 
 
-def bare(section: str, name: str) -> Callable[[str], str]:
-    return lambda text: text.replace(f"{section}: {name}", f"{section}: {CLASS}")
-
-
 def test_a_run_names_no_code_either(
     good: tuple[Path, Tree], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """As a class of the model or a callback, or as bare text where a class may stand."""
     config = here / "run/config.yaml"
-    text = config.read_text()
-    for former in ("ae_lightning.callbacks.Report", "ae_lightning.nn.mlp.MLP", "strategy: auto"):
-        assert former in text
-        config.write_text(
-            text.replace(
-                former, f"{former.partition(': ')[0]}: {CLASS}" if ": " in former else CLASS, 1
-            )
-        )
+    whole = config.read_text()
+    for former, new in {
+        "ae_lightning.callbacks.Report": CLASS,
+        "ae_lightning.nn.mlp.MLP": CLASS,
+        "strategy: auto": f"strategy: {CLASS}",
+        "devices: auto": f"plugins: {CLASS}",
+        "accelerator: auto": f"logger: {CLASS}",
+    }.items():
+        assert former in whole
+        config.write_text(whole.replace(former, new, 1))
         write(good[1], *(here / "run/checkpoints").iterdir())
         capsys.readouterr()
         code, watch = command(*WAYS["fit"], folder=here)
         harmless(watch, here)
         assert code == 2
         one_sentence(capsys.readouterr().err)
+
+
+OWN = """
+from pathlib import Path
+from ae_lightning.nn import MLP
+Path("imported").touch()
+class Wide(MLP): pass
+"""
+
+
+def test_a_part_of_ones_own_is_imported_if_this_call_names_or_trusts_it(
+    good: tuple[Path, Tree], here: Path
+) -> None:
+    """Each command in a process of its own, since one that has imported a part knows it."""
+    (here / "my_lab.py").write_text(OWN)
+    place = (*MODEL, "encoder", "class_path")
+    write(replaced(good[1], place, "my_lab.Wide"), here / "alone.ckpt")
+    (here / "mine.yaml").write_text("model: {init_args: {encoder: {class_path: my_lab.Wide}}}")
+    validate = "from ae_lightning.cli.main import main; import sys; print(main(sys.argv[1:]))"
+    taken = ["validate", "--ckpt_path", "alone.ckpt"]
+    for more, code in ([], "2"), (["--trust", "my_lab"], "0"), (["--config", "mine.yaml"], "0"):
+        said = interpreter.python("-c", validate, *taken, *more, folder=here)
+        assert said.split()[-1] == code
+        assert (here / "imported").exists() == (code == "0")
+        (here / "imported").unlink(missing_ok=True)
