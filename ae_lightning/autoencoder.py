@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LRScheduler
 
 from ae_lightning.core.distributed import gather, rank_and_world
 from ae_lightning.core.errors import UsageError
@@ -25,6 +25,7 @@ from ae_lightning.posteriors import Posterior
 from ae_lightning.priors import Prior
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.schedules import Clock, OneCycle, Schedule
+from ae_lightning.training import accumulated_gradients
 from ae_lightning.training.allocator import keep_freed_memory, skip_driver_search
 from ae_lightning.training.checkpoint_fitting import (
     check_optimization,
@@ -40,14 +41,17 @@ from ae_lightning.training.checkpoint_reading import (
 from ae_lightning.training.checkpoint_schema import FORMAT, FORMAT_KEY, check_structure
 from ae_lightning.training.clock import Timekeeper, steps_per_epoch
 from ae_lightning.training.heartbeat import Heartbeat
+from ae_lightning.training.lr_schedulers import lr_scheduler
 from ae_lightning.training.nonfinite import NonFiniteGuard
-from ae_lightning.training.private import find_unused_parameters
+from ae_lightning.training.private import count_steps_done, find_unused_parameters
 from ae_lightning.training.sharding import change_whole, shard
+from ae_lightning.training.warm_start import init_from
 
 ADAM = partial(Adam, lr=3e-3, fused=True)
 
 # "rate" is free for the Rate penalty; without one, evaluation calls KL(q ‖ p) so.
-RESERVED = {"loss", "elbo", "psnr", "active_units", "dead_units", "bound", *Evaluation.measured}
+RESERVED = {"loss", "objective", "elbo", "psnr", "active_units", "dead_units", "bound"}
+RESERVED |= set(Evaluation.measured)
 RESERVED -= {"rate"}
 
 
@@ -58,7 +62,10 @@ class AutoEncoder(Model, LightningModule):
         shape … samples, value_range, seed: see `Model`.
         optimizer: makes the optimizer from the parameters.
         lr_schedule: multiplies the optimizer's learning rate. If None, it is `OneCycle` over the
-            whole training, or `Constant` if the training has no known end.
+            whole training, or `Constant` if the training has no known end. One of torch's own, as
+            in `functools.partial(CosineAnnealingLR, T_max=10)`, steps once per epoch (`OneCycleLR`
+            and `CyclicLR`: per optimizer step); `ReduceLROnPlateau` follows val/loss, and
+            Lightning's of that name the metric that its `monitor` names.
 
     Raises:
         UsageError: if the parts contradict each other or the data.
@@ -78,7 +85,7 @@ class AutoEncoder(Model, LightningModule):
         regularizers: dict[str, Regularizer] | None = None,
         samples: int = 1,
         optimizer: Callable[[Iterable[Any]], Optimizer] = ADAM,
-        lr_schedule: Schedule | None = None,
+        lr_schedule: Schedule | Callable[[Optimizer], LRScheduler] | None = None,
         value_range: tuple[float, float] | None = (0.0, 1.0),
         seed: int = 0,
     ) -> None:
@@ -89,9 +96,9 @@ class AutoEncoder(Model, LightningModule):
         super().__init__(shape, latent, *parts, regularizers, samples, value_range, seed)
         self.optimizer, self.lr_schedule = optimizer, lr_schedule
         self._guard, self._terms = NonFiniteGuard(), dict[str, Tensor]()
-        self._timekeeper = Timekeeper()
+        self._timekeeper, self._lr = Timekeeper(), 0.0
         self._loading: dict[str, Any] | None = None  # a checkpoint, until its optimizers are made
-        terms = ("loss", *self.bound_terms, *self.regularizers)
+        terms = ("loss", "objective", *self.bound_terms, *self.regularizers)
         makes = partial(Evaluation, latent, terms, value_range)
         self.evaluations = nn.ModuleDict({"val": makes(), "test": makes()})
         self.save_hyperparameters(self.record)
@@ -109,8 +116,13 @@ class AutoEncoder(Model, LightningModule):
         except (ValueError, TypeError) as error:
             raise UsageError(f"model.optimizer cannot be made: {error}.") from error
         factor = partial(self._timekeeper.lr_factor, self.trainer)
-        scheduler = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+        scheduler = lr_scheduler(optimizer, self.lr_schedule, factor)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    @property
+    def schedules(self) -> list[Schedule]:
+        """The schedules of all penalties."""
+        return [s for penalty in self.regularizers.values() for s in penalty.schedules]
 
     @property
     def has_unused_parameters(self) -> bool:
@@ -140,8 +152,8 @@ class AutoEncoder(Model, LightningModule):
             self._log_every_n_steps = max(1, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
             if self.has_unused_parameters:
                 find_unused_parameters(self.trainer.strategy)
-            schedules = [s for penalty in self.regularizers.values() for s in penalty.schedules]
-            self._timekeeper.begin(self.trainer, self.lr_schedule, schedules)
+            self._timekeeper.begin(self.trainer, self.lr_schedule, self.schedules)
+            count_steps_done(self.trainer, lambda: self._lr)
 
     def on_fit_start(self) -> None:
         if self.device.type == "cpu":
@@ -188,7 +200,11 @@ class AutoEncoder(Model, LightningModule):
         self._terms = {}  # which would keep the graph
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        trainer, self._lr = self.trainer, optimizer.param_groups[0]["lr"]
+        if (planned := trainer.accumulate_grad_batches) > 1:
+            batches = trainer.fit_loop.batch_idx % planned + 1
+            accumulated_gradients.average(self.parameters(), batches, planned)
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
         self._guard.check(self, optimizer, scaled=scaler is not None)
         if self._logs_now:
             self._guard.look(self)
@@ -218,7 +234,20 @@ class AutoEncoder(Model, LightningModule):
         out = self.propagate(batch)
         terms = self.objective(out)
         self.watch(terms, out)
+        terms["objective"] = self._final_objective(out, terms["loss"])
         self.evaluations[stage].update(self, out, terms, batch.places[0] >= 0)
+
+    def _final_objective(self, out: ForwardPass, loss: Tensor) -> Tensor:
+        """Return the objective at the weights that schedules end with, the same at every epoch."""
+        clock, end = self.clock, self.clock.at_end()
+        if all(schedule(clock) == schedule(end) for schedule in self.schedules):
+            return loss
+        self.clock = end
+        try:
+            with torch.random.fork_rng([out.x.device] if out.x.is_cuda else []):
+                return self.objective(out)["loss"]
+        finally:
+            self.clock = clock
 
     def _log_evaluation(self, stage: str) -> None:
         values = {f"{stage}/{n}": value for n, value in self.evaluations[stage].compute().items()}
@@ -249,6 +278,20 @@ class AutoEncoder(Model, LightningModule):
         }
 
     # ---------------------------------------------------------------- checkpoints
+
+    def init_from(self, path: str | Path) -> list[str]:
+        """Start from the weights of another run or checkpoint, and return the layers left out.
+
+        A layer is taken if its tensors have the same names and shapes there; a part that is taken
+        whole is not centred anew on the first batch.
+
+        Raises:
+            UsageError: if there is no such checkpoint, or none of its layers fits.
+        """
+        left = init_from(self, path)
+        parts = {"encoder", "decoder", "prior"}
+        self.kept = frozenset(parts - {layer.partition(".")[0] for layer in left})
+        return left
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._guard.look(self)

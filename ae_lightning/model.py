@@ -39,6 +39,11 @@ class Model(Recorded, nn.Module):
 
     in nats per example: summed over the event, averaged over the batch.
 
+    Training starts from the first batch: an MLP encoder subtracts its mean image from every input,
+    and the decoder's last bias is set so that every reconstruction is that mean, each pixel kept
+    within [0.01, 0.99] if the likelihood is on [0, 1] (`start`). A learned log σ of a likelihood
+    stays above −6; that of a posterior or a prior is slowed down beyond ±10.
+
     Args:
         shape: the data's shape S, such as (1, 28, 28).
         latent: the code's size K.
@@ -59,6 +64,7 @@ class Model(Recorded, nn.Module):
     bound_terms: ClassVar[tuple[str, ...]] = ("distortion",)
     bound_holds_prior: ClassVar[bool] = False  # it holds all codes, q(z), to the prior
 
+    kept: frozenset[str] = frozenset()  # parts of another run, which a first batch does not change
     regularizers: Any  # nn.ModuleDict of Penalty
     started: Tensor  # whether a first batch has been seen
     dataset_size = 0  # how many examples it is trained on; 0 if that is not known
@@ -229,7 +235,10 @@ class Model(Recorded, nn.Module):
         mean = x.mean(0)
         if not mean.isfinite().all():
             return  # the loss will not be finite either, and say so
-        self.encoder.centre(mean, None)
-        self.decoder.centre(None, self.likelihood.link(mean))
-        self.prior.start(x)
+        if "encoder" not in self.kept:
+            self.encoder.centre(mean, None)
+        if "decoder" not in self.kept:
+            self.decoder.centre(None, self.likelihood.link(mean))
+        if "prior" not in self.kept:
+            self.prior.start(x)
         self.started.fill_(True)

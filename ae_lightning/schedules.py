@@ -1,6 +1,7 @@
 """Schedules: numbers that change with training, for penalty weights and learning rates."""
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
@@ -17,6 +18,10 @@ class Clock(NamedTuple):
     # How many more steps it would have taken to get here, had every epoch had as many steps as now:
     # nonzero only in a run that was resumed on a different number of processes.
     lead: int = 0
+
+    def at_end(self) -> "Clock":
+        """Return a time at which every schedule has ended."""
+        return self._replace(step=sys.maxsize, epoch=sys.maxsize)
 
 
 class Schedule(Recorded, ABC):

@@ -1,16 +1,17 @@
 """The base of all data: three splits, whole batches by rows, corrupted on the device."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from weakref import WeakSet
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from ae_lightning.core.addresses import require_named
+from ae_lightning.core.addresses import is_remote, require_named
 from ae_lightning.core.distributed import rank_and_world
 from ae_lightning.core.errors import UsageError, at_least, nearest
 from ae_lightning.core.parts import Recorded
@@ -51,6 +52,8 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
             records an address that is not local, and nothing else names it.
     """
 
+    places: ClassVar[tuple[str, ...]] = ("path", "root")  # arguments that name local data
+
     def __init__(
         self,
         batch_size: int = 128,
@@ -74,7 +77,15 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         self.sets: dict[str, Examples] = {}
         self.grid: BatchGrid | None = None  # set if it was restored from a checkpoint
         self._loaders: WeakSet[BatchLoader[Pair]] = WeakSet()
+        self._record_places()
         self.save_hyperparameters(self.record, logger=False)
+
+    def _record_places(self) -> None:
+        """Record where local data lie in full: a checkpoint is used from other folders too."""
+        for name in self.places:
+            given = self.arguments.get(name)
+            if given and isinstance(given, str) and not is_remote(given):
+                self.arguments[name] = os.path.abspath(os.path.expanduser(given))
 
     @property
     @abstractmethod

@@ -1,5 +1,6 @@
 """What a run writes down besides its metrics: its config, for loggers and checkpoints."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -7,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ae_lightning.core.errors import UsageError, nearest
 from ae_lightning.training.checkpoint_schema import RUN_CONFIG
+from ae_lightning.training.directions import refuse_contradiction
 
 LOG_INTERVAL: Final = 50  # steps
 
@@ -18,12 +20,28 @@ class Bookkeeping(Callback):
         self.config, self.given_interval = config, given_interval
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._check_monitors(trainer, pl_module)
         if self.given_interval is not None:
             return
         batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
         limit = trainer.limit_train_batches
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * (limit or 1))
-        trainer.log_every_n_steps = max(1, min(LOG_INTERVAL, batches))  # type: ignore[attr-defined]
+        steps = -(-batches // trainer.accumulate_grad_batches)
+        trainer.log_every_n_steps = max(1, min(LOG_INTERVAL, steps))  # type: ignore[attr-defined]
+
+    @staticmethod
+    def _check_monitors(trainer: Trainer, model: Any) -> None:
+        """Refuse what watches a metric the wrong way round; warn of a loss that cannot compare."""
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            monitor, name = getattr(callback, "monitor", None), type(callback).__name__
+            if isinstance(monitor, str):
+                refuse_contradiction(monitor, getattr(callback, "mode", None), name)
+            if monitor == "val/loss" and model.schedules:
+                warnings.warn(
+                    f"{name} watches val/loss, whose weights change in training: val/objective is "
+                    "the loss at the weights that they end with, and compares between epochs.",
+                    stacklevel=2,
+                )
 
     def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse before the first step a monitor that would fail after the first epoch."""

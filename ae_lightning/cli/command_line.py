@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 import warnings
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -17,6 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.cli import composition
+from ae_lightning.cli.formatting import HelpFormatter
 from ae_lightning.cli.messages import (
     MARK,
     OneSentence,
@@ -25,7 +26,7 @@ from ae_lightning.cli.messages import (
     known_failure,
     whole_numbers_first,
 )
-from ae_lightning.cli.presets import with_classes, with_defaults
+from ae_lightning.cli.presets import with_parts
 from ae_lightning.cli.rules import check_settings
 from ae_lightning.core.distributed import first_process
 from ae_lightning.core.errors import UsageError
@@ -55,6 +56,8 @@ def quieten() -> None:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(tells_news)
     # A warning of torch's that only Lightning can do anything about.
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+    # A run that is resumed has checkpoints already.
+    warnings.filterwarnings("ignore", r"Checkpoint directory .* exists and is not empty")
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
 
 
@@ -87,17 +90,22 @@ class CommandLine(LightningCLI):
         own: Namespace,
         strange: bool = False,
     ) -> None:
-        tree, flags = with_classes(tree, flags)
-        tree = with_defaults(tree, flags)
+        tree, flags = with_parts(tree, flags)
         self.command, self.own, self.strange = command, own, strange
         refuse_linked(tree, flags)
         quieten()
+        strict = {"allow_abbrev": False, "formatter_class": HelpFormatter}
         super().__init__(
             AutoEncoder,
             PairDataModule,
             save_config_callback=None,
-            trainer_defaults={"inference_mode": False, "enable_model_summary": False},
-            parser_kwargs={"allow_abbrev": False, command: {"allow_abbrev": False}},
+            # Its own log of the model's record would lie beside the whole config.
+            trainer_defaults={
+                "inference_mode": False,
+                "enable_model_summary": False,
+                "enable_autolog_hparams": False,
+            },
+            parser_kwargs={**strict, command: strict},
             parser_class=Parser,
             subclass_mode_model=True,
             subclass_mode_data=True,
@@ -123,10 +131,10 @@ class CommandLine(LightningCLI):
                 when = "parse" if source == "seed_everything" else "instantiate"
                 parser.link_arguments(source, f"{target}.init_args.{name}", apply_on=when)
         # Read before this parser is built: here for --help, and to be found when misspelt.
-        parser.add_argument("--run", type=str | None, default=None, help="The run's directory.")
+        parser.add_argument("--run", type=str, default=SUPPRESS, help="The run's directory.")
         help = "A package whose classes a run or a checkpoint may name; repeatable."
-        parser.add_argument("--trust", type=str | None, default=None, help=help)
-        parser.add_argument("--debug", type=bool, default=False, help="Show where errors arise.")
+        parser.add_argument("--trust", type=str, default=SUPPRESS, help=help)
+        parser.add_argument("--debug", type=bool, default=SUPPRESS, help="Show where errors arise.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         whole_numbers_first(parser)

@@ -1,11 +1,11 @@
 """The shipped configs, and how configs are put together.
 
 Configs merge from left to right, key by key, so that each adds to those before it; if a
-`class_path` changes, the arguments of the former class are dropped.
+`class_path` changes, those arguments of the former class stay that the new one takes too.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import reduce
 from pathlib import Path
 from typing import Any, Final
@@ -136,21 +136,35 @@ def compose(trees: Iterable[Tree]) -> Tree:
     return composed
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+def merge(base: Mapping[str, Any], over: Mapping[str, Any], carry: bool = True) -> Tree:
     """Return `base` with the values of `over`, mapping by mapping.
 
-    >>> merge({"class_path": "A", "init_args": {"x": 1}}, {"class_path": "B"})
-    {'class_path': 'B'}
+    Args:
+        carry: whether a class keeps the arguments of the one before it, if it takes them too.
+
+    >>> merge({"class_path": "Adam", "init_args": {"lr": 1, "fused": True}}, {"class_path": "SGD"})
+    {'class_path': 'SGD', 'init_args': {'lr': 1, 'fused': True}}
     """
     former, latter = base.get("class_path"), over.get("class_path")
     if former and latter and not same_class(former, latter):
-        return dict(over)
+        arguments = base.get("init_args") or {}
+        kept = {k: v for k, v in arguments.items() if k in taken_by(latter)} if carry else {}
+        base = {"class_path": latter} | ({"init_args": kept} if kept else {})
     merged = dict(base)
     for key, value in over.items():
         if isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
-            value = merge(base[key], value)
+            value = merge(base[key], value, carry)
         merged[key] = value
     return merged
+
+
+def taken_by(class_path: str) -> Container[str]:
+    """The names of the arguments that a class takes; none if there is no such class."""
+    from ae_lightning.cli.classes import class_named
+    from ae_lightning.core.arguments import parameters_of
+
+    kind = class_named(class_path)
+    return parameters_of(kind) if kind else ()
 
 
 def same_class(one: str, other: str) -> bool:

@@ -1,6 +1,7 @@
 """validate, test and predict: run a checkpoint, which holds all that they need."""
 
-from argparse import Namespace
+import re
+from argparse import SUPPRESS, Namespace
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +15,7 @@ from ae_lightning.cli import composition
 from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import replacing
 from ae_lightning.core.trust import trust_named
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_fitting import check_weights
@@ -30,9 +32,11 @@ class Evaluate(CommandLine):
     """
 
     def __init__(self, command: str, own: Namespace, flags: list[str]) -> None:
-        if {"-h", "--help"} & set(flags):  # which needs no checkpoint
+        if any(re.match(r"-h$|--(.*\.)?help(=|$)", flag) for flag in flags):  # needs no checkpoint
             super().__init__(command, {}, flags, own)
         self.file = chosen(command, own, flags)
+        if command == "predict":
+            self.out = free(own.out or run_directory.folder_of(self.file) / PREDICTIONS)
         trees = [composition.read(name) for name in own.config]
         trust_named([trees, flags])
         self.checkpoint = read_checkpoint(self.file)
@@ -44,7 +48,10 @@ class Evaluate(CommandLine):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
-        parser.add_argument("--ckpt_path", type=str | None, default=None, help="The checkpoint.")
+        parser.add_argument("--ckpt_path", type=str, default=SUPPRESS, help="The checkpoint.")
+        if self.command == "predict":
+            help = f"The file to write; by default {PREDICTIONS} in the run's directory."
+            parser.add_argument("--out", type=str, default=SUPPRESS, help=help)
 
     def before_instantiate_classes(self) -> None:
         if self.settings.trainer.logger is None:
@@ -75,17 +82,17 @@ class Evaluate(CommandLine):
         self._report(self.trainer.test(verbose=False, **arguments)[0])
 
     def predict(self, **arguments: Any) -> None:
-        """Write predictions.npz into the run's directory."""
+        """Write codes, reconstructions and distortions of the test set."""
         if self.trainer.world_size > 1:
             raise UsageError("predict runs in one process: set --trainer.devices 1.")
         batches: Any = self.trainer.predict(**arguments)
         arrays = {name: torch.cat([b[name] for b in batches]).cpu() for name in batches[0]}
         order = arrays["index"].argsort()
         ordered: dict[str, Any] = {name: array[order].numpy() for name, array in arrays.items()}
-        file = run_directory.folder_of(self.file) / PREDICTIONS
-        np.savez(file, **ordered)
+        with replacing(self.out) as opened:
+            np.savez(opened.file, **ordered)
         shapes = ", ".join(f"{name} {array.shape}" for name, array in ordered.items())
-        print(f"{file}: {shapes}")
+        print(f"{self.out}: {shapes}")
 
     def _report(self, figures: Mapping[str, float]) -> None:
         if not self.trainer.is_global_zero:
@@ -94,6 +101,19 @@ class Evaluate(CommandLine):
         for name, value in figures.items():
             if "/rate_" not in name:
                 print(f"  {name:20} {value:.6g}")
+
+
+def free(file: Path) -> Path:
+    """A file that predictions may be written to.
+
+    Raises:
+        UsageError: if it exists, or its folder does not.
+    """
+    if file.exists():
+        raise UsageError(f"{file} exists: name another by --out FILE, or remove it first.")
+    if not file.parent.is_dir():
+        raise UsageError(f"--out is {file}: there is no folder {file.parent}.")
+    return file
 
 
 def chosen(command: str, own: Namespace, flags: list[str]) -> Path:

@@ -4,8 +4,10 @@ import os
 import shlex
 import signal
 import sys
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
+from functools import reduce
 from inspect import signature
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +17,26 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ae_lightning.callbacks import Report
-from ae_lightning.cli import composition
+from ae_lightning.cli import composition, tuning
 from ae_lightning.cli.bookkeeping import Bookkeeping, as_yaml
 from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
-from ae_lightning.cli.resume import refuse_changes, state_to_resume
+from ae_lightning.cli.options import options_in
+from ae_lightning.cli.resume import goes_on, refuse_changes, state_to_resume
 from ae_lightning.cli.summary import summary
 from ae_lightning.core.addresses import flags_naming
 from ae_lightning.core.distributed import first_process, launched_apart
-from ae_lightning.core.errors import NonFiniteError, UsageError
+from ae_lightning.core.errors import NonFiniteError, UsageError, printable
 from ae_lightning.core.files import write_text
 from ae_lightning.core.trust import flags_trusting, trust_named
+from ae_lightning.training import early_stopping
 from ae_lightning.training.checkpoint_reading import recorded
 from ae_lightning.training.checkpoint_schema import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.compilation import Compilation, Mode
 from ae_lightning.training.heartbeat import lost
 from ae_lightning.training.metrics_csv import MetricsFile
+from ae_lightning.training.private import prepare_finder
 from ae_lightning.training.run_directory import CONFIG, HANDED_ON, NewRun, states, step_of
 from ae_lightning.training.signals import Interrupted, StopOnSignal
 from ae_lightning.training.weights_and_biases import Tracking, WeightsAndBiases
@@ -50,22 +55,26 @@ class Fit(CommandLine):
         self.run: Path | None = own.run
         self.state: Path | None = None
         self.checkpoint: dict[str, Any] = {}  # what it holds
+        self.resumed = goes_on(own.run, own.resume)
+        if own.resume == "always" and any(o.name == "--init_from" for o in options_in(flags)):
+            raise UsageError("--init_from starts a run, and --resume continues one: give one only.")
         self.claim: NewRun | None = None
-        if own.resume:
+        if self.resumed:
             self.state, self.checkpoint, former, news = state_to_resume(own.run)
             if self.state is not None:
-                self.former = recorded(self.checkpoint, self.state)
+                self.recorded = recorded(self.checkpoint, self.state)
                 whole = {
                     key: composition.merge(record, former.get(key) or {})
-                    for key, record in self.former.items()
+                    for key, record in self.recorded.items()
                 }
-                refuse_changes(whole, self.former, self.state)  # before anything is built
+                refuse_changes(whole, self.recorded, self.state)  # before anything is built
             for line in news:
                 self.say(line)
             trees.insert(0, former)
+            self.former = former
         try:
             tree = composition.compose(trees)
-            super().__init__("fit", *with_folders(tree, flags), own, strange=own.resume)
+            super().__init__("fit", *with_folders(tree, flags), own, strange=self.resumed)
         except BaseException:
             if self.claim is not None and not self._has_trained():
                 self.claim.withdraw()
@@ -87,14 +96,19 @@ class Fit(CommandLine):
             default=False,
             help="Compile encoder and decoder; reduce-overhead also records CUDA graphs of them.",
         )
-        parser.add_argument("--resume", type=bool, default=False, help="Continue the run in --run.")
+        help = "Start from the weights of this checkpoint or run, as far as they fit."
+        parser.add_argument("--init_from", type=str | None, default=None, help=help)
+        help = "Continue the run in --run; auto: or start it, if there is none."
+        parser.add_argument("--resume", type=str, default=SUPPRESS, help=help)
 
     def before_instantiate_classes(self) -> None:
+        if self.settings.init_from is not None:
+            self.settings.init_from = os.path.abspath(os.path.expanduser(self.settings.init_from))
         trainer = self.settings.trainer
         if trainer.fast_dev_run or trainer.barebones:
             self.run = None
             return
-        if not self.own.resume:
+        if not self.resumed:
             self._settle_run()
         assert self.run is not None
         # Keep null too if it is a choice, as in check_val_every_n_epoch.
@@ -122,6 +136,37 @@ class Fit(CommandLine):
             self.run = self.claim.run
             os.environ[HANDED_ON] = str(self.run)
 
+    def instantiate_classes(self) -> None:
+        """Build model, data and trainer, and again with each value that a finder finds."""
+        super().instantiate_classes()
+        for finder in tuning.finders(self.trainer):
+            if self.own.resume:
+                place = prepare_finder(finder)
+                value: Any = reduce(getitem, place.split("."), self.former)
+                self.settings[place] = value
+                self.say(f"{type(finder).__name__} is left out: it has found {value:.6g}")
+            elif self.run is not None:
+                place, value = tuning.find(finder, self.model, self.datamodule, self._plain_trainer)
+                self.settings[place] = value
+                option = place.replace("init_args.", "")
+                self.say(f"{type(finder).__name__} has found --{option} {value:.6g}")
+        if tuning.finders(self.trainer):
+            self._leave_out_finders()
+            self._set_seed()
+            super().instantiate_classes()
+
+    def _leave_out_finders(self) -> None:
+        given = listed(self.settings.trainer.callbacks)
+        self.settings.trainer.callbacks = [c for c in given if not tuning.makes_finder(c)]
+        if self.run is not None:
+            self.given["callbacks"] = as_yaml(self.settings.trainer.as_dict()["callbacks"])
+
+    def _plain_trainer(self, **given: Any) -> Trainer:
+        """Make a trainer as it is configured, except that it keeps nothing and has time."""
+        keeps = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar"), False)
+        ends = {"max_epochs": 10_000, "max_steps": -1, "max_time": None}
+        return Trainer(**{**self._get(self.config_init, "trainer"), **keeps, **ends, **given})
+
     def instantiate_trainer(self, **ours: Any) -> Trainer:
         if self.run is None:
             return super().instantiate_trainer(logger=False)
@@ -146,11 +191,16 @@ class Fit(CommandLine):
     def after_instantiate_classes(self) -> None:
         if self.state is not None:
             given = {"model": self.model.record, "data": self.datamodule.record}
-            refuse_changes(given, self.former, self.state)
+            refuse_changes(given, self.recorded, self.state)
+        elif (source := self.settings.init_from) is not None:
+            left = self.model.init_from(source)
+            what = f"but for {', '.join(left)}" if left else "all of them"
+            self.say(printable(f"weights from {source}: {what}"))
 
     def whole_config(self) -> composition.Tree:
         """What `fit` needs to do the same again."""
-        return {
+        source = self.settings.init_from
+        return ({} if source is None else {"init_from": source}) | {
             "seed_everything": self.settings.seed_everything,
             "trainer": self.given,
             "checkpoints": self.settings.checkpoints.as_dict(),
@@ -189,12 +239,18 @@ class Fit(CommandLine):
                 sys.exit(1)
             raise
         if self.run is not None and self.trainer.is_global_zero:
-            if self.state and self.trainer.global_step == self.checkpoint["global_step"]:
-                early = self.checkpoint.get(RESUMING, {}).get("should_stop")
-                why = "it had stopped early" if early else "raise --trainer.max_epochs to train on"
-                self.say(f"the run was complete: {why}")
+            self._say_why_it_ended()
             if states(self.run):
                 summary(self.run)
+
+    def _say_why_it_ended(self) -> None:
+        early = early_stopping.stopped_early(self.trainer)
+        if self.state and self.trainer.global_step == self.checkpoint["global_step"]:
+            raises = f"raise {early_stopping.limits(self.trainer)} to train on"
+            why = f"it had stopped early, since {early}" if early else raises
+            self.say(f"the run was complete: {why}")
+        elif early:
+            self.say(f"training stopped early, since {early}")
 
     def _say_how_to_continue(self, signum: int) -> None:
         stopped = f"stopped by {signal.Signals(signum).name}"

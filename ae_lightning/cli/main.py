@@ -28,17 +28,18 @@ PLAIN_COMMANDS: Final = {
     "summary": "what a run has reached, and where its files lie",
     "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
     "optimize": "write a folder of images as chunks to stream: optimize FOLDER OUT",
+    "completion": "what completes this in a shell: completion bash >> ~/.bashrc",
     "theory": "prove the claims of the notes by experiment: theory [CLAIM …] [--report DIR]",
 }
 
 OPTIONS: Final = """options of fit, validate, test and predict:
   --config NAME     a shipped config or a file; several add up from left to right
   --run DIR         the run's directory; by default, fit makes runs/<system>-<data>-<n>
-  --resume          fit: continue the run in --run DIR from its newest state
+  --resume [auto]   fit: continue the run in --run DIR; auto: or start it there
   --ckpt_path FILE  validate, test, predict: this checkpoint, with its model and its data
   --trust MODULE    let a run or a checkpoint name classes of your own, as by --trust my_lab
   --debug           show where an error arose
-  --help            all options of a command, such as --trainer.max_epochs
+  --help            a command's options; --help all: every one of them
 
   --model.… --data.… --trainer.…  override the configs, as LightningCLI does:
   ae-lightning fit --config vae --config mnist --model.latent 8 --trainer.max_epochs 5"""
@@ -93,7 +94,7 @@ def fail(sentence: str, code: int = 2) -> int:
 
 def usage() -> str:
     """The front page."""
-    rows = [f"  {name:10}{text}" for name, text in (TRAINER_COMMANDS | PLAIN_COMMANDS).items()]
+    rows = [f"  {name:12}{text}" for name, text in (TRAINER_COMMANDS | PLAIN_COMMANDS).items()]
     title = "ae-lightning COMMAND …: autoencoders as one objective"
     return "\n".join([title, "", *rows, "", OPTIONS])
 
@@ -106,14 +107,22 @@ def run(command: str, args: list[str]) -> None:
     if command in PLAIN_COMMANDS:
         call(getattr(import_module(f"ae_lightning.cli.{command}"), command), args)
         return
-    own, flags = settled(command, args)
+    from ae_lightning.cli import pages
+
+    if (asked := pages.asked_for(args)) == "":
+        print(pages.first_screen(command, TRAINER_COMMANDS[command]))
+        return
+    own, flags = settled(command, args if asked is None else [])
     from ae_lightning.cli.evaluate import Evaluate
     from ae_lightning.cli.fit import Fit
 
-    if command == "fit":
-        Fit(own, flags)
+    def carry_out(flags: list[str]) -> object:
+        return Fit(own, flags) if command == "fit" else Evaluate(command, own, flags)
+
+    if asked is None:
+        carry_out(flags)
     else:
-        Evaluate(command, own, flags)
+        print(pages.section(asked, lambda: carry_out(["--help"])))
 
 
 def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
@@ -124,9 +133,11 @@ def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
     parser.add_argument("--debug", action="store_true")
     parser.add_argument("--trust", action="append", default=[])
     if command == "fit":
-        parser.add_argument("--resume", action="store_true")
+        parser.add_argument("--resume", nargs="?", const="always", choices=("always", "auto"))
     else:
         parser.add_argument("--ckpt_path", type=Path)
+    if command == "predict":
+        parser.add_argument("--out", type=Path)
     try:
         own, flags = parser.parse_known_args(args)
     except ArgumentError as error:
@@ -147,22 +158,29 @@ def folder(name: str) -> Path:
 def call(function: Callable[..., None], args: list[str]) -> None:
     """Call a plain function with the arguments that its signature asks for."""
     import jsonargparse
+    from docstring_parser import parse
 
+    from ae_lightning.cli.formatting import HelpFormatter
     from ae_lightning.cli.messages import MARK, OneSentence, ParseFailure
 
     class Parser(OneSentence, jsonargparse.ArgumentParser):
         """Jsonargparse's parser, which raises one sentence."""
 
-    parser = Parser(prog=f"ae-lightning {function.__name__}", description=function.__doc__)
-    parser.add_argument("--debug", action="store_true")
-    parser.add_argument("--trust", action="append", default=[])
+    page = parse(function.__doc__ or "")
+    described = {argument.arg_name: argument.description for argument in page.params}
+    text = " ".join(filter(None, [page.short_description, page.long_description]))
+    name = f"ae-lightning {function.__name__}"
+    parser = Parser(prog=name, description=text, formatter_class=HelpFormatter)
+    parser.add_argument("--debug", action="store_true", help="show where an error arose")
+    parser.add_argument("--trust", action="append", default=[], help="a package to import")
     signature = getfullargspec(function)
     optional = signature.args[len(signature.args) - len(signature.defaults or ()) :]
-    parser.add_function_arguments(function, as_positional=True, skip=set(optional))
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip=set(optional))
     for name in optional:
-        parser.add_argument(name, nargs="?", type=str, default=None)
+        parser.add_argument(name, nargs="?", type=str, default=None, help=described.get(name))
     if signature.varargs:
-        parser.add_argument(signature.varargs, nargs="*", type=str, default=[])
+        help = described.get(signature.varargs)
+        parser.add_argument(signature.varargs, nargs="*", type=str, default=[], help=help)
     try:
         given = parser.parse_args(args)
     except ParseFailure as failure:

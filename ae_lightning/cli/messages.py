@@ -3,14 +3,13 @@
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from functools import reduce
 from inspect import isabstract, isclass
 from operator import or_
 from textwrap import shorten
 from typing import Any, Final, Literal, NoReturn, get_args, get_origin
 
-from ae_lightning.core.errors import nearest
+from ae_lightning.core.errors import closest, nearest
 
 MANY: Final = 24  # names, which would be no answer
 MARK: Final = "\x1f"  # between the name of an option and what is wrong with it
@@ -73,6 +72,11 @@ def condensed(message: str, options: Mapping[str, Any]) -> str:
     if found := re.match(r"unrecognized arguments: (\S+)|.*ption '([^']+)'", message):
         name = (found[1] or found[2]).partition("=")[0]
         return f"{name}{MARK} is not an option: {nearest_option(name, [*options])}"
+    if found := re.match(r"-*(\S+)\.help: (?:.*string: (\S+)|(.+))", message):
+        kind, value = found[1], found[2] and f" is {found[2]}"
+        return (
+            f"{kind}.help{MARK}{value or ''}: {found[3] or expected(options.get(kind), found[2])}"
+        )
     if found := re.match(r".*required: (.+)", message):
         hint = ", as by --config vae --config digits" * ("fit." in message)
         return f"{found[1].replace('fit.', '--')}{MARK} must be given{hint}."
@@ -90,12 +94,13 @@ def condensed(message: str, options: Mapping[str, Any]) -> str:
 def nearest_option(name: str, known: list[str]) -> str:
     """The nearest option to a name, or all of them if they are few."""
     bare = name.lstrip("-")
-    head, dot, rest = bare.partition(".")
-    heads = {option.partition(".")[0] for option in known}
-    known = known if head in heads else [f"{one}{dot}{rest}" for one in heads]
-    if close := get_close_matches(bare, known, n=1):
-        return f"did you mean {name[: -len(bare)]}{close[0]}?"
-    return "--help lists all." if len(known) > MANY or bare != name else nearest(bare, known)
+    dashes, (head, dot, rest) = name[: -len(bare)], bare.partition(".")
+    heads, tails = ({option.split(".")[i]: option for option in known} for i in (0, -1))
+    if head not in heads and (close := closest(head, heads)):
+        return f"did you mean {dashes}{close}{dot}{rest}?"
+    if close := closest(bare, known) or tails.get(closest(bare, tails) or ""):
+        return f"did you mean {dashes}{close}?"
+    return "--help lists all." if len(known) > MANY or dashes else nearest(bare, heads)
 
 
 def wrong_value(message: str, hint: Any) -> str:
@@ -119,7 +124,7 @@ def expected(hint: Any, value: str) -> str:
     classes = [k for kind in allowed.keys() - FRIENDLY if isclass(kind) for k in family(kind)]
     names = [kind for kind in allowed if isinstance(kind, str)] + [k.__name__ for k in classes]
     given = {word.rpartition(".")[2] for word in re.findall(r"[\w.-]+", value)} - {*names}
-    if close := [c for word in given for c in get_close_matches(word, names, n=1)]:
+    if close := [c for word in given if (c := closest(word, names))]:
         return f"did you mean {close[0]}?"
     wanted = value in given if classes else not allowed.keys() & FRIENDLY.keys()
     if wanted and 0 < len(names) <= MANY:

@@ -15,6 +15,8 @@ from ae_lightning.cli import composition
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import rebuild
 from ae_lightning.core.trust import trust_named
+from ae_lightning.datamodules import ImageFolder, Stream
+from ae_lightning.datamodules.streaming.manifest import MANIFEST
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import read_checkpoint, recorded
 from ae_lightning.training.checkpoint_schema import MODEL
@@ -29,17 +31,18 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
         checkpoint: the checkpoint, or a run's directory, for its best one.
         names: the pictures to draw; by default, all that suit the model. Arguments follow a name,
             as in latent_traversal:animated=true:start=null codes:umap=true.
-        data: a config of other data, shipped or a file; by default, the data of training.
+        data: other data: a config, shipped or a file, or a folder of images, scaled to the model's
+            size; by default, the data of training.
         out: where to write; by default, plots in the run's directory.
 
     Raises:
         UsageError: if there is no such checkpoint or picture, or they do not suit one another.
     """
-    file = run_directory.best_checkpoint(checkpoint) if checkpoint.is_dir() else checkpoint
+    file = run_directory.checkpoint_of(checkpoint)
     state = read_checkpoint(file)
     pictures = pictures_named(names)  # before the data is read, which may take a while
     model = AutoEncoder.load_from_checkpoint(file)
-    source = make_data(state, file, data)
+    source = make_data(state, file, data, model.shape)
     if tuple(source.shape) != model.shape:
         raise UsageError(
             f"{file} holds a model for data of shape {model.shape}, not {source.shape}."
@@ -71,13 +74,28 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
     print(write_report(out, title_of(model, source), text, history))
 
 
-def make_data(state: dict[str, Any], file: Path, config: str | None) -> Any:
-    """Build the data that a checkpoint was trained on, or that a config names."""
-    tree = recorded(state, file) if config is None else composition.read(config)
-    if config is not None:
+def make_data(state: dict[str, Any], file: Path, named: str | None, shape: tuple[int, ...]) -> Any:
+    """Build the data that a checkpoint was trained on, or other data.
+
+    Args:
+        named: a config of other data, or a folder of images.
+        shape: what a folder's images are made to fit.
+    """
+    known = recorded(state, file).get("data")
+    if named is not None and (folder := Path(named).expanduser()).is_dir():
+        if len(shape) != 3:
+            raise UsageError(f"{file} holds a model for data of shape {shape}, and not for images.")
+        former = known["init_args"] if known else {}
+        kept = {n: rebuild(former[n]) for n in ("corruption", "batch_size") if n in former}
+        if (folder / MANIFEST).is_file():
+            return Stream(named, **kept)
+        greyscale = shape[0] == 1
+        return ImageFolder(named, resize=shape[-1], greyscale=greyscale, **kept)
+    tree = composition.read(named) if named is not None else {"data": known}
+    if named is not None:
         trust_named(tree)
     record = tree.get("data")
     if not record:
-        where = f"{file} records no data: name one" if config is None else f"{config} names no data"
+        where = f"{file} records no data: name one" if named is None else f"{named} names no data"
         raise UsageError(f"{where}, as in --data mnist.")
     return rebuild(record)

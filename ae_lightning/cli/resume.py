@@ -23,6 +23,20 @@ PLACES: Final = ("root", "path", "download", "in_memory", "num_workers")
 MAY_CHANGE: Final = {f"data.{n}" for n in (*PLACES, "cache_dir", "max_cache_size")}
 
 
+def goes_on(run: Path | None, resume: str | None) -> bool:
+    """Whether a run is to be continued: "auto" starts it where none has left a config or a state.
+
+    Raises:
+        UsageError: if "auto" is given and no run is named.
+    """
+    if resume != "auto":
+        return resume is not None
+    if run is None:
+        raise UsageError("--resume auto starts or continues a run: name it by --run DIR.")
+    left = [run / run_directory.CONFIG, run / run_directory.CHECKPOINTS / run_directory.BEST]
+    return any(map(Path.exists, [*left, *run_directory.states(run)]))
+
+
 def state_to_resume(run: Path | None) -> tuple[Path | None, dict[str, Any], Tree, list[str]]:
     """Find the newest state of a run that verifies, and the run's config.
 

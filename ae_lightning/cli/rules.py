@@ -1,12 +1,12 @@
 """What the parser and Lightning accept in silence, and a run would fail of later."""
 
-import inspect
 import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from ae_lightning.core.arguments import parameters_of
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import locate
 
@@ -82,13 +82,11 @@ def check_settings(settings: Any) -> None:
 def unusable(node: Any, option: str = "") -> Iterator[str]:
     """Say which arguments are null or infinite and may not be, which the parser lets pass."""
     node = node if isinstance(node, Mapping) else {}
-    cls = locate(node["class_path"]) if "class_path" in node else object
+    known = parameters_of(locate(node["class_path"])) if "class_path" in node else {}
     for name, value in node.get("init_args", node).items():
         place = f"{option}.{name}".lstrip(".")
         yield from unusable(value, place)
-        inits = [vars(base).get("__init__") for base in cls.__mro__]
-        known = [inspect.signature(i).parameters for i in inits if inspect.isfunction(i)]
-        for found in [parameters[name] for parameters in known if name in parameters][:1]:
+        if found := known.get(name):
             needed = not re.search("None|Optional|Any", f"{found.default} {found.annotation}")
             if value is None and needed and found.default is not found.empty:
                 yield f"{place} is null, and it needs a value: leave it out for its default."

@@ -40,8 +40,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
     >>> nearest("GELUE", ["GELU", "SiLU"])
     'did you mean GELU?'
     """
-    close = get_close_matches(name, known := list(known), n=1)
-    return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(sorted(known))}."
+    close = closest(name, known := list(known))
+    return f"did you mean {close}?" if close else f"expected one of {', '.join(sorted(known))}."
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is spelt most like a name, or whose capitals it is, or None.
+
+    >>> closest("VAE", ["SparseAutoEncoder", "VariationalAutoEncoder"])
+    'VariationalAutoEncoder'
+    """
+    known = list(known)
+    capitals = ["".join(filter(str.isupper, one)) for one in known]
+    meant = [one for one, short in zip(known, capitals, strict=True) if short == name.upper()]
+    close = meant[:1] or get_close_matches(name, known, n=1)
+    return close[0] if close and name else None
 
 
 def printable(text: str, most: int = 400) -> str:

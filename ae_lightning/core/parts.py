@@ -5,19 +5,25 @@ import inspect
 import math
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
-from functools import partial
-from typing import Any, Final, Self, get_args, get_type_hints
+from enum import Enum
+from functools import partial, reduce
+from numbers import Integral, Real
+from operator import or_
+from pathlib import PurePath
+from typing import Any, Final, Self
 
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
+from ae_lightning.core.arguments import as_declared, kinds_of, parameters_of
 from ae_lightning.core.errors import UsageError, nearest, printable
 from ae_lightning.core.trust import is_trusted, require_trusted
 from ae_lightning.core.untrusted import conform
 
 Plain = Any  # None, bool, int, float, str, and lists and dicts of these
 Record = dict[str, Plain]
+RECIPES: Final = (Optimizer, LRScheduler)  # classes that a partial of is recorded, to be made later
 SCALARS: Final = (type(None), bool, int, float, str)
 
 
@@ -65,23 +71,32 @@ def to_plain(value: Any, name: str = "value") -> Plain:
     Raises:
         UsageError: if a value is none of these, since a checkpoint could not rebuild it.
     """
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, Enum):
+        return value.name
+    if value is None or isinstance(value, bool):
         return value
+    # NumPy's numbers are such too, and would have to be unpickled.
+    for kind, plain in {Integral: int, Real: float, str: str, PurePath: str}.items():
+        if isinstance(value, kind):
+            return plain(value)
     if isinstance(value, Recorded):
         return value.record
     if isinstance(value, partial):
         # jsonargparse's own partials carry the class as their last argument.
         cls = value.args[-1] if value.args else value.func
-        if inspect.isclass(cls) and issubclass(cls, Optimizer):
+        if inspect.isclass(cls) and issubclass(cls, RECIPES):
             inner = {k: to_plain(v, f"{name}.{k}") for k, v in value.keywords.items()}
             return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": inner}
     if isinstance(value, Mapping):
         return {str(k): to_plain(v, f"{name}.{k}") for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(v, name) for v in value]
+    if isinstance(value, set | frozenset):
+        return sorted((to_plain(v, name) for v in value), key=str)
     raise UsageError(
         f"{name} is a {type(value).__name__}, which a checkpoint cannot record: give plain values, "
-        "a Part (a subclass of ae_lightning.Part), or functools.partial(Optimizer, lr=…)."
+        "a Part (a subclass of ae_lightning.Part), or functools.partial(Optimizer, lr=…), or of a "
+        "learning-rate scheduler."
     )
 
 
@@ -131,18 +146,18 @@ def rebuild(value: Plain) -> Any:
         return {k: rebuild(v) for k, v in value.items()}
     cls = part_class(value["class_path"])
     keywords = {k: rebuild(v) for k, v in arguments_of(value).items()}
-    return partial(cls, **keywords) if issubclass(cls, Optimizer) else make(cls, keywords)
+    return partial(cls, **keywords) if issubclass(cls, RECIPES) else make(cls, keywords)
 
 
-def make(cls: type, keywords: Mapping[str, Any]) -> Any:
-    """Make a part of recorded arguments.
+def make(cls: type, keywords: dict[str, Any], others: Mapping[str, Any] | None = None) -> Any:
+    """Make a part of recorded arguments, and of others that are given as they are.
 
     Raises:
         UsageError: if it cannot be made of them, whatever the class raises then.
     """
     check_arguments(cls, keywords)
     try:
-        return cls(**keywords)
+        return cls(**as_declared(cls, keywords) | {**(others or {})})
     except UsageError:
         raise
     except Exception as error:
@@ -156,20 +171,14 @@ def check_arguments(cls: type, keywords: Mapping[str, Any]) -> None:
     Raises:
         UsageError: naming the first of them.
     """
-    hints: dict[str, Any] = {}
-    known: set[str] = set()
-    for base in reversed(cls.__mro__):
-        if inspect.isfunction(init := vars(base).get("__init__")):
-            known |= inspect.signature(init).parameters.keys()
-        with suppress(NameError):  # of a type that is imported for type checking only
-            hints |= get_type_hints(vars(base).get("__init__", object))
-    for name in keywords.keys() - known:
-        shown = printable(name, 60)
-        raise UsageError(f"{cls.__name__} has no argument {shown}; {nearest(name, known)}")
-    for name in keywords.keys() & hints.keys():
-        kinds = get_args(hints[name]) or (hints[name],)
-        if all(any(kind is one for one in SCALARS) for kind in kinds):
-            conform(hints[name], keywords[name], f"{cls.__name__}.{name}")
+    known = parameters_of(cls)
+    for name, value in keywords.items():
+        if name not in known:
+            shown = printable(name, 60)
+            raise UsageError(f"{cls.__name__} has no argument {shown}; {nearest(name, known)}")
+        kinds = list(kinds_of(known[name].annotation, cls))
+        if kinds and all(any(kind is one for one in SCALARS) for kind in kinds):
+            conform(reduce(or_, kinds), value, f"{cls.__name__}.{name}")
 
 
 def arguments_of(record: Mapping[str, Plain]) -> dict[str, Plain]:
@@ -193,7 +202,7 @@ def part_class(path: object) -> type:
             not call others.
     """
     cls = defined_here(path) or _trusted_class(path)
-    if inspect.isclass(cls) and issubclass(cls, Optimizer | Recorded):
+    if inspect.isclass(cls) and issubclass(cls, (Recorded, *RECIPES)):
         return cls
     raise UsageError(f"{path} is not a part of an autoencoder.")
 

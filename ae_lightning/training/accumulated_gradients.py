@@ -1,6 +1,6 @@
-"""Gradients that have accumulated for an optimizer step when a checkpoint cuts it in two."""
+"""Gradients that accumulate for an optimizer step: cut in two by a checkpoint, or by an epoch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 import torch.distributed as dist
@@ -38,3 +38,14 @@ def restore(model: nn.Module, collected: Mapping[str, Tensor]) -> None:
             each = collected[name]
             same = len(each) == world and not isinstance(p, DTensor)
             p.grad = sharded_like(each[rank] if same else each.mean(0), p)
+
+
+def average(parameters: Iterable[Tensor], batches: int, planned: int) -> None:
+    """Make gradients the mean over the batches of a step, if the epoch ended before all planned.
+
+    Lightning divides each batch's gradient by the number that was planned.
+    """
+    if batches < planned:
+        for p in parameters:
+            if p.grad is not None:
+                p.grad.mul_(planned / batches)

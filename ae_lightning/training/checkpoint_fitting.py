@@ -49,6 +49,9 @@ def check_states(checkpoint: Mapping[str, Any], trainer: Trainer, source: object
     weights = model.state_dict()
     if AVERAGED in checkpoint:
         check_weights(model, checkpoint[AVERAGED], f"{source}: {AVERAGED}")
+    resuming = checkpoint.get(RESUMING, {})
+    if "weights" in resuming:
+        check_weights(model, resuming["weights"], f"{source}: {RESUMING}.weights")
     precision = trainer.precision_plugin
     own = {type(precision).__qualname__: precision.state_dict()}
     pairs = [(name, state, checkpoint.get(name)) for name, state in own.items() if state]
@@ -62,7 +65,7 @@ def check_states(checkpoint: Mapping[str, Any], trainer: Trainer, source: object
     wrongs = (difference(own, found, place, weights) for place, own, found in pairs if found)
     if wrong := next(filter(None, wrongs), None):
         raise UsageError(f"{source}: {printable(wrong, 300)}.")
-    for name, gradients in checkpoint.get(RESUMING, {}).get("gradients", {}).items():
+    for name, gradients in resuming.get("gradients", {}).items():
         if name not in weights or gradients.ndim == 0:
             raise UsageError(f"{source} holds gradients of an unknown {printable(name, 80)}.")
         each = weights[name].expand(len(gradients), *weights[name].shape)  # one for each process

@@ -139,4 +139,4 @@ def rebuild_model(checkpoint: Record, kind: type, changes: Record, source: objec
         raise UsageError(f"the checkpoint holds a {made_by.__name__}, not a {kind.__name__}.")
     check_recorded_weights(checkpoint, made_by, to_plain(changes), source)
     arguments = {k: rebuild(v) for k, v in record["init_args"].items() if k not in changes}
-    return make(made_by, arguments | changes)
+    return make(made_by, arguments, changes)

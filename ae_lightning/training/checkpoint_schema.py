@@ -147,11 +147,21 @@ class Callbacks(TypedDict):
     Checkpoints: NotRequired[Annotated[Kept, AfterValidator(_monitored)]]
 
 
+def _number(value: Any) -> Any:
+    single = isinstance(value, Tensor) and value.numel() == 1
+    if not single and type(value) not in (bool, int, float):
+        raise ValueError("expected a number")
+    return value
+
+
 class Resuming(TypedDict):
     metrics_rows: Count
     should_stop: bool
     stoppers: list[str]
     gradients: dict[str, InstanceOf[Tensor]]
+    logged: dict[str, dict[str, Annotated[Any, AfterValidator(_number)]]]
+    best_apart: NotRequired[bool]
+    weights: NotRequired[dict[str, InstanceOf[Tensor]]]  # if others were evaluated
 
 
 class Arguments(TypedDict):

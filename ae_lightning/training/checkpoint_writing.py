@@ -10,25 +10,39 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from ae_lightning.core.errors import SavingError, UsageError, nearest
 from ae_lightning.core.files import share
-from ae_lightning.training import accumulated_gradients, early_stopping, loop_state, run_directory
+from ae_lightning.training import (
+    accumulated_gradients,
+    early_stopping,
+    given_checkpoints,
+    loop_state,
+    run_directory,
+)
 from ae_lightning.training.checkpoint_schema import RESUMING
+from ae_lightning.training.directions import known_mode, refuse_contradiction
+from ae_lightning.training.evaluated_weights import EvaluatedWeights
+from ae_lightning.training.fingerprint import of_callbacks
 from ae_lightning.training.loop_state import LoopState
 from ae_lightning.training.metrics_csv import MetricsFile
+from ae_lightning.training.private import last_logged, restore_averaging, restore_logged
 
 
 class Checkpoints(Checkpoint):
     """Keep the best checkpoint, and the two newest states to resume from.
 
-    A state is saved after every validation, and every n steps in between. If one cannot be saved,
-    training goes on and tries again at the next such moment, and at its end.
+    A state is saved after every validation, at every epoch's end, and every n steps in between:
+    where training goes on, once every callback has seen what came before, and before any acts on
+    what comes next. If one cannot be saved, training goes on and tries again at the next such
+    moment, and at its end.
 
     Args:
-        monitor: the validation metric that the best checkpoint is chosen by.
-        mode: whether the smallest value ("min") or the largest ("max") is best.
+        monitor: the validation metric that the best checkpoint is chosen by. val/objective is the
+            loss at the weights that schedules end with, so that epochs compare.
+        mode: whether the smallest value ("min") or the largest ("max") is best; if None, as is
+            known of the metric.
         every_n_steps: how many optimizer steps may be lost at most.
 
     Raises:
-        UsageError: if validation does not log `monitor`.
+        UsageError: if validation does not log `monitor`, or `mode` contradicts it, or is needed.
         SavingError: if the last state could not be saved.
     """
 
@@ -36,29 +50,44 @@ class Checkpoints(Checkpoint):
 
     def __init__(
         self,
-        monitor: str = "val/loss",
-        mode: Literal["min", "max"] = "min",
+        monitor: str = "val/objective",
+        mode: Literal["min", "max"] | None = None,
         every_n_steps: int = 1000,
     ) -> None:
-        self.monitor, self.mode, self.every_n_steps = monitor, mode, every_n_steps
+        refuse_contradiction(monitor, mode, "checkpoints")
+        self.monitor, self.mode = monitor, mode or known_mode(monitor)
+        self.every_n_steps = every_n_steps
         self.best: dict[str, float] = {}  # the best validation's metrics, its step and its epoch
         self.latest: dict[str, float] = {}
         self.wanted = False  # whether to save after this batch, due or not
         self.saving = False
         self.last_model_path = ""
         self._position: LoopState | None = None  # of the state to save at the next hook
-        self._saved = (0, 0)  # the step and the batch that the newest state is of
+        self._former: dict[str, float] | None = None  # the former best, if that state is better
+        self._saved_step = 0  # that of the newest state
         self._error: OSError | None = None  # why the newest state could not be saved
         self._resumed: dict[str, Any] = {}
+        self._states: dict[str, Any] = {}  # those of all callbacks, as they were resumed
         self._patience: early_stopping.Patience = {}
+        self._evaluated = EvaluatedWeights()
+        # Of the validation under way: where it began, what a state of there holds, and callbacks.
+        self._begun: tuple[LoopState, dict[str, Any], Any] | None = None
+        self._at_start: dict[str, Any] | None = None  # the second of these, if it is to be saved
+        self._best_first = False  # whether the best checkpoint is being written before its state
+        self._apart = False  # whether it holds other weights than this
+        self._lost = False  # whether the last state could not be saved
 
     # ------------------------------------------------------------------ when to save
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # Lightning calls this one last. It must save before any other callback acts.
+        others = [c for c in trainer.callbacks if c is not self]  # type: ignore[attr-defined]
+        trainer.callbacks = [self, *others]  # type: ignore[attr-defined]
+        given_checkpoints.refuse_own_names(trainer)
         self._patience = early_stopping.patience(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._saved = self._place(trainer, loop_state.after_batch(trainer))
+        self._saved_step = trainer.global_step
         if trainer.is_global_zero:
             run = Path(trainer.default_root_dir)
             for cut_short in (run / run_directory.CHECKPOINTS).glob(".*.partial"):
@@ -71,21 +100,34 @@ class Checkpoints(Checkpoint):
         stays = early_stopping.stays_stopped(trainer, self._patience, resumed["stoppers"])
         trainer.should_stop |= resumed["should_stop"] and stays
         accumulated_gradients.restore(pl_module, resumed["gradients"])
+        restore_logged(trainer, resumed["logged"])
+        restore_averaging(trainer, pl_module)
+        given_checkpoints.restore(trainer, self._states, Path(str(trainer.ckpt_path)))
+        if "weights" in resumed:  # best.ckpt has those that were evaluated
+            trainer.strategy.load_model_state_dict({"state_dict": resumed["weights"]}, strict=True)
+
+    def note(self, trainer: Trainer) -> None:
+        """Have a state of this place saved where training goes on."""
+        self._position = loop_state.after_batch(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        # What this step logs is written only after this hook, so the state is saved in the next
-        # one, unless that begins a validation or ends the epoch, which save states themselves.
         step = trainer.global_step
-        due = step % self.every_n_steps == 0 and step != self._saved[0]
-        self._position = loop_state.after_batch(trainer) if due or self.wanted else None
+        if step % self.every_n_steps == 0 and step != self._saved_step:
+            self.note(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         self.save(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+        if self._validates(trainer):
             loop_state.settle_validation(trainer)
-            self._position = loop_state.before_validation(trainer)
+            position = loop_state.before_validation(trainer)
+            self._begun = position, self._at_hand(trainer), of_callbacks(trainer)
+            self._evaluated.begin(trainer)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._validates(trainer):
+            self._evaluated.end(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k[:4] == "val/"}
@@ -94,17 +136,24 @@ class Checkpoints(Checkpoint):
                 f"checkpoints.monitor is {self.monitor}, which validation does not log: "
                 + nearest(self.monitor, metrics)
             )
-        if trainer.state.fn != "fit" or trainer.sanity_checking:
+        if self.mode is None:
+            raise UsageError(
+                f"checkpoints.monitor is {self.monitor}: say whether less or more of it is better, "
+                "by --checkpoints.mode min or max."
+            )
+        if not self._validates(trainer):
             return
         place = {"step": float(trainer.global_step), "epoch": float(trainer.current_epoch)}
-        self.latest = {**metrics, **place}
-        better, former = self._better(metrics[self.monitor]), self.best
-        if better:
-            self.best = self.latest
-        self._position = loop_state.after_batch(trainer)
-        self.save(trainer, better)
-        if self._error is not None:
-            self.best = former  # as best.ckpt still is
+        self.latest, self._begun = {**metrics, **place}, None
+        if self._better(metrics[self.monitor]):
+            self._former, self.best = self.best, self.latest
+        else:
+            self._evaluated.forget()
+        self.note(trainer)
+
+    @staticmethod
+    def _validates(trainer: Trainer) -> bool:
+        return trainer.state.fn == "fit" and not trainer.sanity_checking
 
     def _better(self, value: float) -> bool:
         if not self.best:
@@ -113,9 +162,9 @@ class Checkpoints(Checkpoint):
         return value < former if self.mode == "min" else value > former
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._position = loop_state.after_epoch(trainer)
-        if self._place(trainer, self._position) == self._saved:
-            self._position = None  # the epoch's last validation has saved it
+        # A stop in the midst of an epoch may be undone, and the epoch then goes on.
+        if self._position is None or loop_state.epoch_is_done(trainer):
+            self._position = loop_state.after_epoch(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.save(trainer)
@@ -124,7 +173,16 @@ class Checkpoints(Checkpoint):
         if self._failed(trainer) and self._position is None:
             self._position = loop_state.after_epoch(trainer)
         self.save(trainer)
-        if self._failed(trainer):
+        self._lost = self._failed(trainer)
+        self._evaluated.finish(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._evaluated.keep_final(trainer)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Raise an error only here, so that what other callbacks do at the end is done."""
+        if stage == "fit" and self._lost:
             raise SavingError(
                 "the last state could not be saved: free some disk space, then continue from the "
                 "former one with --resume."
@@ -137,11 +195,7 @@ class Checkpoints(Checkpoint):
 
     # ---------------------------------------------------------------------- saving
 
-    @staticmethod
-    def _place(trainer: Trainer, position: LoopState) -> tuple[int, int]:
-        return trainer.global_step, loop_state.batches_done(position)
-
-    def save(self, trainer: Trainer, best: bool = False) -> None:
+    def save(self, trainer: Trainer) -> None:
         """Save a state of the position that was noted, if any."""
         if self._position is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
@@ -149,12 +203,13 @@ class Checkpoints(Checkpoint):
         state = folder / run_directory.state_name(trainer.global_step)
         self.saving = True
         try:
-            trainer.save_checkpoint(state, weights_only=False)
-            self._saved = self._place(trainer, self._position)
+            if self._former is None:
+                self._write(trainer, state)
+            else:
+                self._write_better(trainer, state, folder / run_directory.BEST)
+            self._saved_step = trainer.global_step
             self.last_model_path = str(state)  # Lightning's own callback calls it so
             if trainer.is_global_zero:
-                if best:
-                    share(state, folder / run_directory.BEST)
                 for old in run_directory.states(folder.parent)[self.kept :]:
                     old.unlink()
         except OSError as error:
@@ -165,36 +220,90 @@ class Checkpoints(Checkpoint):
                 f"{state} cannot be written ({error.strerror}): the former states stay{onwards}.",
                 stacklevel=2,
             )
+            if self._former is not None:
+                self.best = self._former  # as best.ckpt still is
         else:
             self._error = None
         finally:
-            self._position, self.saving = None, False
+            self._position = self._former = self._at_start = None
+            self.saving = self._best_first = self._apart = False
+            self._evaluated.forget()
+
+    def _write(self, trainer: Trainer, file: Path) -> None:
+        """Save a checkpoint, and see last what other callbacks have put into it."""
+        called: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        trainer.callbacks = [c for c in called if c is not self] + [self]  # type: ignore[attr-defined]
+        try:
+            trainer.save_checkpoint(file, weights_only=False)
+        finally:
+            trainer.callbacks = called  # type: ignore[attr-defined]
+
+    def _write_better(self, trainer: Trainer, state: Path, best: Path) -> None:
+        """Save a state, and as the best checkpoint the weights that validation has evaluated."""
+        if self._evaluated.exchanged:
+            self._best_first = True
+            self._write(
+                trainer, best
+            )  # first, so that a state never names a best that is not there
+            self._best_first = False
+        if self._apart or not self._evaluated.exchanged:
+            self._write(trainer, state)
+        if trainer.is_global_zero and not self._apart:
+            share(*((best, state) if self._evaluated.exchanged else (state, best)))
+
+    def save_before_validation(self, trainer: Trainer) -> bool:
+        """Save the state that the validation under way began with, unless it is gone.
+
+        Returns:
+            whether it was still there: no callback has exchanged weights, or changed its own state.
+        """
+        assert self._begun is not None
+        position, at_start, callbacks = self._begun
+        there = self._evaluated.not_begun(trainer) and callbacks == of_callbacks(trainer)
+        if there := trainer.strategy.reduce_boolean_decision(there):
+            self._position, self._at_start = position, at_start
+            self.save(trainer)
+        return there
+
+    def _at_hand(self, trainer: Trainer) -> dict[str, Any]:
+        """What a state holds of the trainer beside what Lightning saves."""
+        metrics = [m for m in trainer.loggers if isinstance(m, MetricsFile)]
+        return {
+            "metrics_rows": metrics[0].rows if metrics else 0,
+            "should_stop": trainer.should_stop,
+            "stoppers": early_stopping.stoppers(trainer),
+            "logged": last_logged(trainer),
+        }
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         position = self._position
-        if position is None:  # someone else's checkpoint
+        if position is None or not self.saving:  # someone else's checkpoint
             return
         checkpoint["loops"]["fit_loop"] = position
-        metrics = [m for m in trainer.loggers if isinstance(m, MetricsFile)]
+        checkpoint["epoch"] = position["epoch_progress"]["current"]["ready"] - 1  # not the next one
         unfinished = loop_state.within_step(trainer, position)
-        checkpoint[RESUMING] = {
-            "metrics_rows": metrics[0].rows if metrics else 0,
-            "should_stop": trainer.should_stop,
-            "stoppers": early_stopping.stoppers(trainer),
-            "gradients": accumulated_gradients.collect(pl_module) if unfinished else {},
-        }
+        gradients = accumulated_gradients.collect(pl_module) if unfinished else {}
+        resuming = (self._at_start or self._at_hand(trainer)) | {"gradients": gradients}
+        missing = self._evaluated.missing(trainer, checkpoint["state_dict"])
+        if self._best_first and missing:
+            self._apart = True
+            resuming["weights"] = trainer.strategy.lightning_module_state_dict()
+            checkpoint["state_dict"] = self._evaluated.weights
+        checkpoint[RESUMING] = resuming | {"best_apart": self._apart}
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self._resumed = checkpoint.get(RESUMING, {})
-        former = checkpoint["callbacks"].get(self.state_key, {})
+        self._states = checkpoint["callbacks"]
+        former = self._states.get(self.state_key, {})
         if not trainer.is_global_zero or former.get("monitor") != self.monitor:
             return
         state, best_step = Path(str(trainer.ckpt_path)), former["best"].get("step")
-        if best_step == checkpoint["global_step"] and state.name != run_directory.BEST:
+        linked = state.name == run_directory.BEST or self._resumed.get("best_apart", False)
+        if best_step == checkpoint["global_step"] and not linked:
             # A crash may have struck between saving and linking.
             share(state, state.with_name(run_directory.BEST))
 

@@ -21,14 +21,12 @@ class Timekeeper:
         self._spans = False  # whether a schedule spans the whole training
         self.lr_schedule: Schedule = Constant()
 
-    def begin(
-        self, trainer: Trainer, lr_schedule: Schedule | None, others: Sequence[Schedule]
-    ) -> None:
+    def begin(self, trainer: Trainer, lr_schedule: object, others: Sequence[Schedule]) -> None:
         """Learn how many steps a training will take, in `setup`.
 
         Args:
             lr_schedule: of the learning rate. If None, it is one cycle over the whole training,
-                or constant if that has no known end.
+                or constant if that has no known end; constant too beside a scheduler of torch's.
             others: the other schedules that follow this clock.
 
         Raises:
@@ -38,7 +36,9 @@ class Timekeeper:
         self.total_steps = int(total) if total < math.inf else 0
         if lr_schedule is None and not self.total_steps:
             rank_zero_info("the learning rate is constant, since this training has no known end.")
-        self.lr_schedule = lr_schedule or (OneCycle() if self.total_steps else Constant())
+        cycle = lr_schedule is None and self.total_steps > 0
+        own = lr_schedule if isinstance(lr_schedule, Schedule) else None
+        self.lr_schedule = own or (OneCycle() if cycle else Constant())
         self._spans = any(s.spans_training for s in (self.lr_schedule, *others))
         if self._spans and not self.total_steps:
             raise UsageError(

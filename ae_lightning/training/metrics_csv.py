@@ -39,11 +39,12 @@ class MetricsFile(Logger):
 
     @property
     def name(self) -> str:
-        return "metrics"
+        """Nothing, as is the version: a ModelCheckpoint writes into RUN/NAME/VERSION/…."""
+        return ""
 
     @property
-    def version(self) -> None:
-        return None
+    def version(self) -> str:
+        return ""
 
     @property
     def save_dir(self) -> str:

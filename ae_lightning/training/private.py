@@ -7,18 +7,24 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import torch
 from jsonargparse import set_parsing_settings
 from jsonargparse._common import parsing_settings
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+)
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 Handler = Callable[[int, FrameType | None], None]
+LOGGED: Final = ("_callback_metrics", "_logged_metrics", "_progress_bar_metrics")
 
 
 def replace_sigterm_handler(trainer: Trainer, handler: Handler) -> None:
@@ -46,6 +52,62 @@ def set_data_parallel_size(strategy: ModelParallelStrategy, processes: int) -> N
     ModelParallelStrategy takes this as an argument only, and its "auto" is the number of nodes.
     """
     strategy._data_parallel_size = processes
+
+
+Logged = dict[str, dict[str, Any]]
+
+
+def last_logged(trainer: Trainer) -> Logged:
+    """Return the last value of every metric that callbacks, loggers and progress bar were given.
+
+    Lightning saves none of them, though a callback may read one long after it was logged.
+    """
+    return {name: dict(getattr(trainer._logger_connector, name)) for name in LOGGED}
+
+
+def restore_logged(trainer: Trainer, logged: Logged) -> None:
+    """Give callbacks, loggers and progress bar what `last_logged` has returned."""
+    for name in LOGGED:
+        getattr(trainer._logger_connector, name).update(logged.get(name, {}))
+
+
+def restore_averaging(trainer: Trainer, model: LightningModule) -> None:
+    """Have SWA continue where it stood: in `on_train_start` of a resumed run.
+
+    Left alone, it does so at the next epoch's start, and at another learning rate.
+    """
+    for swa in trainer.callbacks:  # type: ignore[attr-defined]
+        state = getattr(swa, "_scheduler_state", None)
+        if not isinstance(swa, StochasticWeightAveraging) or state is None:
+            continue
+        if swa.swa_start <= trainer.current_epoch <= swa.swa_end:
+            swa.on_train_epoch_start(trainer, model)
+            groups = trainer.optimizers[0].param_groups
+            for group, lr in zip(groups, state["_last_lr"], strict=True):
+                group["lr"] = lr
+
+
+def count_steps_done(trainer: Trainer, lr: Callable[[], float]) -> None:
+    """Have loggers count optimizer steps as checkpoints and pictures do: those that are done.
+
+    Lightning's own count lags by one, except in what callbacks log by themselves. The learning rate
+    is logged with the next row of training once it has changed.
+    """
+    connector: Any = trainer._logger_connector
+    loop: Any = trainer.fit_loop.epoch_loop
+    log = type(connector).log_metrics
+
+    def log_metrics(metrics: dict[str, Any], step: int | None = None) -> None:
+        if trainer.training and metrics and connector._logged_metrics.get("lr") != lr():
+            metrics = {**metrics, "lr": lr()}
+        lagging = loop._batches_that_stepped
+        loop._batches_that_stepped = trainer.global_step
+        try:
+            log(connector, metrics, step)
+        finally:
+            loop._batches_that_stepped = lagging
+
+    connector.log_metrics = log_metrics
 
 
 def compiled_call(module: nn.Module) -> Callable[..., Any] | None:
@@ -90,6 +152,15 @@ def given_arguments(callback: Callback) -> dict[str, Any]:
     """
     names = inspect.signature(type(callback)).parameters
     return {n: getattr(callback, n, getattr(callback, f"_{n}", None)) for n in names}
+
+
+def prepare_finder(finder: BatchSizeFinder | LearningRateFinder) -> str:
+    """Have a finder end training once it has found its value; return the place of that setting."""
+    finder._early_exit = True
+    if isinstance(finder, BatchSizeFinder):
+        return f"data.init_args.{finder._batch_arg_name}"
+    finder._update_attr = False  # it would look for an attribute of the model
+    return "model.init_args.optimizer.init_args.lr"
 
 
 def init_arguments(logger: WandbLogger) -> dict[str, Any]:

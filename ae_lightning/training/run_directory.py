@@ -16,6 +16,7 @@ from ae_lightning.core.files import damage
 CONFIG: Final = "config.yaml"
 CHECKPOINTS: Final = "checkpoints"
 BEST: Final = "best.ckpt"
+FINAL: Final = "final.ckpt"  # weights that a callback has changed when training had ended
 METRICS: Final = "metrics.csv"
 PAGE: Final = "index.html"  # of the callbacks' report
 
@@ -90,16 +91,18 @@ def state_name(step: int) -> str:
 
 def states(run: Path) -> list[Path]:
     """Return the states to resume from, newest first."""
-    return sorted((run / CHECKPOINTS).glob("step-*.ckpt"), reverse=True)
+    found = (run / CHECKPOINTS).glob("step-*.ckpt")
+    return sorted((f for f in found if f == f.with_name(state_name(step_of(f)))), reverse=True)
 
 
 def step_of(state: Path) -> int:
-    """Return how many optimizer steps a state was saved after.
+    """Return how many optimizer steps a state was saved after; -1 if that is not its name.
 
-    >>> step_of(Path("step-00001200.ckpt"))
-    1200
+    >>> step_of(Path("step-00001200.ckpt")), step_of(Path("step-best.ckpt"))
+    (1200, -1)
     """
-    return int(state.stem.removeprefix("step-"))
+    digits = state.stem.removeprefix("step-")
+    return int(digits) if digits.isdecimal() else -1
 
 
 def newest_state(run: Path) -> tuple[Path | None, dict[Path, str]]:
@@ -138,6 +141,17 @@ def best_checkpoint(run: Path) -> Path:
     if found := states(run):
         return found[0]
     raise UsageError(f"{run} has no checkpoint yet.")
+
+
+def checkpoint_of(path: Path) -> Path:
+    """Return the best checkpoint of a run, or the path itself if it is a file.
+
+    Raises:
+        UsageError: if it is neither a run nor a file.
+    """
+    if not path.exists():
+        raise UsageError(f"there is neither a run nor a checkpoint {path}.")
+    return best_checkpoint(path) if path.is_dir() else path
 
 
 def folder_of(checkpoint: Path) -> Path:

@@ -66,25 +66,28 @@ class StopOnSignal(Callback):
         self._agree(trainer)
         if self.agreed and self.checkpoints is not None:
             self.checkpoints.wanted = True
+            self.checkpoints.note(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
-        self._act(trainer)
+        self._act()
 
     def on_validation_batch_start(self, trainer: Trainer, *_: Any) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
         self._agree(trainer)
-        # After the last step no resume would return to this validation, so it runs to its end.
-        if trainer.global_step != trainer.max_steps:
-            self._act(trainer)
+        if not self.agreed or trainer.global_step == trainer.max_steps:
+            return  # after the last step no resume would return to this validation
+        # If its state is gone, the validation runs to its end, where the next one is saved.
+        if self.checkpoints is None or self.checkpoints.save_before_validation(trainer):
+            raise Interrupted(self.agreed)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._agree(trainer)
-        self._act(trainer)
+        self._act()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._agree(trainer)
-        self._act(trainer)
+        self._act()
         for signum, handler in self._former.items():
             signal.signal(signum, handler)
 
@@ -99,8 +102,6 @@ class StopOnSignal(Callback):
             # it is still drawing its report.
             getattr(trainer.strategy.launcher, "procs", []).clear()
 
-    def _act(self, trainer: Trainer) -> None:
-        if self.agreed:
-            if self.checkpoints is not None:
-                self.checkpoints.save(trainer)
+    def _act(self) -> None:
+        if self.agreed:  # by now `checkpoints` has saved a state
             raise Interrupted(self.agreed)

@@ -19,6 +19,7 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.private import init_arguments, opened_run
+from ae_lightning.training.wandb_records import rows_in
 
 SERVER: Final = "https://api.wandb.ai"
 # Seconds that the server may take to say anything at all, to open a run, and to receive what is
@@ -66,14 +67,22 @@ class WeightsAndBiases(WandbLogger):
 
             self._init.setdefault("settings", settings())
             try:
-                return super().experiment
+                return self._opened()
             except wandb.errors.UsageError as error:
                 raise UsageError(f"trainer.logger: {first_line(error)}.") from error
             except wandb.errors.Error as error:
                 wandb.teardown(exit_code=1)  # its process would keep the run's id
                 self._init["mode"] = "offline"
                 print(f"Weights & Biases: offline, since {first_line(error)}", flush=True)
+                return self._opened()
         return super().experiment
+
+    def _opened(self) -> Any:
+        """Open the run, and count on from its former offline records, which are sent later."""
+        run = super().experiment
+        if run.step < (rows := rows_in(Path(self._init["dir"]), run.id)):
+            run.log({}, step=rows)
+        return run
 
 
 class Tracking(Callback):

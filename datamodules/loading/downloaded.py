@@ -30,6 +30,8 @@ class Downloaded(PairDataModule):
     """
 
     def __init__(self, root: str | None = None, download: bool = True, **common: Any) -> None:
+        if root is None and not os.environ.get("AE_DATA"):
+            self.arguments["root"] = "data"
         super().__init__(**common)
         self.root = Path(root or os.environ.get("AE_DATA") or "data").expanduser()
         self.download = download

@@ -4,11 +4,14 @@ import os
 import pickle
 import shutil
 import zipfile
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from PIL import Image
 
 from ae_lightning.cli.main import main
 from ae_lightning.training import run_directory
@@ -66,6 +69,50 @@ def test_predictions_are_in_the_data_sets_order(
     assert (found["label"] == pair.y.numpy()).all()
     with torch.no_grad():
         np.testing.assert_allclose(found["code"], model.code(pair.x), atol=1e-5)
+
+
+def test_predictions_are_never_overwritten(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--run", "copy"]) == 0
+    former = (copy / "predictions.npz").read_bytes()
+    assert main(["predict", "--run", "copy", "--model.samples", "2"]) == 2
+    assert "copy/predictions.npz exists: name another by --out FILE" in capsys.readouterr().err
+    assert main(["predict", "--run", "copy", "--out", "other.npz"]) == 0
+    with np.load("other.npz") as file:
+        assert file["code"].shape == (297, 16)
+    assert (copy / "predictions.npz").read_bytes() == former
+    assert main(["predict", "--run", "copy", "--out", "nowhere/other.npz"]) == 2
+    assert "there is no folder nowhere" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def of_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on a folder of images that it was given by a relative path."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "images").mkdir()
+    for i in range(20):
+        Image.new("RGB", (20, 20), (12 * i, 100, 200)).save(folder / "images" / f"{i}.png")
+    small = ["--data.resize", "8", "--trainer.max_epochs", "1", "--model.encoder.widths", "[8]"]
+    with chdir(folder):
+        data = ["--config", "folder", "--data.path", "images", "--data.num_workers", "0"]
+        assert main(["fit", "--config", "vae", *data, *small, "--run", "run"]) == 0
+    return folder
+
+
+def test_a_run_finds_its_data_from_another_folder(
+    of_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["test", "--run", str(of_images / "run")]) == 0
+    config = yaml.safe_load((of_images / "run" / "config.yaml").read_text())
+    assert config["data"]["init_args"]["path"] == str(of_images / "images")
+
+
+def test_pictures_are_drawn_of_a_folder_of_images(of_images: Path, tmp_path: Path) -> None:
+    drawn = ["reconstructions", "--data", str(of_images / "images"), "--out", str(tmp_path / "out")]
+    assert main(["plot", str(of_images / "run"), *drawn]) == 0
+    assert list((tmp_path / "out" / "pictures" / "reconstructions").glob("*.png"))
+    config = (tmp_path / "out" / "index.html").read_text()
+    assert "ImageFolder" in config
 
 
 def test_flags_override_what_a_checkpoint_records(

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from ae_lightning.cli.composition import compose, kind_and_purpose, merge, read, same_class, shipped
-from ae_lightning.cli.main import main
 from ae_lightning.cli.presets import with_defaults
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import locate
@@ -61,15 +60,20 @@ def test_penalties_of_two_configs_add_up() -> None:
     }
 
 
-def test_a_changed_class_drops_the_former_ones_arguments() -> None:
-    mlp = {"encoder": {"class_path": "a.MLP", "init_args": {"widths": [8]}}}
-    assert merge(mlp, {"encoder": {"class_path": "a.Conv"}}) == {
-        "encoder": {"class_path": "a.Conv"}
-    }
+def test_a_changed_class_keeps_what_was_given_if_it_takes_it_and_no_defaults() -> None:
+    mlp = {"encoder": {"class_path": "MLP", "init_args": {"widths": [8], "activation": "ReLU"}}}
+    conv = {"encoder": {"class_path": "ae_lightning.nn.ConvEncoder"}}
+    assert merge(mlp, conv, carry=False) == conv
+    assert merge(mlp, conv) == {"encoder": conv["encoder"] | {"init_args": {"activation": "ReLU"}}}
     assert merge({"init_args": {"x": 1}}, {"class_path": "A"}) == {
         "init_args": {"x": 1},
         "class_path": "A",
     }
+
+
+def test_no_config_is_dropped_for_the_system_after_it() -> None:
+    composed = compose(read(name) for name in ("vae", "conv", "iwae", "digits"))
+    assert composed == compose(read(name) for name in ("iwae", "conv", "digits"))
 
 
 def test_the_last_value_wins_and_nothing_given_is_changed() -> None:
@@ -159,8 +163,3 @@ def test_the_schedule_is_written_out_only_if_asked_for() -> None:
     asked = with_defaults(read("vae"), ["--model.lr_schedule.epochs=3"])["model"]["init_args"]
     assert "lr_schedule" not in bare
     assert asked["lr_schedule"]["class_path"].endswith("OneCycle")
-
-
-def test_a_class_that_only_others_build_on_is_refused(capsys) -> None:
-    assert main(["fit", "--config", "digits", "--model", "System"]) == 2
-    assert "System is abstract" in capsys.readouterr().err

@@ -120,6 +120,7 @@ def test_a_wrong_fit_is_one_sentence(
         (["predict", "--ckpt", "x"], "--ckpt is not an option"),
         (["validate", "--ckpt_path", "none.ckpt"], "there is no checkpoint none.ckpt"),
         (["validate", "--ckpt_path", "flat.yaml"], "flat.yaml is not a checkpoint"),
+        (["plot", "nowhere"], "there is neither a run nor a checkpoint nowhere"),
         (["summary"], "summary: run must be given"),
         (["summary", "nowhere"], "nowhere is not a run"),
         (["configs", "--foo"], "configs: --foo is not an option"),

@@ -92,6 +92,34 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
     assert yaml.safe_load(Path("b/config.yaml").read_text())["trainer"]["max_epochs"] == 3
 
 
+def test_one_line_starts_a_run_and_continues_it(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a cluster requeues a job."""
+    monkeypatch.chdir(tmp_path)
+    job = [*FIT, "--trainer.max_epochs", "3", "--run", "b", "--resume", "auto"]
+    assert main([*job, "--trainer.max_steps", "8"]) == 0
+    assert "continues" not in capsys.readouterr().out
+    assert main([*job, "--trainer.max_steps", "-1"]) == 0
+    assert "b continues from step-00000008.ckpt" in capsys.readouterr().out
+    assert equal(whole, Path("b"))
+    assert rows(whole) == rows(Path("b"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "right"),
+    [
+        (["--resume", "auto"], "--resume auto starts or continues a run: name it by --run DIR"),
+        (["--resume", "atuo", "--run", "b"], "--resume: invalid choice: 'atuo'"),
+    ],
+)
+def test_a_wrong_resume_is_one_sentence(
+    flags: list[str], right: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, *flags]) == 2
+    assert right in capsys.readouterr().err
+
+
 def test_a_damaged_state_is_named_and_passed_over(
     whole: Path, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

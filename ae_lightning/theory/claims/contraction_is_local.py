@@ -26,7 +26,7 @@ class ContractionIsLocal(Claim):
     correction = """The notes say that a contractive autoencoder maps neighbours closer together. It
         does so only near the training data; between two examples it must expand, to tell them
         apart."""
-    wrong_version = """Taking the derivative at the data as a ratio that holds for every pair; the
+    wrong_version = """A pair at one of the data, which is drawn together, taken for every pair; the
         derivative of the same network without the penalty."""
     caption = """The reconstruction as a function of the input: flat at the two data points (dots),
         and steeper than the diagonal between them, where the pair of crosses is pulled apart."""
@@ -43,17 +43,18 @@ class ContractionIsLocal(Claim):
 
         contractive, free = trained(0.1), trained(0.0)
         points, pair = torch.tensor([[-1.0], [1.0]]), torch.tensor([[-PAIR], [PAIR]])
+        near = torch.tensor([[0.95], [1.05]])
 
         def slope(model: UndercompleteAutoEncoder) -> float:
             return float(geometry.jacobian(model.reconstruct, points).abs().max())
 
         def stretch(model: UndercompleteAutoEncoder, a: Tensor) -> float:
-            return float((model.reconstruct(a)[1] - model.reconstruct(a)[0]).abs()) / (2 * PAIR)
+            return float((model.reconstruct(a)[1] - model.reconstruct(a)[0]).abs() / (a[1] - a[0]))
 
         wrong = {"without the penalty": slope(free)}
         yield Check("largest |r'| at the data", slope(contractive), wrong, at_most=0.05)
         what = f"|r(a) − r(b)| / |a − b| for a, b = ±{PAIR}"
-        wrong = {"r' at the data, as a ratio": slope(contractive)}
+        wrong = {"for a pair at one of the data": stretch(contractive, near)}
         yield Check(what, stretch(contractive, pair), wrong, at_least=1.2)
 
         figure, axes = panel("flat at the data, steep between", "x", "r(x)")

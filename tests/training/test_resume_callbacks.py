@@ -1,0 +1,85 @@
+"""A run with callbacks that read metrics or exchange weights resumes to the bit, from anywhere."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ae_lightning.cli.main import main
+from ae_lightning.training import run_directory
+from ae_lightning.training.checkpoint_writing import Checkpoints
+from helpers.resuming import ON
+from soak import eventful
+
+LIGHTNING = "lightning.pytorch.callbacks"
+STOPS = {"monitor": "val/loss", "patience": 1, "min_delta": 1e9}
+BEST = {"monitor": "val/loss", "save_top_k": 2}
+WATCHING: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "EarlyStopping": [(f"{LIGHTNING}.EarlyStopping", STOPS)],
+    "ModelCheckpoint": [(f"{LIGHTNING}.ModelCheckpoint", BEST)],
+    "a plateau of one's own": [("helpers.callbacks.Plateau", {})],
+    "a reader of one's own": [("helpers.callbacks.Reader", {})],
+}
+EXCHANGING = {
+    "EMA": [(f"{LIGHTNING}.EMAWeightAveraging", {"decay": 0.5})],
+    "SWA": [(f"{LIGHTNING}.StochasticWeightAveraging", {"swa_lrs": 0.01, "swa_epoch_start": 1})],
+    "an exchange of one's own": [("helpers.callbacks.Exchanger", {})],
+    "a late exchange of one's own": [("helpers.callbacks.LateExchanger", {})],
+}
+EVERY = WATCHING | EXCHANGING
+
+
+def write(callbacks: list[tuple[str, dict[str, Any]]], **trainer: Any) -> None:
+    """A config of a run of three epochs of four batches, in two steps each."""
+    config = eventful.config(epochs=3, size=256)
+    config["trainer"] |= {"val_check_interval": 1.0, "accumulate_grad_batches": 2, **trainer}
+    report = config["trainer"]["callbacks"][1]
+    added = [{"class_path": path, "init_args": arguments} for path, arguments in callbacks]
+    config["trainer"]["callbacks"] = [report, *added]
+    config["checkpoints"] = {"every_n_steps": 1}
+    Path("config.yaml").write_text(yaml.safe_dump(config))
+
+
+@pytest.fixture
+def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where the next run is copied to: as it is after each state, and at the end of each hook."""
+    monkeypatch.chdir(tmp_path)
+    made: list[Path] = []
+
+    def copy(*_: Any) -> None:
+        found = [p.name for p in sorted(Path("run/checkpoints").glob("*.ckpt"))]
+        last = made[-1] / "run/checkpoints" if made else Path("none")
+        if run_directory.states(Path("run")) and found != [p.name for p in sorted(last.glob("*"))]:
+            made.append(tmp_path / f"copy-{len(made)}")
+            shutil.copytree("run", made[-1] / "run")
+
+    def copying(hook: Any) -> Any:
+        def wrapped(self: Any, *arguments: Any, **named: Any) -> None:
+            copy()
+            hook(self, *arguments, **named)
+            copy()
+
+        return wrapped
+
+    for name in ("save", "teardown"):
+        monkeypatch.setattr(Checkpoints, name, copying(getattr(Checkpoints, name)))
+    return made
+
+
+@pytest.mark.parametrize("interval", [1.0, 0.5], ids=["by epochs", "by halves"])
+@pytest.mark.parametrize("name", EVERY)
+def test_a_run_resumes_to_the_bit_from_each_of_its_states(
+    name: str, interval: float, copies: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(EVERY[name], val_check_interval=interval)
+    assert main(["fit", "--config", "config.yaml", "--run", "run"]) == 0
+    whole, taken = Path("run").resolve(), list(copies)
+    assert len(taken) >= 2
+    for copied in taken:
+        monkeypatch.chdir(copied)
+        assert main(ON) == 0
+        assert eventful.differences(whole, Path("run")) == [], copied.name
