@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ae_lightning.autoencoder import AutoEncoder
     from ae_lightning.core.errors import NonFiniteError, SavingError, TrainingError, UsageError
     from ae_lightning.core.parts import Part
+    from ae_lightning.core.trust import trust
     from ae_lightning.core.types import ForwardPass, Pair
     from ae_lightning.regularizers import Regularizer
     from ae_lightning.schedules import Schedule
@@ -28,6 +29,7 @@ HOMES = {
     "autoencoder": ["AutoEncoder"],
     "core.errors": ["NonFiniteError", "SavingError", "TrainingError", "UsageError"],
     "core.parts": ["Part"],
+    "core.trust": ["trust"],
     "core.types": ["ForwardPass", "Pair"],
     "regularizers": ["Regularizer"],
     "schedules": ["Schedule"],

@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from lightning.pytorch import Callback, LightningModule
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -25,8 +26,20 @@ from ae_lightning.posteriors import Posterior
 from ae_lightning.priors import Prior
 from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.schedules import Clock, OneCycle, Schedule
-from ae_lightning.training import accumulated_gradients, checkpoint_reading
+from ae_lightning.training import accumulated_gradients
 from ae_lightning.training.allocator import keep_freed_memory, skip_driver_search
+from ae_lightning.training.checkpoint_fitting import (
+    check_optimization,
+    check_states,
+    check_weights,
+)
+from ae_lightning.training.checkpoint_io import use_atomic
+from ae_lightning.training.checkpoint_reading import (
+    read_checkpoint,
+    rebuild_model,
+    require_format,
+)
+from ae_lightning.training.checkpoint_schema import FORMAT, FORMAT_KEY, check_structure
 from ae_lightning.training.clock import Timekeeper, steps_per_epoch
 from ae_lightning.training.heartbeat import Heartbeat
 from ae_lightning.training.lr_schedulers import lr_scheduler
@@ -85,6 +98,7 @@ class AutoEncoder(Model, LightningModule):
         self.optimizer, self.lr_schedule = optimizer, lr_schedule
         self._guard, self._terms = NonFiniteGuard(), dict[str, Tensor]()
         self._timekeeper, self._lr = Timekeeper(), 0.0
+        self._loading: dict[str, Any] | None = None  # a checkpoint, until its optimizers are made
         terms = ("loss", "objective", *self.bound_terms, *self.regularizers)
         makes = partial(Evaluation, latent, terms, value_range)
         self.evaluations = nn.ModuleDict({"val": makes(), "test": makes()})
@@ -133,6 +147,7 @@ class AutoEncoder(Model, LightningModule):
     def setup(self, stage: str) -> None:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         self.dataset_size = len(getattr(data, "sets", {}).get("train", ()))
+        use_atomic(self.trainer.strategy)
         if stage == "fit":
             self._guard = NonFiniteGuard()
             self._log_every_n_steps = max(1, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
@@ -145,6 +160,9 @@ class AutoEncoder(Model, LightningModule):
         if self.device.type == "cpu":
             keep_freed_memory()
             skip_driver_search()
+        if (loading := self._loading) is not None:
+            self._loading = None
+            check_optimization(loading, self.trainer, self._source)
         resumed = self.trainer.ckpt_path is not None
         self.clock = self._timekeeper.start(self.trainer, self.clock if resumed else None)
 
@@ -278,14 +296,38 @@ class AutoEncoder(Model, LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._guard.look(self)
-        checkpoint[checkpoint_reading.FORMAT_KEY] = checkpoint_reading.FORMAT
+        checkpoint[FORMAT_KEY] = FORMAT
         checkpoint["clock"] = list(self.clock)
         checkpoint["steps_per_epoch"] = steps_per_epoch(self.trainer)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint_reading.require_format(checkpoint)
+        if not isinstance(self, FSDPModule):  # whose strategy has checked it, and loaded a part
+            self.check_checkpoint(checkpoint, self._source)
         self.clock = Clock(*checkpoint["clock"])
         self._timekeeper.resume(self.clock, checkpoint["steps_per_epoch"])
+
+    @property
+    def _source(self) -> str:
+        """Where a checkpoint comes from, for a sentence."""
+        file = self._trainer.ckpt_path if self._trainer is not None else None
+        return str(file or "the checkpoint")
+
+    def check_checkpoint(self, checkpoint: dict[str, Any], source: object) -> None:
+        """Refuse a checkpoint that does not fit this model or, if it is to resume, its training.
+
+        Raises:
+            UsageError: naming the first place that is wrong.
+        """
+        require_format(checkpoint, str(source))
+        check_structure(checkpoint, source)
+        check_weights(self, checkpoint["state_dict"], source)
+        if self._trainer is None or self._trainer.state.fn != "fit":
+            return
+        check_states(checkpoint, self._trainer, source)
+        if self._trainer.optimizers:
+            check_optimization(checkpoint, self._trainer, source)
+        else:  # they are made later
+            self._loading = checkpoint
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -299,8 +341,9 @@ class AutoEncoder(Model, LightningModule):
         Raises:
             UsageError: if the file is damaged, or holds a model of another class.
         """
-        checkpoint = checkpoint_reading.read_checkpoint(path_of(checkpoint_path))
-        model: Self = checkpoint_reading.rebuild_model(checkpoint, cls, changes)
+        file = path_of(checkpoint_path)
+        checkpoint = read_checkpoint(file)
+        model: Self = rebuild_model(checkpoint, cls, changes, file)
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(checkpoint["state_dict"])
         return model.to(map_location).eval()

@@ -17,13 +17,14 @@ from ae_lightning.core.files import path_of
 from ae_lightning.core.parts import Recorded
 from ae_lightning.core.randomness import generator_of, seed_of
 from ae_lightning.core.types import Pair
+from ae_lightning.core.untrusted import conform
 from ae_lightning.corruptions import Clean, Corruption, Dequantise, corrupt_by_index
 
 from .loading.batch_loader import BatchLoader
 from .loading.batch_samplers import EvaluationSampler, TrainingSampler
 from .loading.datasets import BatchDraw, Examples
 from .loading.purposes import CLEAN, CORRUPTION, SPLIT
-from .loading.regrid import BatchGrid, Regrid
+from .loading.regrid import BatchGrid, Regrid, SavedGrid
 
 SPLITS: Final = ("train", "val", "test")
 CPU: Final = torch.device("cpu")
@@ -203,7 +204,10 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Resume after the examples already seen, even on another number of processes."""
-        former, present = BatchGrid(**state_dict), self._present_grid()
+        if not state_dict:  # saved before any training
+            return
+        name = f"the checkpoint's state of {type(self).__name__}"
+        former, present = BatchGrid(**conform(SavedGrid, state_dict, name)), self._present_grid()
         if former[:2] == present[:2]:
             self.grid = former
         elif self.trainer is not None:

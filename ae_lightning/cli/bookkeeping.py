@@ -7,7 +7,7 @@ from typing import Any, Final
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ae_lightning.core.errors import UsageError, nearest
-from ae_lightning.training.checkpoint_reading import RUN_CONFIG
+from ae_lightning.training.checkpoint_schema import RUN_CONFIG
 from ae_lightning.training.directions import refuse_contradiction
 
 LOG_INTERVAL: Final = 50  # steps

@@ -6,6 +6,7 @@ import sys
 import warnings
 from argparse import SUPPRESS, Namespace
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import jsonargparse
@@ -33,9 +34,11 @@ from ae_lightning.core.distributed import first_process
 from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import path_of
 from ae_lightning.core.printing import abandon_stdout, tell
+from ae_lightning.core.trust import allowed, require_trusted
 from ae_lightning.datamodules import PairDataModule
 from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
 from ae_lightning.training.heartbeat import be_parent
+from ae_lightning.training.private import importing_only
 from ae_lightning.training.progress_bar import SparingProgressBar
 
 # Lightning lets configs name files of other machines, which would be fetched.
@@ -83,13 +86,20 @@ class CommandLine(LightningCLI):
         tree: the composed configs.
         flags: the flags, which override them.
         own: the options that were read before.
+        strange: whether part of the configs is from a run or a checkpoint, which a stranger may
+            have written: then only what is trusted is imported.
     """
 
     def __init__(
-        self, command: str, tree: composition.Tree, flags: list[str], own: Namespace
+        self,
+        command: str,
+        tree: composition.Tree,
+        flags: list[str],
+        own: Namespace,
+        strange: bool = False,
     ) -> None:
         tree, flags = with_parts(tree, flags)
-        self.command, self.own = command, own
+        self.command, self.own, self.strange = command, own, strange
         refuse_linked(tree, flags)
         quieten()
         strict = {"allow_abbrev": False, "formatter_class": HelpFormatter}
@@ -130,13 +140,18 @@ class CommandLine(LightningCLI):
                 parser.link_arguments(source, f"{target}.init_args.{name}", apply_on=when)
         # Read before this parser is built: here for --help, and to be found when misspelt.
         parser.add_argument("--run", type=str, default=SUPPRESS, help="The run's directory.")
+        help = "A package whose classes a run or a checkpoint may name; repeatable."
+        parser.add_argument("--trust", type=str, default=SUPPRESS, help=help)
         parser.add_argument("--debug", type=bool, default=SUPPRESS, help="Show where errors arise.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         whole_numbers_first(parser)
         try:
-            self.config = parser.parse_args(args)
+            with importing_only(allowed()) if self.strange else nullcontext():
+                self.config = parser.parse_args(args)
         except ParseFailure as failure:
+            if denied := re.search("Importing '(.*?)' is not allowed", str(failure)):
+                require_trusted(denied[1], "the run or its checkpoint")
             raise UsageError(str(failure).replace(MARK, "")) from failure
         with_homes(self.settings.trainer)
         check_settings(self.settings)

@@ -20,7 +20,7 @@ from ae_lightning.core.yaml_text import MOST_BYTES, load_yaml, refusal
 Tree = dict[str, Any]
 
 # Read before the configs are, so that none can set them.
-ONLY_OPTIONS: Final = ("run", "resume", "ckpt_path", "config", "debug")
+ONLY_OPTIONS: Final = ("run", "resume", "ckpt_path", "config", "debug", "trust")
 CONFIGS: Final = Path(__file__).parents[1] / "configs"
 
 

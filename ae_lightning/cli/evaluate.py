@@ -17,7 +17,9 @@ from ae_lightning.cli.loggers import fill_in, with_folders
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import replacing
 from ae_lightning.core.printing import tell
+from ae_lightning.core.trust import trust_named
 from ae_lightning.training import run_directory
+from ae_lightning.training.checkpoint_fitting import check_weights
 from ae_lightning.training.checkpoint_reading import read_checkpoint, recorded
 
 PREDICTIONS = "predictions.npz"
@@ -36,12 +38,14 @@ class Evaluate(CommandLine):
         self.file = chosen(command, own, flags)
         if command == "predict":
             self.out = free(own.out or run_directory.folder_of(self.file) / PREDICTIONS)
+        trees = [composition.read(name) for name in own.config]
+        trust_named([trees, flags])
         self.checkpoint = read_checkpoint(self.file)
-        self.recorded = recorded(self.checkpoint)
+        self.recorded = recorded(self.checkpoint, self.file)
         base = {key: unlinked(key, record) for key, record in self.recorded.items()}
         base["seed_everything"] = self.recorded["model"]["init_args"].get("seed", 0)
-        trees = [base, *(composition.read(name) for name in own.config)]
-        super().__init__(command, *with_folders(composition.compose(trees), flags), own)
+        tree = composition.compose([base, *trees])
+        super().__init__(command, *with_folders(tree, flags), own, strange=True)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
@@ -66,14 +70,9 @@ class Evaluate(CommandLine):
                 f"{self.file} holds a model for data of shape {tuple(shape)}, and these are "
                 f"of shape {self.model.shape}."
             )
+        check_weights(self.model, self.checkpoint["state_dict"], self.file)
         self.model.on_load_checkpoint(self.checkpoint)
-        try:
-            self.model.load_state_dict(self.checkpoint["state_dict"])
-        except RuntimeError as error:
-            first = str(error).strip().splitlines()[1].strip().rstrip(".")
-            raise UsageError(
-                f"{self.file} does not fit the model as it is configured: {first}."
-            ) from error
+        self.model.load_state_dict(self.checkpoint["state_dict"])
 
     def validate(self, **arguments: Any) -> None:
         """Print the figures of the validation set."""

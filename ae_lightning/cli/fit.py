@@ -28,8 +28,10 @@ from ae_lightning.core.addresses import flags_naming
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError, printable
 from ae_lightning.core.files import path_of, write_text
+from ae_lightning.core.trust import flags_trusting, trust_named
 from ae_lightning.training import early_stopping, run_directory
-from ae_lightning.training.checkpoint_reading import RESUMING
+from ae_lightning.training.checkpoint_reading import recorded
+from ae_lightning.training.checkpoint_schema import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.compilation import Compilation, Mode
 from ae_lightning.training.heartbeat import lost
@@ -50,6 +52,7 @@ class Fit(CommandLine):
 
     def __init__(self, own: Namespace, flags: list[str]) -> None:
         trees = [composition.read(name) for name in own.config]
+        trust_named([trees, flags])
         self.run: Path | None = own.run
         self.state: Path | None = None
         self.checkpoint: dict[str, Any] = {}  # what it holds
@@ -62,10 +65,18 @@ class Fit(CommandLine):
             if self.resumed:
                 self._hold_former_run()
                 self.state, self.checkpoint, self.former, news = state_to_resume(own.run)
+                if self.state is not None:
+                    self.recorded = recorded(self.checkpoint, self.state)
+                    whole = {
+                        key: composition.merge(record, self.former.get(key) or {})
+                        for key, record in self.recorded.items()
+                    }
+                    refuse_changes(whole, self.recorded, self.state)  # before anything is built
                 for line in news:
                     self.say(line)
                 trees.insert(0, self.former)
-            super().__init__("fit", *with_folders(composition.compose(trees), flags), own)
+            tree = composition.compose(trees)
+            super().__init__("fit", *with_folders(tree, flags), own, strange=self.resumed)
         except BaseException:
             if self.claim is not None and not self._has_trained():
                 self.claim.withdraw()
@@ -105,8 +116,8 @@ class Fit(CommandLine):
         if not self.resumed:
             self._settle_run()
         elif self.state is not None:
-            classes = {key: self.settings[key].class_path for key in ("model", "data")}
-            refuse_other_classes(classes, self.checkpoint, self.state)
+            classes = {key: self.settings[key].class_path for key in self.recorded}
+            refuse_other_classes(classes, self.recorded, self.state)
         assert self.run is not None
         # Keep null too if it is a choice, as in check_val_every_n_epoch.
         chosen = {k for k, p in signature(Trainer).parameters.items() if p.default is not None}
@@ -203,7 +214,7 @@ class Fit(CommandLine):
     def after_instantiate_classes(self) -> None:
         if self.state is not None:
             given = {"model": self.model.record, "data": self.datamodule.record}
-            refuse_changes(given, self.checkpoint, self.state)
+            refuse_changes(given, self.recorded, self.state)
         elif (source := self.settings.init_from) is not None:
             left = self.model.init_from(source)
             what = f"but for {', '.join(left)}" if left else "all of them"
@@ -274,5 +285,6 @@ class Fit(CommandLine):
             self.say(f"{stopped} {where}; to continue:", self._to_continue())
 
     def _to_continue(self) -> str:
-        flags = f"--run {shlex.quote(str(self.run))} --resume"
-        return f"ae-lightning fit {flags} {flags_naming(self.datamodule.arguments)}".rstrip()
+        flags = [f"--run {shlex.quote(str(self.run))} --resume"]
+        flags += [flags_trusting(self.whole_config()), flags_naming(self.datamodule.arguments)]
+        return " ".join(["ae-lightning fit", *filter(None, flags)])

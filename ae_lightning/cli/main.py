@@ -20,6 +20,7 @@ from ae_lightning.cli.composition import unreadable
 from ae_lightning.core.errors import TrainingError, UsageError, printable
 from ae_lightning.core.files import path_of
 from ae_lightning.core.printing import abandon_stdout, show_warnings, tell, use_streams
+from ae_lightning.core.trust import trust
 
 TRAINER_COMMANDS: Final = {
     "fit": "train a system on a data set: --config vae --config digits",
@@ -50,6 +51,7 @@ OPTIONS: Final = """options of fit, validate, test and predict:
   --run DIR         the run's directory; by default, fit makes runs/<system>-<data>-<n>
   --resume [auto]   fit: continue the run in --run DIR; auto: or start it there
   --ckpt_path FILE  validate, test, predict: this checkpoint, with its model and its data
+  --trust MODULE    let a run or a checkpoint name classes of your own, as by --trust my_lab
   --debug           show where an error arose
   --help            a command's options; --help all: every one of them
 
@@ -161,6 +163,7 @@ def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
     parser.add_argument("-c", "--config", action="append", default=[])
     parser.add_argument("--run", type=path)
     parser.add_argument("--debug", action="store_true")
+    parser.add_argument("--trust", action="append", default=[])
     if command == "fit":
         parser.add_argument("--resume", nargs="?", const="always", choices=("always", "auto"))
     else:
@@ -168,10 +171,13 @@ def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
     if command == "predict":
         parser.add_argument("--out", type=path)
     try:
-        return parser.parse_known_args(args)
+        own, flags = parser.parse_known_args(args)
     except ArgumentError as error:
         name = error.argument_name or ""
         raise UsageError(f"{name.split('/')[-1]}: {error.message}.") from None
+    for name in own.trust:
+        trust(name)
+    return own, flags
 
 
 def path(text: str) -> Path:
@@ -201,6 +207,7 @@ def call(function: Callable[..., None], args: list[str]) -> None:
     name = f"ae-lightning {function.__name__}"
     parser = Parser(prog=name, description=text, formatter_class=HelpFormatter)
     parser.add_argument("--debug", action="store_true", help="show where an error arose")
+    parser.add_argument("--trust", action="append", default=[], help="a package to import")
     signature = getfullargspec(function)
     optional = signature.args[len(signature.args) - len(signature.defaults or ()) :]
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=set(optional))
@@ -213,6 +220,8 @@ def call(function: Callable[..., None], args: list[str]) -> None:
         given = parser.parse_args(args)
     except ParseFailure as failure:
         raise UsageError(f"{function.__name__}: {str(failure).replace(MARK, '')}") from failure
+    for name in given.trust:
+        trust(name)
     several = given[signature.varargs] if signature.varargs else ()
     named = {name: given[name] for name in signature.kwonlyargs}
     function(*(given[name] for name in signature.args), *several, **named)

@@ -15,11 +15,13 @@ from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import path_of
 from ae_lightning.core.parts import rebuild
 from ae_lightning.core.printing import tell
+from ae_lightning.core.trust import trust_named
 from ae_lightning.core.untrusted import inside
 from ae_lightning.datamodules import ImageFolder, Stream
 from ae_lightning.datamodules.streaming.manifest import MANIFEST
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import MODEL, read_checkpoint, recorded
+from ae_lightning.training.checkpoint_reading import read_checkpoint, recorded
+from ae_lightning.training.checkpoint_schema import MODEL
 
 
 def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | None = None) -> None:
@@ -81,7 +83,7 @@ def make_data(state: dict[str, Any], file: Path, named: str | None, shape: tuple
         named: a config of other data, or a folder of images.
         shape: what a folder's images are made to fit.
     """
-    known = recorded(state).get("data")
+    known = recorded(state, file).get("data")
     if named is not None and (folder := path_of(named, "data")).is_dir():
         if len(shape) != 3:
             raise UsageError(f"{file} holds a model for data of shape {shape}, and not for images.")
@@ -91,7 +93,10 @@ def make_data(state: dict[str, Any], file: Path, named: str | None, shape: tuple
             return Stream(named, **kept)
         greyscale = shape[0] == 1
         return ImageFolder(named, resize=shape[-1], greyscale=greyscale, **kept)
-    record = known if named is None else composition.read(named).get("data")
+    tree = composition.read(named) if named is not None else {"data": known}
+    if named is not None:
+        trust_named(tree)
+    record = tree.get("data")
     if not record:
         where = f"{file} records no data: name one" if named is None else f"{named} names no data"
         raise UsageError(f"{where}, as in --data mnist.")

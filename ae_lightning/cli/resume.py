@@ -11,9 +11,11 @@ from ae_lightning.cli.command_line import LINKS
 from ae_lightning.cli.composition import Tree
 from ae_lightning.core.addresses import RECORDED, withhold
 from ae_lightning.core.errors import UsageError
-from ae_lightning.core.parts import check_record, locate, to_plain
+from ae_lightning.core.parts import check_record, part_class, to_plain
+from ae_lightning.core.trust import classes_of, require_trusted
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import RUN_CONFIG, read_checkpoint, recorded
+from ae_lightning.training.checkpoint_reading import read_checkpoint
+from ae_lightning.training.checkpoint_schema import RUN_CONFIG
 
 # Where the data lie and how they are read, not what they are. All of `trainer` and `checkpoints`
 # may change too: how long the model is trained, on what devices, and with which callbacks.
@@ -83,44 +85,41 @@ def former_config(run: Path, checkpoint: dict[str, Any]) -> tuple[Tree, str]:
         tree, wrong = {}, str(error).rstrip(".") if file.exists() else f"{file} is lost"
     if not wrong or kept is None:
         kept, wrong = tree, ""
-    else:
-        check_record([kept.get("model"), kept.get("data")])
+    check_record([kept.get("model"), kept.get("data")])
+    for name in classes_of(kept):
+        require_trusted(name, run)
     return {key: withhold(v) if key == "data" else v for key, v in kept.items()}, wrong
 
 
-def refuse_changes(given: Tree, checkpoint: dict[str, Any], file: Path) -> None:
+def refuse_changes(given: Tree, former: Tree, file: Path) -> None:
     """Refuse to continue with another model or other data than a checkpoint's.
 
     Args:
         given: the records of model and data as they are configured now.
-        checkpoint: what `file` holds.
+        former: those of the checkpoint.
+        file: the checkpoint.
 
     Raises:
         UsageError: with every difference by its name, and both its values.
     """
-    former = recorded(checkpoint)
     found: dict[str, tuple[str, str]] = {}
     for section, record in former.items():
         found |= differences(section, record, withhold(given[section]))
     _refuse(found, file)
 
 
-def refuse_other_classes(given: Mapping[str, str], checkpoint: dict[str, Any], file: Path) -> None:
+def refuse_other_classes(given: Mapping[str, str], former: Tree, file: Path) -> None:
     """Refuse to continue with a model or data of another class, before one is built.
 
     Args:
         given: the class paths of model and data as they are configured now.
+        former: the records that `file` holds.
     """
-    nodes = {section: {"class_path": path} for section, path in given.items()}
-    former = recorded(checkpoint).items()
-    _refuse(
-        {
-            section: (shown(nodes[section]), shown(record))
-            for section, record in former
-            if not composition.same_class(given[section], record["class_path"])
-        },
-        file,
-    )
+    found = {}
+    for section, record in former.items():
+        if not composition.same_class(given[section], record["class_path"]):
+            found[section] = shown({"class_path": given[section]}), shown(record)
+    _refuse(found, file)
 
 
 def _refuse(found: Mapping[str, tuple[str, str]], file: Path) -> None:
@@ -159,7 +158,7 @@ def differences(name: str, old: Any, new: Any) -> Iterator[tuple[str, tuple[str,
 
 def defaults_of(class_path: str) -> dict[str, Any]:
     """The default arguments of a class that are plain values."""
-    parameters = inspect.signature(locate(class_path)).parameters.items()
+    parameters = inspect.signature(part_class(class_path)).parameters.items()
     given = {name: p.default for name, p in parameters if p.default is not p.empty}
     simple = (type(None), bool, int, float, str, tuple, list)
     return {name: to_plain(value) for name, value in given.items() if isinstance(value, simple)}

@@ -7,7 +7,8 @@ from ae_lightning.core.errors import printable
 from ae_lightning.core.files import path_of
 from ae_lightning.core.printing import LONGEST_LINE, console
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import MODEL, read_checkpoint
+from ae_lightning.training.checkpoint_reading import read_checkpoint
+from ae_lightning.training.checkpoint_schema import MODEL
 
 # The figures of validation that a summary shows if the model has them, and their units.
 SUMMARISED = {

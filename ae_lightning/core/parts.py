@@ -2,10 +2,13 @@
 
 import importlib
 import inspect
+import math
+import sys
 from collections.abc import Mapping
 from enum import Enum
-from functools import partial
+from functools import partial, reduce
 from numbers import Integral, Real
+from operator import or_
 from pathlib import PurePath
 from typing import Any, Final, Self
 
@@ -13,12 +16,15 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ae_lightning.core.arguments import as_declared
-from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.arguments import as_declared, kinds_of, parameters_of
+from ae_lightning.core.errors import UsageError, nearest, printable
+from ae_lightning.core.trust import is_trusted, require_trusted
+from ae_lightning.core.untrusted import conform
 
 Plain = Any  # None, bool, int, float, str, and lists and dicts of these
 Record = dict[str, Plain]
 RECIPES: Final = (Optimizer, LRScheduler)  # classes that a partial of is recorded, to be made later
+SCALARS: Final = (type(None), bool, int, float, str)
 
 
 class Recorded:
@@ -95,7 +101,9 @@ def to_plain(value: Any, name: str = "value") -> Plain:
 
 
 def locate(path: str) -> Any:
-    """Return the object that a dotted path names, such as a class nested in another.
+    """Import the object that a dotted path names, such as a class nested in another.
+
+    Only for a path that a user wrote, or that is trusted: importing a module runs it.
 
     Raises:
         UsageError: if there is no such module, or no such name in it.
@@ -123,6 +131,9 @@ def locate(path: str) -> Any:
 def rebuild(value: Plain) -> Any:
     """Invert `to_plain`: build what a record names, innermost parts first.
 
+    Raises:
+        UsageError: if a class is not a part, or cannot be made of its recorded arguments.
+
     >>> from ae_lightning.nn import MLP
     >>> rebuild(MLP(widths=[8]).record).arguments["widths"]
     [8]
@@ -134,35 +145,104 @@ def rebuild(value: Plain) -> Any:
     if "class_path" not in value:
         return {k: rebuild(v) for k, v in value.items()}
     cls = part_class(value["class_path"])
-    keywords = {k: rebuild(v) for k, v in value.get("init_args", {}).items()}
-    if issubclass(cls, RECIPES):
-        return partial(cls, **keywords)
-    return cls(**as_declared(cls, keywords))
+    keywords = {k: rebuild(v) for k, v in arguments_of(value).items()}
+    return partial(cls, **keywords) if issubclass(cls, RECIPES) else make(cls, keywords)
 
 
-def part_class(path: str) -> type:
-    """Return the class that a record names.
+def make(cls: type, keywords: dict[str, Any], others: Mapping[str, Any] | None = None) -> Any:
+    """Make a part of recorded arguments, and of others that are given as they are.
 
     Raises:
-        UsageError: if it is neither a part nor an optimizer, since a record must not call others.
+        UsageError: if it cannot be made of them, whatever the class raises then.
     """
-    cls = locate(path)
+    check_arguments(cls, keywords)
+    try:
+        return cls(**as_declared(cls, keywords) | {**(others or {})})
+    except UsageError:
+        raise
+    except Exception as error:
+        why = printable(" ".join(str(error).split()) or type(error).__name__, 200).rstrip(".")
+        raise UsageError(f"{cls.__name__} cannot be made of what is recorded: {why}.") from error
+
+
+def check_arguments(cls: type, keywords: Mapping[str, Any]) -> None:
+    """Refuse arguments that a class has not, or that should be numbers or text and are not.
+
+    Raises:
+        UsageError: naming the first of them.
+    """
+    known = parameters_of(cls)
+    for name, value in keywords.items():
+        if name not in known:
+            shown = printable(name, 60)
+            raise UsageError(f"{cls.__name__} has no argument {shown}; {nearest(name, known)}")
+        kinds = list(kinds_of(known[name].annotation, cls))
+        if kinds and all(any(kind is one for one in SCALARS) for kind in kinds):
+            conform(reduce(or_, kinds), value, f"{cls.__name__}.{name}")
+
+
+def arguments_of(record: Mapping[str, Plain]) -> dict[str, Plain]:
+    """Return the arguments that a record holds.
+
+    Raises:
+        UsageError: if they are not names with values.
+    """
+    found = record.get("init_args", {})
+    if not (isinstance(found, dict) and all(isinstance(name, str) for name in found)):
+        shown = printable(repr(found), 60)
+        raise UsageError(f"init_args of {record['class_path']} is {shown}: expected named values.")
+    return found
+
+
+def part_class(path: object) -> type:
+    """Return the class that a record names, importing nothing that is not trusted.
+
+    Raises:
+        UsageError: if it is not trusted, or is neither a part nor an optimizer, since a record must
+            not call others.
+    """
+    cls = defined_here(path) or _trusted_class(path)
     if inspect.isclass(cls) and issubclass(cls, (Recorded, *RECIPES)):
         return cls
     raise UsageError(f"{path} is not a part of an autoencoder.")
 
 
+def defined_here(path: object) -> type | None:
+    """Return the part of this path if the program has defined or imported it itself."""
+    names = path.split(".") if isinstance(path, str) else []
+    for i in reversed(range(1, len(names))):
+        found: Any = sys.modules.get(".".join(names[:i]))
+        for name in names[i:]:
+            found = getattr(found, "__dict__", {}).get(name)
+        if inspect.isclass(found) and issubclass(found, Recorded):
+            return found
+    return None
+
+
+def _trusted_class(path: object) -> Any:
+    require_trusted(path)
+    found = locate(str(path))
+    home = getattr(found, "__module__", None)
+    if inspect.isclass(found) and not is_trusted(str(home)):  # only imported where the path led
+        require_trusted(f"{home}.{found.__qualname__}")
+    return found
+
+
 def check_record(value: Plain) -> None:
     """Refuse a record that `rebuild` would refuse, before other code builds it.
 
-    >>> check_record({"class_path": "os.remove", "init_args": {"path": "x"}})
+    >>> record = {"class_path": "os.remove", "init_args": {"path": "x"}}
+    >>> check_record(record)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ae_lightning.core.errors.UsageError: os.remove is not a part of an autoencoder.
+    ae_lightning.core.errors.UsageError: a checkpoint names os.remove, which is not of this ...
     """
+    if isinstance(value, float) and math.isnan(value):
+        raise UsageError("a recorded argument is nan: expected a number.")
     if isinstance(value, Mapping):
         if "class_path" in value:
             part_class(value["class_path"])
+            arguments_of(value)
         value = list(value.values())
     if isinstance(value, list):
         for inner in value:

@@ -5,12 +5,14 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
 
 from ae_lightning.core.files import replacing
+from ae_lightning.training.checkpoint_reading import read_checkpoint
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Save a checkpoint whole and sealed, or leave the former one; load it, unpickling nothing."""
+    """Save a checkpoint whole and sealed, or leave the former one; load it checked."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -19,4 +21,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, file)  # type: ignore[arg-type]
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        return torch.load(path, "cpu", weights_only=True)  # type: ignore[no-any-return]
+        return read_checkpoint(Path(path), mmap=False)
+
+
+def use_atomic(strategy: Strategy) -> None:
+    """Let a strategy save and load by `AtomicCheckpointIO` where it would by Lightning's own."""
+    if isinstance(strategy, ModelParallelStrategy):  # which has none, and reads for itself
+        return
+    if type(strategy.checkpoint_io) is TorchCheckpointIO:
+        strategy.checkpoint_io = AtomicCheckpointIO()

@@ -10,7 +10,6 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from ae_lightning.core.errors import SavingError, UsageError, nearest
 from ae_lightning.core.files import share
-from ae_lightning.core.untrusted import conform
 from ae_lightning.training import (
     accumulated_gradients,
     early_stopping,
@@ -18,7 +17,7 @@ from ae_lightning.training import (
     loop_state,
     run_directory,
 )
-from ae_lightning.training.checkpoint_reading import RESUMING
+from ae_lightning.training.checkpoint_schema import RESUMING
 from ae_lightning.training.directions import known_mode, refuse_contradiction
 from ae_lightning.training.evaluated_weights import EvaluatedWeights
 from ae_lightning.training.fingerprint import of_callbacks
@@ -296,7 +295,7 @@ class Checkpoints(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self._resumed = checkpoint.get(RESUMING, {})
-        self._own = conform(list[str], self._resumed.get("states", []), trainer.ckpt_path)
+        self._own = list(self._resumed.get("states", []))
         self._states = checkpoint["callbacks"]
         former = self._states.get(self.state_key, {})
         if not trainer.is_global_zero or former.get("monitor") != self.monitor:

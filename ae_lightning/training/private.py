@@ -1,14 +1,17 @@
-"""All that is taken from inside Lightning and torch, since neither offers it in public.
+"""All that is taken from inside Lightning, jsonargparse and torch, since none offers it in public.
 
 tests/training/test_private.py names the attribute and the library when one of them moves.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
 import torch
+from jsonargparse import set_parsing_settings
+from jsonargparse._common import parsing_settings
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     BatchSizeFinder,
@@ -172,3 +175,17 @@ def init_arguments(logger: WandbLogger) -> dict[str, Any]:
 def opened_run(logger: WandbLogger) -> Any:
     """Return the run of W&B if one is open; `logger.experiment` would open one."""
     return logger._experiment
+
+
+@contextmanager
+def importing_only(names: list[str]) -> Iterator[None]:
+    """Let the parser import only these packages, modules and classes.
+
+    jsonargparse has no way back from a denied path.
+    """
+    former = dict(parsing_settings)
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=names)
+    try:
+        yield
+    finally:
+        parsing_settings.update(former)

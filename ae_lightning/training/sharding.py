@@ -1,6 +1,7 @@
 """Shard parameters, gradients and optimizer state over the processes, with FSDP2."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -17,6 +18,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import rebuild
+from ae_lightning.training.checkpoint_reading import read_checkpoint
 from ae_lightning.training.private import set_data_parallel_size
 
 Module = TypeVar("Module", bound=LightningModule)
@@ -37,6 +39,12 @@ class FullySharded(ModelParallelStrategy):
     def setup_environment(self) -> None:
         set_data_parallel_size(self, self.num_nodes * self.num_processes)
         super().setup_environment()
+
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> Any:
+        """Check a checkpoint whole, on every process, before it is split over them."""
+        model: Any = self.lightning_module
+        model.check_checkpoint(read_checkpoint(file := Path(checkpoint_path)), file)
+        return super().load_checkpoint(checkpoint_path, weights_only=True)
 
 
 def shard(model: LightningModule, strategy: Strategy, networks: Iterable[nn.Module] = ()) -> None:

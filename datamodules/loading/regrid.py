@@ -1,14 +1,25 @@
 """Resume where training stopped even if the global batch now has another size."""
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from ae_lightning.core.distributed import rank_and_world
 
 from .batch_samplers import TrainingSampler
+
+
+class SavedGrid(TypedDict):
+    """A `BatchGrid` in a checkpoint."""
+
+    processes: Annotated[int, Field(ge=1, le=2**31)]
+    batch: Annotated[int, Field(ge=1, le=2**53)]
+    epoch: Annotated[int, Field(ge=0, le=2**53)]
+    first: Annotated[int, Field(ge=-(2**53), le=2**53)]
 
 
 class BatchGrid(NamedTuple):

@@ -129,7 +129,7 @@ def test_flags_override_what_a_checkpoint_records(
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--model.latent", "3"], "does not fit the model as it is configured"),
+        (["--model.latent", "3"], "does not fit the model: encoder.layers.2.weight is of shape"),
         (["--config", "sprites"], "holds a model for data of shape (1, 8, 8)"),
     ],
 )

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import sys
+import types
 from functools import partial
 
 import pytest
@@ -46,10 +48,35 @@ def test_what_cannot_be_recorded_is_refused() -> None:
         model(optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
 
 
-@pytest.mark.parametrize("path", ["subprocess.Popen", "os.system", "torch.nn.Linear"])
-def test_a_record_cannot_name_what_is_no_part(path: str) -> None:
-    with pytest.raises(UsageError, match="not a part"):
+FOREIGN = "which is not of this package"
+NO_PART = "is not a part of an autoencoder"
+NO_PATH = "expected a class's path"
+NAMES: dict[object, str] = {
+    **dict.fromkeys(("subprocess.Popen", "os.system", "torch.nn.Linear", "this.that"), FOREIGN),
+    **dict.fromkeys(
+        ("ae_lightning.nn.mlp.torch.nn.Linear", "torch.optim.adam.torch.Size"), FOREIGN
+    ),
+    **dict.fromkeys(("ae_lightning.core.errors.UsageError", "ae_lightning.cli.main.main"), NO_PART),
+    "ae_lightning.nn.torch.hub.load": "there is no torch",
+    **dict.fromkeys(("os", "", ".", "a..b", "os.system\0", "ae_lightning.__main__.main"), NO_PATH),
+    **dict.fromkeys((3, None, 1.5, ("a",)), NO_PATH),
+}
+
+
+@pytest.mark.parametrize("path", NAMES, ids=str)
+def test_a_record_cannot_name_what_is_no_part(path: object) -> None:
+    with pytest.raises(UsageError, match=NAMES[path]):
         rebuild({"class_path": path, "init_args": {}})
+
+
+def test_a_part_that_the_program_has_defined_needs_no_trust() -> None:
+    class Loud(MLP):
+        pass
+
+    globals()["Loud"] = Loud
+    Loud.__qualname__ = "Loud"
+    sys.modules.setdefault(__name__, types.ModuleType(__name__)).Loud = Loud  # type: ignore[attr-defined]
+    assert isinstance(rebuild(Loud([8]).record), Loud)
 
 
 def test_a_wrong_path_is_answered_with_the_nearest() -> None:

@@ -60,7 +60,7 @@ def resume(scale: Scale) -> Iterator[Row]:
             with command(setting, scale.root, **options) as (arguments, _):
                 run_here([*arguments[:-1], str(run)], 128 + signal.SIGTERM if extra else 0)
                 if extra:
-                    run_here(["fit", "--run", str(run), "--resume"])
+                    run_here(["fit", "--run", str(run), "--resume", "--trust", "gpu"])
         expected, found = state_of(whole), state_of(stopped)
     torch.use_deterministic_algorithms(False)
     same = expected.keys() == found.keys() and all(

@@ -12,6 +12,8 @@ import yaml
 
 from ae_lightning.training import run_directory
 
+TRUST = ["--trust", "soak"]  # whose part the config names, to resume with it
+
 
 def config(epochs: int = 4, size: int = 640) -> dict[str, Any]:
     """Noise of every kind, schedules, accumulation, and validations in the middle of epochs."""

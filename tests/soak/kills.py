@@ -52,7 +52,7 @@ def sigkill() -> Iterator[str]:
                 else:
                     at_moment(folder, arguments, when)
                 if run_directory.holds_run(folder / str(n)):  # else it died before it was one
-                    arguments = ["fit", "--run", str(n), "--resume"]
+                    arguments = ["fit", "--run", str(n), "--resume", *eventful.TRUST]
             run(folder, arguments)
             compare(folder, str(n), f"killed at {', then '.join(moments)}")
             yield f"{n + 1:2} of {KILLS}: killed at {', then '.join(moments)}: equal to the bit"
@@ -71,7 +71,7 @@ def signals() -> Iterator[str]:
                 if code != 128 + signal.Signals[name]:
                     raise Failed(f"{when}: exit code {code}: {said}")
                 if said.splitlines()[-1] == f"ae-lightning fit --run {n} --resume":
-                    arguments = ["fit", "--run", str(n), "--resume"]
+                    arguments = ["fit", "--run", str(n), "--resume", *eventful.TRUST]
                 elif "nothing is kept" not in said:
                     raise Failed(f"{when}: it does not say how to continue: {said}")
                 done.append(when)
@@ -95,7 +95,7 @@ def flipped() -> Iterator[str]:
                 content[place] ^= 1 << draw.randrange(8)
                 state.unlink()  # best.ckpt may be the same file
                 state.write_bytes(content)
-            said = run(folder, ["fit", "--run", name, "--resume"])
+            said = run(folder, ["fit", "--run", name, "--resume", *eventful.TRUST])
             for state in damaged:
                 if f"{state.relative_to(folder)} is skipped: " not in said:
                     raise Failed(f"byte {place} of {state.name} is not found: {said}")
@@ -130,7 +130,7 @@ def full_disk() -> Iterator[str]:
                 grow = ["mount", "-o", "remount,size=64m", str(small)]
                 subprocess.run(grow, check=True)
                 if lost:
-                    run(folder, ["fit", "--run", name, "--resume"])
+                    run(folder, ["fit", "--run", name, "--resume", *eventful.TRUST])
                 compare(folder, name, "on a full disk")
                 end_of_it = "went on when there was room" if lost else "found room at its end"
                 yield f"a disk of {size / 1024:.0f} KiB: {end_of_it}: equal to the bit"

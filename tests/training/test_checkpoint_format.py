@@ -16,7 +16,8 @@ from ae_lightning.datamodules import Manifold
 from ae_lightning.nn import MLP
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
-from ae_lightning.training.checkpoint_reading import FORMAT, FORMAT_KEY, require_format
+from ae_lightning.training.checkpoint_reading import require_format
+from ae_lightning.training.checkpoint_schema import FORMAT, FORMAT_KEY
 
 # What a checkpoint may hold in place of the format's number, and what is then said of it.
 ONLY = f"this version of ae-lightning reads format {FORMAT} only."
@@ -103,7 +104,7 @@ def test_python_refuses_another_format(found: Any, said: str, saved: Path, tmp_p
     assert str(raised.value) == f"{file} {said}"
     with pytest.raises(UsageError) as raised:  # which reads the file by itself
         trainer(tmp_path, max_steps=3).fit(model(), data(), ckpt_path=file, weights_only=True)
-    assert str(raised.value) == f"the checkpoint {said}"
+    assert str(raised.value) == f"{file} {said}"
 
 
 @pytest.mark.parametrize("other", ["missing", "newer", "a string"])

@@ -29,7 +29,9 @@ def start(folder: Path, run: str, moment: str) -> tuple[int, str]:
 
 
 def resume(folder: Path, run: str, moment: str = "") -> tuple[int, str]:
-    return ae_lightning(folder, ["fit", "--run", run, "--resume"], {MOMENT: moment})
+    return ae_lightning(
+        folder, ["fit", "--run", run, "--resume", *eventful.TRUST], {MOMENT: moment}
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from jsonargparse._common import parsing_settings
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, Timer
 from lightning.pytorch.cli import LightningCLI
@@ -84,6 +85,13 @@ NEEDED: dict[tuple[str, str], Callable[[], bool]] = {
     ("lightning", "LightningModule._trainer"): lambda: LightningModule()._trainer is None,
     ("lightning", "a launcher's procs and kill"): lambda: (
         launcher().procs == [] and callable(launcher().kill)
+    ),
+    ("jsonargparse", "_common.parsing_settings"): lambda: (
+        {
+            "import_path_verdicts",
+            "import_paths_enforced",
+        }
+        <= parsing_settings.keys()
     ),
     ("lightning", "LightningCLI._get"): lambda: callable(LightningCLI._get),
     ("lightning", "LightningCLI._set_seed"): lambda: callable(LightningCLI._set_seed),
