@@ -6,7 +6,7 @@ import sys
 import warnings
 from argparse import SUPPRESS, Namespace
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jsonargparse
 import yaml
@@ -124,6 +124,9 @@ class CommandLine(LightningCLI):
                 parser.link_arguments(source, f"{target}.init_args.{name}", apply_on=when)
         # Read before this parser is built: here for --help, and to be found when misspelt.
         parser.add_argument("--run", type=str, default=SUPPRESS, help="The run's directory.")
+        kind: Any = Literal["refuse", "accept"]
+        help = "Whether to take data that are not those of the checkpoint."
+        parser.add_argument("--data_changed", type=kind, default=SUPPRESS, help=help)
         parser.add_argument("--debug", type=bool, default=SUPPRESS, help="Show where errors arise.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:

@@ -37,6 +37,7 @@ OPTIONS: Final = """options of fit, validate, test and predict:
   --run DIR         the run's directory; by default, fit makes runs/<system>-<data>-<n>
   --resume [auto]   fit: continue the run in --run DIR; auto: or start it there
   --ckpt_path FILE  validate, test, predict: this checkpoint, with its model and its data
+  --data_changed accept  take data that are not those of the checkpoint
   --debug           show where an error arose
   --help            a command's options; --help all: every one of them
 
@@ -130,6 +131,7 @@ def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
     parser.add_argument("-c", "--config", action="append", default=[])
     parser.add_argument("--run", type=path)
     parser.add_argument("--debug", action="store_true")
+    parser.add_argument("--data_changed", choices=("refuse", "accept"), default="refuse")
     if command == "fit":
         parser.add_argument("--resume", nargs="?", const="always", choices=("always", "auto"))
     else:

@@ -11,7 +11,9 @@ from ae_lightning.core.addresses import withhold
 from ae_lightning.core.arguments import as_declared
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import damage
+from ae_lightning.core.fingerprints import Fingerprint
 from ae_lightning.core.parts import Record, check_record, locate, rebuild
+from ae_lightning.core.untrusted import conform
 
 FORMAT: Final = 1  # of the checkpoints that this version saves and loads
 
@@ -77,6 +79,19 @@ def recorded(checkpoint: dict[str, Any]) -> Record:
         tree["data"] = data
     check_record(tree)
     return tree | {"data": withhold(data)} if data else tree
+
+
+def fingerprint_of(checkpoint: dict[str, Any]) -> Fingerprint | None:
+    """Return what a checkpoint's data were, if it says so.
+
+    Raises:
+        UsageError: if it says something else in that place.
+    """
+    data = checkpoint.get(DATA)
+    name = str(data["class_path"]).rpartition(".")[2] if data else ""
+    state = checkpoint.get(name, {})  # where Lightning keeps that of a data module
+    kind: Any = Fingerprint | None
+    return conform(kind, state.get("fingerprint"), "the checkpoint")  # type: ignore[no-any-return]
 
 
 def rebuild_model(checkpoint: Record, kind: type, changes: Record) -> Any:
