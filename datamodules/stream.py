@@ -11,6 +11,7 @@ from torch import Tensor
 from ae_lightning.core.addresses import is_remote
 from ae_lightning.core.errors import UsageError, at_least
 from ae_lightning.core.files import open_regular, path_of
+from ae_lightning.core.fingerprints import Fingerprint
 
 from .loading.datasets import BatchDraw, Examples
 from .loading.order import Order
@@ -103,6 +104,15 @@ class Stream(PairDataModule):
     def manifest(self) -> Manifest:
         """The contents of stream.json."""
         return Manifest.of(self._manifest_text(), f"{self.path}/{MANIFEST}")
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        known = self.manifest
+        return {
+            "counts": dict(known.counts),
+            "classes": list(known.classes),
+            "digests": {"all": known.digest},
+        }
 
     def read(self) -> Mapping[str, Examples]:
         return {split: self._streamed(split) for split in SPLITS}

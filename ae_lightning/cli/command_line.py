@@ -7,7 +7,7 @@ import warnings
 from argparse import SUPPRESS, Namespace
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import jsonargparse
 import yaml
@@ -142,6 +142,9 @@ class CommandLine(LightningCLI):
         parser.add_argument("--run", type=str, default=SUPPRESS, help="The run's directory.")
         help = "A package whose classes a run or a checkpoint may name; repeatable."
         parser.add_argument("--trust", type=str, default=SUPPRESS, help=help)
+        kind: Any = Literal["refuse", "accept"]
+        help = "Whether to take data that are not those of the checkpoint."
+        parser.add_argument("--data_changed", type=kind, default=SUPPRESS, help=help)
         parser.add_argument("--debug", type=bool, default=SUPPRESS, help="Show where errors arise.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:

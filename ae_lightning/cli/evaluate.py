@@ -14,6 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from ae_lightning.cli import composition
 from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
+from ae_lightning.cli.resume import refuse_other_data
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import replacing
 from ae_lightning.core.printing import tell
@@ -70,6 +71,7 @@ class Evaluate(CommandLine):
                 f"{self.file} holds a model for data of shape {tuple(shape)}, and these are "
                 f"of shape {self.model.shape}."
             )
+        refuse_other_data(self.datamodule, self.checkpoint, self.file, self.own.data_changed)
         check_weights(self.model, self.checkpoint["state_dict"], self.file)
         self.model.on_load_checkpoint(self.checkpoint)
         self.model.load_state_dict(self.checkpoint["state_dict"])

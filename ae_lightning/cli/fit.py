@@ -22,7 +22,13 @@ from ae_lightning.cli.bookkeeping import Bookkeeping, as_yaml
 from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
 from ae_lightning.cli.options import options_in
-from ae_lightning.cli.resume import goes_on, refuse_changes, refuse_other_classes, state_to_resume
+from ae_lightning.cli.resume import (
+    goes_on,
+    refuse_changes,
+    refuse_other_classes,
+    refuse_other_data,
+    state_to_resume,
+)
 from ae_lightning.cli.summary import summary
 from ae_lightning.core.addresses import flags_naming
 from ae_lightning.core.distributed import first_process, launched_apart
@@ -215,6 +221,7 @@ class Fit(CommandLine):
         if self.state is not None:
             given = {"model": self.model.record, "data": self.datamodule.record}
             refuse_changes(given, self.recorded, self.state)
+            refuse_other_data(self.datamodule, self.checkpoint, self.state, self.own.data_changed)
         elif (source := self.settings.init_from) is not None:
             left = self.model.init_from(source)
             what = f"but for {', '.join(left)}" if left else "all of them"

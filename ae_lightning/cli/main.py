@@ -52,6 +52,7 @@ OPTIONS: Final = """options of fit, validate, test and predict:
   --resume [auto]   fit: continue the run in --run DIR; auto: or start it there
   --ckpt_path FILE  validate, test, predict: this checkpoint, with its model and its data
   --trust MODULE    let a run or a checkpoint name classes of your own, as by --trust my_lab
+  --data_changed accept  take data that are not those of the checkpoint
   --debug           show where an error arose
   --help            a command's options; --help all: every one of them
 
@@ -164,6 +165,7 @@ def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
     parser.add_argument("--run", type=path)
     parser.add_argument("--debug", action="store_true")
     parser.add_argument("--trust", action="append", default=[])
+    parser.add_argument("--data_changed", choices=("refuse", "accept"), default="refuse")
     if command == "fit":
         parser.add_argument("--resume", nargs="?", const="always", choices=("always", "auto"))
     else:

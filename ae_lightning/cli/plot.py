@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -11,6 +11,7 @@ from ae_lightning.callbacks.report.choosing import all_suitable, pictures_named
 from ae_lightning.callbacks.report.history import read_history
 from ae_lightning.callbacks.report.run_page import title_of, write_report
 from ae_lightning.cli import composition
+from ae_lightning.cli.resume import refuse_other_data
 from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import path_of
 from ae_lightning.core.parts import rebuild
@@ -24,7 +25,13 @@ from ae_lightning.training.checkpoint_reading import read_checkpoint, recorded
 from ae_lightning.training.checkpoint_schema import MODEL
 
 
-def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | None = None) -> None:
+def plot(
+    checkpoint: Path,
+    *names: str,
+    data: str | None = None,
+    out: Path | None = None,
+    data_changed: Literal["refuse", "accept"] = "refuse",
+) -> None:
     """Draw pictures of a checkpoint, and a page of them, index.html.
 
     A picture that fails is skipped, with a reason, unless it was named.
@@ -36,6 +43,7 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
         data: other data: a config, shipped or a file, or a folder of images, scaled to the model's
             size; by default, the data of training.
         out: where to write; by default, plots in the run's directory.
+        data_changed: whether to take the data of training although they have changed since.
 
     Raises:
         UsageError: if there is no such checkpoint or picture, or they do not suit one another.
@@ -49,6 +57,8 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
         raise UsageError(
             f"{file} holds a model for data of shape {model.shape}, not {source.shape}."
         )
+    if data is None:
+        refuse_other_data(source, state, file, data_changed)
     run = run_directory.folder_of(file)
     history = read_history(run)
     out = inside(run, run_directory.PLOTS, run) if out is None else path_of(out, "out")

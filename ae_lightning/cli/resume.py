@@ -13,13 +13,14 @@ from ae_lightning.core.addresses import RECORDED, withhold
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import check_record, part_class, to_plain
 from ae_lightning.core.trust import classes_of, require_trusted
+from ae_lightning.datamodules import PairDataModule
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import read_checkpoint
+from ae_lightning.training.checkpoint_reading import fingerprint_of, read_checkpoint
 from ae_lightning.training.checkpoint_schema import RUN_CONFIG
 
 # Where the data lie and how they are read, not what they are. All of `trainer` and `checkpoints`
 # may change too: how long the model is trained, on what devices, and with which callbacks.
-PLACES: Final = ("root", "path", "download", "in_memory", "num_workers")
+PLACES: Final = ("root", "path", "download", "in_memory", "num_workers", "max_pixels")
 MAY_CHANGE: Final = {f"data.{n}" for n in (*PLACES, "cache_dir", "max_cache_size")}
 
 
@@ -128,6 +129,21 @@ def _refuse(found: Mapping[str, tuple[str, str]], file: Path) -> None:
         raise UsageError(
             f"{each} in {file}: a run continues as it began, so start another one for that."
         )
+
+
+def refuse_other_data(
+    data: PairDataModule, checkpoint: dict[str, Any], file: Path, data_changed: str
+) -> None:
+    """Refuse data that are not a checkpoint's, although they are configured alike.
+
+    Args:
+        data_changed: "accept" to use them all the same.
+
+    Raises:
+        UsageError: with what differs.
+    """
+    data.data_changed = "accept" if data_changed == "accept" else "refuse"
+    data.require_same(fingerprint_of(checkpoint), str(file))
 
 
 def differences(name: str, old: Any, new: Any) -> Iterator[tuple[str, tuple[str, str]]]:

@@ -38,6 +38,12 @@ def above(name: str, value: float, bound: float = 0.0) -> float:
     return value
 
 
+def one_of(name: str, value: object, known: Iterable[object]) -> None:
+    """Raise UsageError if a value is none of those that are known."""
+    if value not in (known := list(known)):
+        raise UsageError(f"{name} is {value!r}: {nearest(str(value), map(str, known))}")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of an error about an unknown `name`: the nearest known name, or all that fit.
 

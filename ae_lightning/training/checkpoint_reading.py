@@ -12,6 +12,7 @@ import torch
 from ae_lightning.core.addresses import withhold
 from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import damage
+from ae_lightning.core.fingerprints import Fingerprint
 from ae_lightning.core.parts import Record, check_record, make, part_class, rebuild, to_plain
 from ae_lightning.core.untrusted import conform
 from ae_lightning.training.checkpoint_fitting import check_weights
@@ -96,6 +97,20 @@ def recorded(checkpoint: dict[str, Any], file: Path) -> Record:
     check_record(tree)
     check_recorded_weights(checkpoint, part_class(checkpoint[MODEL]["class_path"]), {}, file)
     return tree | {"data": withhold(data)} if data else tree
+
+
+def fingerprint_of(checkpoint: dict[str, Any]) -> Fingerprint | None:
+    """Return what a checkpoint's data were, if it says so.
+
+    Raises:
+        UsageError: if it says something else in that place.
+    """
+    class_path = str((checkpoint.get(DATA) or {}).get("class_path", ""))
+    name = class_path.rpartition(".")[2]  # by which Lightning keeps the state of a data module
+    state = conform(dict[str, Any], checkpoint.get(name, {}), f"the checkpoint's {name}")
+    kind: Any = Fingerprint | None
+    found: Fingerprint | None = conform(kind, state.get("fingerprint"), "the data's fingerprint")
+    return found
 
 
 def check_recorded_weights(checkpoint: Record, kind: type, changes: Record, source: object) -> None:

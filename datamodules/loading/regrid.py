@@ -6,9 +6,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 from pydantic import Field
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from ae_lightning.core.distributed import rank_and_world
+from ae_lightning.core.fingerprints import Fingerprint
 
 from .batch_samplers import TrainingSampler
 
@@ -20,6 +21,7 @@ class SavedGrid(TypedDict):
     batch: Annotated[int, Field(ge=1, le=2**53)]
     epoch: Annotated[int, Field(ge=0, le=2**53)]
     first: Annotated[int, Field(ge=-(2**53), le=2**53)]
+    fingerprint: NotRequired[Fingerprint | None]  # of the data that it cuts
 
 
 class BatchGrid(NamedTuple):
