@@ -161,7 +161,8 @@ class ImageFolder(PairDataModule):
                 sets[split], wrong = files.readable()
             left_out += wrong
         if left_out:
-            Notice(f"{len(left_out)} images are left out: {few(left_out)}").say()
+            n, be = sum(map(len, self._sources.values())), "is" if len(left_out) == 1 else "are"
+            Notice(f"{len(left_out)} of {n} images {be} left out: {few(left_out)}.").say()
         return sets
 
     def _demand_memory(self, shape: Sequence[int], value: int) -> None:

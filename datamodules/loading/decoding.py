@@ -39,7 +39,16 @@ READ: Final = re.compile(
 
 
 class Unreadable(UsageError):
-    """A file is damaged, or not an image of a format that is read."""
+    """A file is damaged, or not an image of a format that is read.
+
+    Args:
+        wrong: the file, and what is wrong with it.
+        cure: what to do about it.
+    """
+
+    def __init__(self, wrong: str, cure: str = "replace or remove it") -> None:
+        super().__init__(f"{wrong}: {cure}, or set data.unreadable to skip.")
+        self.wrong = wrong
 
 
 def foreign(head: bytes, kinds: Any = FOREIGN + OTHERS) -> str | None:
@@ -64,11 +73,8 @@ def explained(path: Path) -> Iterator[None]:
     except Ambiguous as error:
         raise Ambiguous(f"{path} {error}") from None
     except Exception as error:  # decoders raise many kinds
-        wrong = reason(path, error)
-        raise Unreadable(
-            f"{path} cannot be read as an image ({wrong}): replace or remove it, or set "
-            "data.unreadable to skip."
-        ) from error
+        wrong = f"{path} cannot be read as an image ({reason(path, error)})"
+        raise Unreadable(wrong) from error
 
 
 def reason(path: Path, error: Exception) -> str:
@@ -175,10 +181,8 @@ def require_one(number: int, frame: int | None) -> None:
 def require_size(path: Path, width: int, height: int, max_pixels: int) -> None:
     """Refuse an image of too many pixels before it is decoded."""
     if width * height > max_pixels:
-        raise Unreadable(
-            f"{path} has {width:,} × {height:,} pixels, and data.max_pixels is {max_pixels:,}: "
-            "raise it, scale the image down, or set data.unreadable to skip."
-        )
+        size = f"{path} has {width:,} × {height:,} pixels, and data.max_pixels is {max_pixels:,}"
+        raise Unreadable(size, "raise it, scale the image down")
 
 
 def deep_pixels(file: BinaryIO, image: Any) -> Pixels | None:

@@ -130,7 +130,7 @@ class Attempts(Examples):
             except Unreadable as error:
                 if not self.skip:
                     raise
-                wrong[row] = str(error)
+                wrong[row] = error.wrong
         return x, wrong
 
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from ae_lightning.core.errors import printable
 
-from .decoding import Unreadable, begins_an_image
+from .decoding import Unreadable, begins_an_image, reason
 
 FEW: Final = 3  # names in a sentence
 STUBS: Final = ("BUFR", "GRIB", "HDF5", "WMF", "MPEG", "EPS")  # what Pillow knows, and cannot draw
@@ -42,13 +42,13 @@ class Listing:
     def __init__(self, root: Path, skip: bool = False) -> None:
         self.root, self.skip = root, skip
         self.strays: list[str] = []
-        self.unreadable: list[str] = []  # sentences
+        self.unreadable: list[str] = []  # each with what is wrong with it
 
     def images(self, folder: Path, check: Callable[[Path], None]) -> list[Source]:
         """Return the images below a folder, but hidden ones, by name.
 
         Args:
-            check: is called with every folder below it.
+            check: is called with it and every folder below.
 
         Raises:
             UsageError: if something in it cannot be read.
@@ -63,15 +63,14 @@ class Listing:
             try:
                 status = here.stat()
                 if (this := (status.st_dev, status.st_ino)) in above:
-                    self._refuse(here, "is a link to a folder that it lies in: remove it")
+                    self._refuse(here, "is a link to a folder that it lies in")
                     continue
                 entries = [e for e in os.scandir(here) if not e.name.startswith(".")]
             except OSError as error:
-                self._refuse(here, f"cannot be listed: {error.strerror}")
+                self._refuse(here, f"cannot be listed ({reason(here, error)})")
                 continue
             folders = [Path(entry) for entry in entries if os.path.isdir(entry)]
-            if here != folder:
-                check(here)
+            check(here)
             waiting += [(inner, above | {this}) for inner in folders]
             yield from sorted({Path(entry) for entry in entries} - {*folders})
 
@@ -81,19 +80,19 @@ class Listing:
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
-                self._refuse(path, "is not a regular file: remove it")
+                self._refuse(path, "is not a regular file")
             elif path.suffix.lower() in suffixes() or begins_an_image(path):
                 yield Source(name, path, status.st_size)
             else:
                 self.strays.append(name)
         except OSError as error:
-            self._refuse(path, f"cannot be read: {error.strerror}")
+            self._refuse(path, f"cannot be read ({reason(path, error)})")
 
     def _refuse(self, path: Path, wrong: str) -> None:
-        sentence = f"{path} {wrong}, or set data.unreadable to skip."
+        error = Unreadable(f"{path} {wrong}", "mend or remove it")
         if not self.skip:
-            raise Unreadable(sentence)
-        self.unreadable.append(sentence)
+            raise error
+        self.unreadable.append(error.wrong)
 
     @property
     def left_out(self) -> tuple[tuple[str, list[str]], ...]:
@@ -108,7 +107,7 @@ def few(names: list[str]) -> str:
     >>> few(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'
     """
-    shown = ", ".join(printable(name, 80) for name in names[:FEW])
+    shown = ", ".join(printable(name, 200) for name in names[:FEW])
     return shown if len(names) <= FEW else f"{shown} and {len(names) - FEW} more"
 
 

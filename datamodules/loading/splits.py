@@ -121,8 +121,8 @@ def divide(
 
     A name is in the first split if u < size, in the second if size ≤ u < 2 size, and so on: a
     function of the seed and itself, so that other names change nothing. If size is a number of
-    names, each split has so many, those of least u. No split is empty: it has the next name, if
-    there is none of its own. Each split is in the order of u.
+    names, each split has so many, those of least u. No split is empty: it takes the next name, or
+    leaves one, if there would be none. Each split is in the order of u.
 
     Raises:
         UsageError: if nothing is left to train on.
@@ -137,7 +137,7 @@ def divide(
     order, begin = sorted(range(len(names)), key=u.__getitem__), 0
     for i, split in enumerate(wanted, start=1):
         end = sum(v < i * size for v in u) if size < 1 else begin + int(size)
-        end = max(end, begin + 1)
+        end = min(max(end, begin + 1), len(names) - len(wanted) + i - 1)
         yield split, order[begin:end]
         begin = end
     yield "train", order[begin:]
