@@ -42,14 +42,14 @@ def changes(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
 
     >>> one = Fingerprint(counts={"train": 8}, classes=["a", "b"], digests={"train": "0"})
     >>> list(changes(one, one | {"counts": {"train": 9}, "digests": {"train": "1"}}))
-    ['train has 9, and had 8']
+    ['train holds 9 examples, and held 8']
     >>> list(changes(one, one | {"classes": ["a", "c"]}))
     ['the class c is new', 'the class b is gone']
     """
     for split in old["counts"] | new["counts"]:
         was, is_ = old["counts"].get(split, 0), new["counts"].get(split, 0)
         if was != is_:
-            yield f"{split} has {is_:,}, and had {was:,}"
+            yield f"{split} holds {is_:,} examples, and held {was:,}"
     for name, where, word in (("new", new, old), ("gone", old, new)):
         for one in [c for c in where["classes"] if c not in word["classes"]][:3]:
             yield f"the class {printable(one, 40)} is {name}"
