@@ -102,6 +102,11 @@ class ImageFolder(PairDataModule):
         self.folder = DividedFolder(self.path, self.skip, val_size, self.split_seed)
 
     @property
+    def ready(self) -> bool:
+        """Whether the folder is already split, so that its training images lie in order."""
+        return bool(self.folder.ready)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The classes' names, by label."""
         return self.folder.classes

@@ -45,7 +45,7 @@ from ae_lightning.training.metrics_csv import MetricsFile
 from ae_lightning.training.private import prepare_finder
 from ae_lightning.training.run_directory import CONFIG, HANDED_ON, NewRun, states, step_of
 from ae_lightning.training.run_lock import RunLock, await_first_rank, owner_of
-from ae_lightning.training.signals import Interrupted, StopOnSignal
+from ae_lightning.training.signals import Interrupted, StopOnSignal, ended_by_sigterm
 from ae_lightning.training.weights_and_biases import Tracking, WeightsAndBiases
 
 
@@ -81,8 +81,9 @@ class Fit(CommandLine):
                 for line in news:
                     self.say(line)
                 trees.insert(0, self.former)
-            tree = composition.compose(trees)
-            super().__init__("fit", *with_folders(tree, flags), own, strange=self.resumed)
+            tree, flags = with_folders(composition.compose(trees), flags)
+            with ended_by_sigterm():
+                super().__init__("fit", tree, flags, own, strange=self.resumed)
         except BaseException:
             if self.claim is not None and not self._has_trained():
                 self.claim.withdraw()

@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from typing import Literal
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import path_of
@@ -15,9 +16,13 @@ def optimize(
     folder: Path,
     out: Path,
     *,
-    resize: int | None = None,
+    resize: int | tuple[int, int] | None = None,
+    fit: Literal["crop", "pad", "stretch"] = "crop",
     greyscale: bool = False,
-    val_size: int | None = None,
+    background: float = 1.0,
+    frames: Literal["refuse", "first", "all"] = "refuse",
+    unreadable: Literal["refuse", "skip"] = "refuse",
+    val_size: int | float | None = None,
     split_seed: int = 0,
     chunk_mb: float = 32,
     num_workers: int = 2,
@@ -27,9 +32,13 @@ def optimize(
     Args:
         folder: the images, as --config folder takes them.
         out: where to write: a folder that does not exist, or is empty.
-        resize: the side, in pixels, that images are scaled and cropped to; not resized by default.
+        resize: the side, in pixels, or (height, width); not resized by default.
+        fit: how images of other proportions are brought to that size.
         greyscale: true for one channel; three by default.
-        val_size: how many examples validation and testing get if the folder has no splits.
+        background: the grey value behind transparent images.
+        frames: which frames of files of several to take.
+        unreadable: whether to skip files that cannot be read.
+        val_size: what validation and testing get if the folder has no splits: a share, or a number.
         split_seed: the seed of that split.
         chunk_mb: the size of a chunk, in megabytes.
         num_workers: how many processes read images.
@@ -43,7 +52,12 @@ def optimize(
     data = ImageFolder(
         str(folder),
         resize=resize,
+        fit=fit,
         greyscale=greyscale,
+        background=background,
+        frames=frames,
+        bits=8,  # which is what a stream holds
+        unreadable=unreadable,
         in_memory=False,
         num_workers=num_workers,
         val_size=val_size,

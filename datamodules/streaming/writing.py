@@ -87,7 +87,7 @@ def write_split(data: ImageFolder, split: str, folder: Path, chunk: int) -> list
 def order_of(data: ImageFolder, split: str) -> Tensor:
     """Return the order that a split is stored in."""
     n = len(data.sets[split])
-    if split != "train" or not data.folder.ready:  # which was split at random, and so is shuffled
+    if split != "train" or not data.ready:  # which was split at random, and so is shuffled
         return torch.arange(n)
     return torch.randperm(n, generator=generator_of(data.split_seed, 0, 0, 0, SPLIT))
 
