@@ -172,7 +172,8 @@ class ImageFolder(PairDataModule):
 
     def _demand_memory(self, shape: Sequence[int], value: int) -> None:
         """Refuse what memory cannot hold: all images, or else those of the batches in flight."""
-        n, hint = sum(map(len, self._sources.values())), "set in_memory to false"
+        n = sum(map(len, self._sources.values()))
+        hint = "lower resize, or " * (self.render.size is not None) + "set in_memory to false"
         ahead = 2 * self.num_workers * READ_AT_ONCE if n >= SLOW else 0
         if not self.in_memory:
             n, ahead = self.batch_size, 2 * self.num_workers * self.batch_size

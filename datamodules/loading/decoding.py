@@ -191,6 +191,8 @@ def deep_pixels(file: BinaryIO, image: Any) -> Pixels | None:
     Raises:
         ValueError: if that is impossible.
     """
+    if image.format in ("JPEG", "MPO"):  # of 8 bits always
+        return None
     described = str([(tile[0], tile[3]) for tile in image.tile])  # what decoders are told
     if image.format == "PNG" and ";16" in described:
         return png_of_16_bits(file, image)

@@ -4,6 +4,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -116,6 +117,7 @@ def named(path: Path, root: Path) -> str:
     return unicodedata.normalize("NFC", path.relative_to(root).as_posix())
 
 
+@cache
 def suffixes() -> set[str]:
     """The suffixes of image files."""
     from PIL import Image

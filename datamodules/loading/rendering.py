@@ -87,8 +87,10 @@ class Rendering:
             if clear.getchannel("A").getextrema()[0] < LEVELS:
                 self.transparent.say()
                 upright = Image.alpha_composite(Image.new("RGBA", clear.size, ink), clear)
-        grey = Image.new("RGB", (1, 1), ink).convert(mode).getpixel((0, 0))
-        x = torch.from_numpy(np.array(self._sized(upright.convert(mode), grey)))
+        flat = upright.convert(mode)
+        if self.size is not None:
+            flat = self._sized(flat, Image.new("RGB", (1, 1), ink).convert(mode).getpixel((0, 0)))
+        x = torch.from_numpy(np.array(flat))
         x = x[None] if self.greyscale else x.permute(2, 0, 1)
         return x.float() / LEVELS if self.bits == 32 else x
 
@@ -131,8 +133,7 @@ class Rendering:
         """Bring an image of Pillow's to the size."""
         from PIL import Image, ImageOps
 
-        if self.size is None:
-            return image
+        assert self.size is not None
         ways: dict[str, Callable[..., Any]] = {
             "crop": ImageOps.fit,
             "pad": partial(ImageOps.pad, color=ink),

@@ -87,7 +87,10 @@ def test_an_empty_folder_is_written_to_and_any_other_is_refused(images, tmp_path
         (["nowhere", "out"], "there is no folder nowhere: give optimize a folder of images."),
         (["images", "images/out"], "images/out lies in images, whose files must be images: name"),
         (["images", "out", "--chunk_mb", "0"], "chunk_mb is 0.0: expected above 0 and at most 2"),
-        (["images", "out", "--resize", "big"], "optimize: resize is big: expected a whole number."),
+        (
+            ["images", "out", "--resize", "big"],
+            "optimize: resize is big: expected a whole number or a list.",
+        ),
         (
             ["images", "out", "--sise", "3"],
             "optimize: --sise is not an option: did you mean --",
