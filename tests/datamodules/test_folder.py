@@ -241,7 +241,7 @@ def test_bad_arguments(tmp_path):
         ({"range": (1.0, 1.0)}, "range is [1.0, 1.0]: expected a lower and a higher number."),
         ({"bits": 16}, "bits is 16: expected one of 32, 8, None."),
         ({"max_pixels": 0}, "max_pixels is 0: expected at least 1."),
-        ({"val_size": 1.5}, "val_size is 1.5: expected a number, or a share below 1."),
+        ({"val_size": 1.5}, "val_size is 1.5: expected a whole number, or a share below 1."),
     ):
         with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
             ImageFolder(str(tmp_path), **options)
