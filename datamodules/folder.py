@@ -4,7 +4,6 @@ import builtins
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, TypeVar, final
 
 import torch
