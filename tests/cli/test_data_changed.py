@@ -24,7 +24,7 @@ AGAIN = ("fit", "--run", "run", "--resume", "--trainer.max_epochs", "2")
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on a folder of images, and one on arrays."""
-    folder = tmp_path_factory.mktemp("trained")
+    folder = tmp_path_factory.mktemp("trained") / "work"
     write_images(folder / "images", {"a": 20, "b": 20, "c": 20})
     np.savez(folder / "x.npz", x=np.random.default_rng(0).uniform(size=(30, 4)), y=np.arange(30))
     with chdir(folder):
@@ -32,14 +32,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert main(["fit", "--config", "vae", *data, *SHORT, "--run", "run"]) == 0
         arrays = ("--data", "NumpyFile", "--data.path", "x.npz", "--data.unit_interval", "true")
         assert main(["fit", "--config", "vae", *arrays, *SHORT, "--run", "run-x"]) == 0
+    shutil.copytree(folder, folder.with_name("kept"))
     return folder
 
 
 @pytest.fixture
-def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(trained, tmp_path / "copy")
-    monkeypatch.chdir(tmp_path / "copy")
-    return tmp_path / "copy"
+def here(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Both as they were, where they were, since a run knows where its data lie."""
+    shutil.rmtree(trained)
+    shutil.copytree(trained.with_name("kept"), trained)
+    monkeypatch.chdir(trained)
+    return trained
 
 
 def add(here: Path) -> None:
