@@ -1,12 +1,12 @@
 """Resume where training stopped even if the global batch now has another size."""
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, NotRequired
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 from pydantic import Field
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from ae_lightning.core.distributed import rank_and_world
 from ae_lightning.core.fingerprints import Fingerprint
