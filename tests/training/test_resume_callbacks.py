@@ -34,8 +34,8 @@ EVERY = WATCHING | EXCHANGING
 
 
 def write(callbacks: list[tuple[str, dict[str, Any]]], **trainer: Any) -> None:
-    """A config of a run of three epochs of four batches, in two steps each."""
-    config = eventful.config(epochs=3, size=256)
+    """A config of a run of two epochs of four batches, in two steps each."""
+    config = eventful.config(epochs=2, size=256)
     config["trainer"] |= {"val_check_interval": 1.0, "accumulate_grad_batches": 2, **trainer}
     report = config["trainer"]["callbacks"][1]
     added = [{"class_path": path, "init_args": arguments} for path, arguments in callbacks]
