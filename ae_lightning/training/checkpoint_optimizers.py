@@ -133,8 +133,6 @@ def wrong_group(own: Options, saved: Options, numbers: range, place: str) -> str
     if saved["params"] != list(numbers):
         return f"{place}.params are not the numbers of {len(numbers)} parameters"
     for name, value in saved.items():
-        if name != "params" and name not in options:
-            return f"{place} has {printable(name, 60)}, which is no option"
         if isinstance(options.get(name), bool) and value is not options[name]:
             return f"{place}.{name} is {printable(repr(value), 60)}: expected {options[name]}"
     return difference(options, {k: v for k, v in saved.items() if k != "params"}, place, {})

@@ -180,7 +180,7 @@ def test_what_only_a_checkpoint_names_is_not_fetched(address, here, capsys, monk
         assert code == 2
         assert f"give --data.path {address} " in one_sentence(capsys.readouterr().err)
         harmless(watch, here / "run")
-    data = recorded(read_checkpoint(here / BEST))["data"]
+    data = recorded(read_checkpoint(here / BEST), here / BEST)["data"]
     with pytest.raises(UsageError, match=re.escape(f"give --data.path {address} ")):
         rebuild(data)
 
