@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from ae_lightning.core.distributed import gather, rank_and_world
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import path_of
 from ae_lightning.core.parts import Record, to_plain
 from ae_lightning.core.randomness import reseed, seed_of
 from ae_lightning.core.types import ForwardPass, Pair
@@ -340,7 +341,7 @@ class AutoEncoder(Model, LightningModule):
         Raises:
             UsageError: if the file is damaged, or holds a model of another class.
         """
-        file = Path(checkpoint_path)
+        file = path_of(checkpoint_path)
         checkpoint = read_checkpoint(file)
         model: Self = rebuild_model(checkpoint, cls, changes, file)
         model.on_load_checkpoint(checkpoint)

@@ -75,7 +75,7 @@ def curves(
         if scheduled:
             axes = next(panels)
             for term, colour in zip(scheduled, COLOURS, strict=False):
-                _show(axes, history[f"train/{term}_weight"], color=colour, label=term)
+                _show(axes, history[f"train/{term}_weight"], color=colour, label=plain(term))
             axes.set(title="weights", ylim=(0, None))
             axes.legend()
         for name in reported:
@@ -90,6 +90,11 @@ def curves(
             axes.locator_params(nbins=4)
         _add_key(figure, bool(scheduled) or any(w != 1.0 for w in constant.values()))
     return figure
+
+
+def plain(name: str) -> str:
+    """Return a name that a file holds as text, which Matplotlib would typeset as a formula."""
+    return name.replace("$", r"\$")
 
 
 def _panels(rows: int) -> tuple[Figure, Iterator[Axes]]:
@@ -107,7 +112,8 @@ def _show_term(axes: Axes, history: History, term: str, weight: Points | float) 
     _show(axes, val, color=COLOURS[1])
     shown = weighted(raw, weight) if weight != 1.0 else []
     _show(axes, shown, color=FAINT, linestyle="--")
-    axes.set_title(f"{term} (nats)" if term in ("loss", "bound", "distortion", "rate") else term)
+    nats = term in ("loss", "bound", "distortion", "rate")
+    axes.set_title(f"{term} (nats)" if nats else plain(term))
     # The first values of training would flatten all that come after.
     later = [v for s, v in [*raw, *val, *shown] if s >= 0.1 * raw[-1][0]]
     low, high = min(later), max(later)

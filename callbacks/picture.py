@@ -12,8 +12,11 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import path_of, write_bytes
 from ae_lightning.core.types import Pair
+from ae_lightning.core.untrusted import inside
 from ae_lightning.model import Model
+from ae_lightning.training.run_directory import PICTURES
 from ae_lightning.training.sharding import whole_model
 
 from .drawing.examples import choose
@@ -22,7 +25,6 @@ from .drawing.saving import hand_over, png, write_gif
 from .drawing.theme import Figure, house_style
 from .report.history import History, read_history
 
-FOLDER = "pictures"  # in the run's directory: pictures/NAME/STEP.png
 Drawing = TypeVar("Drawing", bound=Callable[..., Figure])
 
 
@@ -132,6 +134,7 @@ class PictureCallback(Callback, ABC):
             UsageError: if the picture does not suit them.
         """
         self.data, self.history = data, history or {}
+        stem = None if stem is None else path_of(stem, "stem")
         if (reason := self.suits(model, data)) is not None:
             raise UsageError(reason)
         if self._pair is None:
@@ -140,8 +143,7 @@ class PictureCallback(Callback, ABC):
         with observing(model), house_style():
             figure = self.draw(model, pair)
             if stem is not None:
-                stem.parent.mkdir(parents=True, exist_ok=True)
-                stem.with_suffix(".png").write_bytes(png(figure))
+                write_bytes(stem.with_suffix(".png"), png(figure))
                 if (frames := self.animate(model, pair)) is not None:
                     write_gif(frames, stem.with_suffix(".gif"))
         return figure
@@ -173,15 +175,15 @@ class PictureCallback(Callback, ABC):
         if step == self._step or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         self._step = step
-        stem = run / FOLDER / self.name / str(step)
         try:
+            stem = inside(run, f"{PICTURES}/{self.name}/{step}", "a run")
             stem.with_suffix(".gif").unlink(missing_ok=True)
             self.picture(model, trainer_data(trainer), read_history(run), stem)
             assert self._pair is not None
             with observing(model):
                 figures = self.measure(model, self._pair.to(model.device))
             for logger in trainer.loggers:
-                hand_over(logger, f"{FOLDER}/{self.name}", stem, step)
+                hand_over(logger, f"{PICTURES}/{self.name}", stem, step)
                 if figures:
                     logger.log_metrics({f"val/{k}": v for k, v in figures.items()}, step)
         except Exception as error:

@@ -1,99 +1,197 @@
 """Any folder of images, held in memory or read by worker processes."""
 
-from collections.abc import Mapping
+import builtins
+import math
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, TypeVar, final
 
 import torch
+from torch import Tensor
 
-from ae_lightning.core.errors import UsageError, at_least
+from ae_lightning.core.errors import UsageError, at_least, one_of
+from ae_lightning.core.files import path_of
+from ae_lightning.core.fingerprints import Fingerprint
 
 from .loading.datasets import Examples
-from .loading.image_files import ImageFiles, files_in, read_image
-from .pairs import SPLITS, PairDataModule
+from .loading.decoding import Unreadable, count_frames
+from .loading.divided_folder import DividedFolder
+from .loading.image_files import READ_AT_ONCE, SLOW, ImageFiles, demand_memory
+from .loading.listing import Source, few
+from .loading.notices import Notice
+from .loading.rendering import Fit, Rendering
+from .pairs import PairDataModule
+
+T = TypeVar("T", int, float)
 
 
 @final
 class ImageFolder(PairDataModule):
     """The images in a folder, at any depth; its immediate subfolders are the classes.
 
-    A folder that holds the folders `train` and `test`, and perhaps `val`, is already split; any
-    other is split by `split_seed`. Hidden files are skipped; every other file must be an image.
+    Folders named train, val and test, or training, valid, validation, dev and testing, in any
+    letter case, are the splits. What is missing of them is taken from train: a file is in test if
+    u < s, and in val if s ≤ u < 2s, with s the share `val_size` and u a hash of `split_seed` and
+    the file's name below the folder. So adding files moves none, and shares hold on average.
+
+    Values in [0, 1] are the bytes over 255, and those of deeper images (v − low)/(high − low),
+    with low and high the range of the file's type. Files of another kind, and hidden ones, are
+    stepped over.
 
     Args:
         path: the folder.
-        resize: the side, in pixels, of the square that images are scaled to and cropped from the
-            centre; if None, they keep their size, which must be the same for all.
-        greyscale: whether to turn the colours into one channel; otherwise there are three.
+        resize: the side, in pixels, of the square that images are brought to, or (height, width);
+            if None, they keep their size, which must be the same for all.
+        fit: whether images of other proportions are cropped at the centre, padded with the
+            background, or stretched.
+        greyscale: whether to turn the colours into one channel; otherwise there are three, or as
+            many as there are bands.
+        background: what shows behind transparent images: a grey value in [0, 1], or three values.
+        frames: of a file of several frames or pages, take the first, or all, each as an example.
+        range: the values that become 0 and 1 in images of more than 8 bits; those of the type, or
+            0 and 1 of floats, if None.
+        bits: 8 to store bytes, or 32 to store floats; if None, what the first image needs.
+        max_pixels: how many pixels an image may have, before it is resized.
+        unreadable: whether to refuse a file that cannot be read, or to skip it and say so.
         in_memory: whether to read all images at the start; otherwise workers read each batch.
         num_workers: how many processes read; 0 for none besides the one that trains.
+        val_size: the share of images in each split that is divided from train; a tenth, if None.
+            From 1 on, it is their number: adding files then moves some from test to val to train,
+            and none back.
         common: the arguments of `PairDataModule`.
 
     Raises:
-        UsageError: on loading, if the folder is missing or empty, a file is not an 8-bit image, or
-            sizes differ and resize is not given.
+        UsageError: on loading, if the folder is missing or empty, looks split and is not used so,
+            a file cannot be read truly, sizes differ and resize is not given, or memory is short.
     """
 
     def __init__(
         self,
         path: str,
-        resize: int | None = None,
+        resize: int | tuple[int, int] | None = None,
+        fit: Fit = "crop",
         greyscale: bool = False,
+        background: float | tuple[float, float, float] = 1.0,
+        frames: Literal["refuse", "first", "all"] = "refuse",
+        range: tuple[float, float] | None = None,
+        bits: Literal[8, 32] | None = None,
+        max_pixels: int = 200_000_000,
+        unreadable: Literal["refuse", "skip"] = "refuse",
         in_memory: bool = True,
         num_workers: int = 2,
+        val_size: int | float | None = None,
         **common: Any,
     ) -> None:
-        super().__init__(**common)
-        at_least("resize", 1 if resize is None else resize, 1)
+        super().__init__(val_size=val_size, **common)
         at_least("num_workers", num_workers, 0)
-        self.path, self.resize, self.greyscale = Path(path).expanduser(), resize, greyscale
+        one_of("frames", frames, ("refuse", "first", "all"))
+        one_of("unreadable", unreadable, ("refuse", "skip"))
+        self.path = path_of(path, "data.path")
+        self.frames, self.skip = frames, unreadable == "skip"
         self.in_memory, self.num_workers = in_memory, num_workers
-
-    @cached_property
-    def shape(self) -> tuple[int, ...]:
-        first = next(iter(self._files.values()))[0]
-        return tuple(read_image(first, self.resize, self.greyscale).shape)
-
-    @cached_property
-    def _roots(self) -> dict[str, Path]:
-        if not self.path.is_dir():
-            raise UsageError(f"there is no folder {self.path}: give data.path, a folder of images.")
-        ready = {split: self.path / split for split in SPLITS if (self.path / split).is_dir()}
-        return ready if {"train", "test"} <= ready.keys() else {"train": self.path}
-
-    @cached_property
-    def _files(self) -> dict[str, list[Path]]:
-        files = {split: files_in(root) for split, root in self._roots.items()}
-        for split, found in files.items():
-            if not found:
-                raise UsageError(f"{self._roots[split]} holds no images.")
-        return files
+        self.render = Rendering(
+            size=None if resize is None else as_pair(resize),
+            fit=fit,
+            greyscale=greyscale,
+            background=as_colour(background),
+            span=None if range is None else as_pair(range),
+            bits=bits,
+            max_pixels=max_pixels,
+        )
+        self.folder = DividedFolder(self.path, self.skip, val_size, self.split_seed)
 
     @property
     def ready(self) -> bool:
-        """Whether the folder is already split."""
-        return "test" in self._roots
+        """Whether the folder is already split, so that its training images lie in order."""
+        return bool(self.folder.ready)
 
-    @cached_property
+    @property
     def classes(self) -> tuple[str, ...]:
         """The classes' names, by label."""
-        return tuple(sorted(set().union(*self._kinds.values())))
+        return self.folder.classes
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return self.folder.fingerprint
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._like.shape)
 
     @cached_property
-    def _kinds(self) -> dict[str, list[str]]:
-        """The subfolder that each file lies in; "" if it lies in the folder itself."""
-        kinds = {}
-        for split, files in self._files.items():
-            parts = [file.relative_to(self._roots[split]).parts for file in files]
-            kinds[split] = [kind if inner else "" for kind, *inner in parts]
-        return kinds
+    def _like(self) -> Tensor:
+        """The first example that can be read."""
+        if self.render.size is not None:  # else the image itself bounds it
+            channels = 1 if self.render.greyscale else 3
+            self._demand_memory((channels, *self.render.size), 1)
+        sources = [source for split in self._sources.values() for source in split]
+        for source in sorted(sources, key=lambda source: source.name.split("/")):
+            try:
+                return self.render(source.path, source.frame)
+            except Unreadable:
+                if not self.skip:
+                    raise
+        raise UsageError(f"{self.path} holds no image that can be read.")
+
+    @cached_property
+    def _sources(self) -> dict[str, list[Source]]:
+        """The examples of each split: a file is one, or as many as it has frames."""
+        splits = self.folder.files.items()
+        return {split: [e for f in files for e in self._frames(f)] for split, files in splits}
+
+    def _frames(self, file: Source) -> list[Source]:
+        number = 1
+        if self.frames == "refuse":
+            return [file]
+        if self.frames == "all":
+            try:
+                number = count_frames(file.path)
+            except Unreadable:
+                if not self.skip:
+                    raise
+        return [file._replace(frame=i) for i in builtins.range(number)]
 
     def read(self) -> Mapping[str, Examples]:
-        number = {kind: i for i, kind in enumerate(self.classes)}
-        how = (self.shape, self.resize, self.greyscale, self.num_workers)
-        sets = {
-            split: ImageFiles(files, torch.tensor([number[k] for k in self._kinds[split]]), *how)
-            for split, files in self._files.items()
-        }
-        return {split: s.load() for split, s in sets.items()} if self.in_memory else sets
+        self._demand_memory(self.shape, self._like.element_size())
+        label = {name: y for y, name in enumerate(self.classes)}
+        sets, left_out = dict[str, Examples](), list[str]()
+        for split, sources in self._sources.items():
+            y = torch.tensor([label[self.folder.class_of(source)] for source in sources])
+            files = ImageFiles(sources, y, self._like, self.render, self.num_workers)
+            sets[split], wrong = files, list[str]()
+            if self.in_memory:
+                sets[split], wrong = files.load(self.skip)
+            elif self.skip:
+                sets[split], wrong = files.readable()
+            left_out += wrong
+        if left_out:
+            n, be = sum(map(len, self._sources.values())), "is" if len(left_out) == 1 else "are"
+            Notice(f"{len(left_out)} of {n} images {be} left out: {few(left_out)}.").say()
+        return sets
+
+    def _demand_memory(self, shape: Sequence[int], value: int) -> None:
+        """Refuse what memory cannot hold: all images, or else those of the batches in flight."""
+        n = sum(map(len, self._sources.values()))
+        hint = "lower resize, or " * (self.render.size is not None) + "set in_memory to false"
+        ahead = 2 * self.num_workers * READ_AT_ONCE if n >= SLOW else 0
+        if not self.in_memory:
+            n, ahead = self.batch_size, 2 * self.num_workers * self.batch_size
+            hint = "lower batch_size, num_workers or resize"
+        processes = 1 if self.trainer is None else self.trainer.num_devices
+        demand_memory(n, ahead, shape, math.prod(shape) * value * processes, hint)
+
+
+def as_pair(value: T | Sequence[T]) -> tuple[T, T]:
+    """One value twice, or two values."""
+    pair = tuple(value) if isinstance(value, Sequence) else (value, value)
+    if len(pair) != 2:
+        raise UsageError(f"{list(pair)} has {len(pair)} numbers: expected two.")
+    return pair
+
+
+def as_colour(value: float | Sequence[float]) -> tuple[float, float, float]:
+    """One value thrice, or three values."""
+    colour = tuple(value) if isinstance(value, Sequence) else (value, value, value)
+    if len(colour) != 3:
+        raise UsageError(f"background has {len(colour)} values: expected one, or three.")
+    return colour

@@ -1,8 +1,7 @@
 """Your own arrays, from a file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final, final
 
 import numpy as np
@@ -10,6 +9,8 @@ import torch
 from torch import Tensor
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import path_of
+from ae_lightning.core.fingerprints import Fingerprint, digest_of
 
 from .loading.datasets import Examples, InMemory
 from .pairs import SPLITS, PairDataModule
@@ -37,7 +38,7 @@ class NumpyFile(PairDataModule):
 
     def __init__(self, path: str, unit_interval: bool = False, **common: Any) -> None:
         super().__init__(**common)
-        self.path, self.unit_interval = Path(path).expanduser(), unit_interval
+        self.path, self.unit_interval = path_of(path, "data.path"), unit_interval
 
     @cached_property
     def _arrays(self) -> dict[str, Tensor]:
@@ -108,11 +109,27 @@ class NumpyFile(PairDataModule):
         is_bytes = self._examples["train"].x.dtype == torch.uint8
         return (0.0, 1.0) if is_bytes or self.unit_interval else None
 
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        parts = self._examples.items()
+        return {
+            "counts": {split: len(part) for split, part in parts},
+            "classes": [],
+            "digests": {split: digest_of(content(part)) for split, part in parts},
+        }
+
     def read(self) -> Mapping[str, Examples]:
         shapes = {split: tuple(a.x.shape[1:]) for split, a in self._examples.items()}
         if len(set(shapes.values())) > 1:
             raise UsageError(f"{self.path} holds splits of different shapes: {shapes}.")
         return self._examples
+
+
+def content(examples: InMemory) -> Iterator[object]:
+    """All that tells examples from others."""
+    for tensor in (examples.x, examples.y):
+        array: Any = np.ascontiguousarray(tensor.numpy())
+        yield from (array.shape, array.dtype, memoryview(array).cast("B"))
 
 
 def as_channels(x: Tensor) -> Tensor:

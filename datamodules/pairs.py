@@ -1,10 +1,9 @@
 """The base of all data: three splits, whole batches by rows, corrupted on the device."""
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 from weakref import WeakSet
 
 import torch
@@ -13,7 +12,9 @@ from torch import Tensor
 
 from ae_lightning.core.addresses import is_remote, require_named
 from ae_lightning.core.distributed import rank_and_world
-from ae_lightning.core.errors import UsageError, at_least, nearest
+from ae_lightning.core.errors import UsageError, above, at_least, nearest
+from ae_lightning.core.files import path_of
+from ae_lightning.core.fingerprints import Fingerprint, changes
 from ae_lightning.core.parts import Recorded
 from ae_lightning.core.randomness import generator_of, seed_of
 from ae_lightning.core.types import Pair
@@ -25,6 +26,7 @@ from .loading.batch_samplers import EvaluationSampler, TrainingSampler
 from .loading.datasets import BatchDraw, Examples
 from .loading.purposes import CLEAN, CORRUPTION, SPLIT
 from .loading.regrid import BatchGrid, Regrid, SavedGrid
+from .loading.splits import require_enough
 
 SPLITS: Final = ("train", "val", "test")
 CPU: Final = torch.device("cpu")
@@ -41,24 +43,27 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         batch_size: examples per batch and process.
         corruption: makes x̃ of x; none, if None.
         val_size: how many training examples to set aside for validation, and as many again for
-            testing, if the data has no such split of its own; a tenth, at most 5,000, if None.
+            testing, if the data has no such split of its own: their number, or below 1 their share;
+            a tenth, at most 5,000, if None.
         dequantise: spread the bytes of images over their steps, so that they have a density; a
             training image is spread afresh at every draw. See `metrics.bits_per_dimension`.
         seed: determines the training order and the training corruption.
         split_seed: determines the splits and the evaluation corruption.
 
     Raises:
-        UsageError: if batch_size or val_size is below 1, or a seed is negative; or if a checkpoint
-            records an address that is not local, and nothing else names it.
+        UsageError: if batch_size is below 1, val_size is not positive or a broken number, or a seed
+            is negative; or if a checkpoint records an address that is not local, and nothing else
+            names it.
     """
 
     places: ClassVar[tuple[str, ...]] = ("path", "root")  # arguments that name local data
+    data_changed: Literal["refuse", "accept"] = "refuse"  # on resuming, than a checkpoint's
 
     def __init__(
         self,
         batch_size: int = 128,
         corruption: Corruption | None = None,
-        val_size: int | None = None,
+        val_size: int | float | None = None,
         dequantise: bool = False,
         seed: int = 0,
         split_seed: int = 0,
@@ -66,7 +71,10 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         super().__init__()
         require_named(self.arguments)
         at_least("batch_size", batch_size, 1)
-        at_least("val_size", 1 if val_size is None else val_size, 1)
+        if val_size is not None and above("val_size", val_size) >= 1 and val_size % 1:
+            raise UsageError(
+                f"val_size is {val_size}: expected a whole number, or a share below 1."
+            )
         at_least("seed", seed, 0)
         at_least("split_seed", split_seed, 0)
         self.batch_size, self.val_size = batch_size, val_size
@@ -85,7 +93,7 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         for name in self.places:
             given = self.arguments.get(name)
             if given and isinstance(given, str) and not is_remote(given):
-                self.arguments[name] = os.path.abspath(os.path.expanduser(given))
+                self.arguments[name] = str(path_of(given, name).absolute())
 
     @property
     @abstractmethod
@@ -115,18 +123,45 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         for name, examples in sets.items():
             if len(examples) == 0:
                 raise UsageError(f"{type(self).__name__} has no {name} examples: the set is empty.")
-        for name in ("test", "val"):
-            if name not in sets:
-                sets["train"], sets[name] = self._split(sets["train"])
+        missing = [name for name in ("test", "val") if name not in sets]
+        if missing:
+            require_enough(len(sets["train"]), missing, type(self).__name__)
+        for name in missing:
+            sets["train"], sets[name] = self._split(sets["train"])
         self.sets = sets
 
     def _split(self, examples: Examples) -> tuple[Examples, Examples]:
         n = len(examples)
-        size = min(-(-n // 10), 5000) if self.val_size is None else self.val_size
+        size = self.held_out(n)
         if size >= n:
             raise UsageError(f"val_size is {size}: expected fewer than the {n} training examples.")
         order = torch.randperm(n, generator=generator_of(self.split_seed, 0, 0, 0, SPLIT))
         return examples.select(order[: n - size]), examples.select(order[n - size :])
+
+    def held_out(self, n: int) -> int:
+        """Return how many of n examples to set aside for a split that does not come with them."""
+        if self.val_size is None:
+            return min(-(-n // 10), 5000)
+        return int(self.val_size) if self.val_size >= 1 else max(1, round(self.val_size * n))
+
+    @property
+    def fingerprint(self) -> Fingerprint | None:
+        """What these data are, so that others can be told from them; None if the arguments say."""
+        return None
+
+    def require_same(self, former: Fingerprint | None, file: str = "the checkpoint") -> None:
+        """Refuse data that differ from those of a checkpoint, unless `data_changed` is "accept".
+
+        Raises:
+            UsageError: with what differs.
+        """
+        if former is None or self.data_changed == "accept" or former == self.fingerprint:
+            return
+        new = self.fingerprint
+        told = "their class" if new is None else "; ".join(changes(former, new))
+        raise UsageError(
+            f"the data are not those of {file}: {told}. Give those, or add --data_changed accept."
+        )
 
     def pairs(self, split: str, places: Sequence[int]) -> Pair:
         """Return fixed evaluation pairs of the named split, on the CPU, by place in that split.
@@ -197,17 +232,23 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         return 0 if overfit else epoch, done, first
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how the epoch's order is cut into batches, so that a resumed run can recut it."""
+        """Return what the data are, and how the epoch's order is cut into batches, to recut it."""
         if "train" not in self.sets:
             return {}
-        return (self.grid or self._present_grid())._asdict()
+        return (self.grid or self._present_grid())._asdict() | {"fingerprint": self.fingerprint}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resume after the examples already seen, even on another number of processes."""
+        """Resume after the examples already seen, even on another number of processes.
+
+        Raises:
+            UsageError: if the data are others.
+        """
         if not state_dict:  # saved before any training
             return
-        name = f"the checkpoint's state of {type(self).__name__}"
-        former, present = BatchGrid(**conform(SavedGrid, state_dict, name)), self._present_grid()
+        cut, name = dict(state_dict), f"the checkpoint's state of {type(self).__name__}"
+        kind: Any = Fingerprint | None
+        self.require_same(conform(kind, cut.pop("fingerprint", None), name))
+        former, present = BatchGrid(**conform(SavedGrid, cut, name)), self._present_grid()
         if former[:2] == present[:2]:
             self.grid = former
         elif self.trainer is not None:

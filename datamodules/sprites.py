@@ -90,7 +90,7 @@ class Sprites(PairDataModule):
 
     def _all(self, split: str) -> tuple[Tensor, Tensor]:
         """The factors (N, 4), in float64, and shapes (N,) of a split."""
-        held_out = -(-self.size // 10) if self.val_size is None else self.val_size
+        held_out = -(-self.size // 10) if self.val_size is None else self.held_out(self.size)
         sizes = {"train": self.size, "val": held_out, "test": held_out}
         if split not in sizes:
             raise UsageError(f"there is no split {split!r}: {nearest(split, list(sizes))}")

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ae_lightning.core.addresses import is_remote
 from ae_lightning.core.errors import UsageError, at_least
-from ae_lightning.core.files import open_regular
+from ae_lightning.core.files import open_regular, path_of
+from ae_lightning.core.fingerprints import Fingerprint
 
 from .loading.datasets import BatchDraw, Examples
 from .loading.order import Order
@@ -88,9 +89,10 @@ class Stream(PairDataModule):
         super().__init__(**common)
         at_least("window", window, 1)
         at_least("num_workers", num_workers, 0)
-        self.path, self.window, self.num_workers = str(path), window, num_workers
+        self.path = path if is_remote(str(path)) else str(path_of(path, "data.path"))
+        self.window, self.num_workers = window, num_workers
         self.limit = bytes_of(max_cache_size)
-        self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
+        self.cache_dir = None if cache_dir is None else path_of(cache_dir, "data.cache_dir")
         if is_remote(self.path):
             of_litdata("get_downloader")
 
@@ -103,6 +105,15 @@ class Stream(PairDataModule):
         """The contents of stream.json."""
         return Manifest.of(self._manifest_text(), f"{self.path}/{MANIFEST}")
 
+    @property
+    def fingerprint(self) -> Fingerprint:
+        known = self.manifest
+        return {
+            "counts": dict(known.counts),
+            "classes": list(known.classes),
+            "digests": {"all": known.digest},
+        }
+
     def read(self) -> Mapping[str, Examples]:
         return {split: self._streamed(split) for split in SPLITS}
 
@@ -114,14 +125,14 @@ class Stream(PairDataModule):
     def _folder(self) -> Path:
         """The local folder, or where this version of a remote one is cached."""
         if self._remote is None:
-            return Path(self.path).expanduser()
+            return Path(self.path)
         root = self.cache_dir or of_litdata("get_default_cache_dir")()
         return Path(root, f"ae-lightning-{self.manifest.digest}")
 
     def _manifest_text(self) -> bytes:
         if self._remote is not None:
             return self._remote.read(MANIFEST, LARGEST_MANIFEST)
-        folder = Path(self.path).expanduser()
+        folder = Path(self.path)
         if not folder.is_dir():
             raise UsageError(
                 f"there is no folder {folder}: give data.path, a folder that ae-lightning optimize "

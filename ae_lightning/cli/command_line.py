@@ -7,9 +7,11 @@ import warnings
 from argparse import SUPPRESS, Namespace
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Literal
 
+import jsonargparse
 import yaml
+from jsonargparse import set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ProgressBar
@@ -29,13 +31,18 @@ from ae_lightning.cli.messages import (
 from ae_lightning.cli.presets import with_parts
 from ae_lightning.cli.rules import check_settings
 from ae_lightning.core.distributed import first_process
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, printable
+from ae_lightning.core.files import path_of
+from ae_lightning.core.printing import abandon_stdout, tell
 from ae_lightning.core.trust import allowed, require_trusted
 from ae_lightning.datamodules import PairDataModule
 from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
 from ae_lightning.training.heartbeat import be_parent
 from ae_lightning.training.private import importing_only
 from ae_lightning.training.progress_bar import SparingProgressBar
+
+# Lightning lets configs name files of other machines, which would be fetched.
+set_parsing_settings(config_read_mode_fsspec_enabled=False)
 
 # Arguments that no config sets, and where they come from.
 LINKS = {
@@ -58,12 +65,13 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     # A run that is resumed has checkpoints already.
     warnings.filterwarnings("ignore", r"Checkpoint directory .* exists and is not empty")
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
 
 
 def tells_news(record: logging.LogRecord) -> bool:
-    """Whether a message is anything but `CHATTER`."""
-    return not CHATTER.match(record.getMessage())
+    """Whether a message is anything but `CHATTER`; its names are made fit to be printed."""
+    message = record.getMessage()
+    record.msg, record.args = "\n".join(map(printable, message.split("\n"))), ()
+    return not CHATTER.match(message)
 
 
 class Parser(OneSentence, LightningArgumentParser):
@@ -134,6 +142,9 @@ class CommandLine(LightningCLI):
         parser.add_argument("--run", type=str, default=SUPPRESS, help="The run's directory.")
         help = "A package whose classes a run or a checkpoint may name; repeatable."
         parser.add_argument("--trust", type=str, default=SUPPRESS, help=help)
+        kind: Any = Literal["refuse", "accept"]
+        help = "Whether to take data that are not those of the checkpoint."
+        parser.add_argument("--data_changed", type=kind, default=SUPPRESS, help=help)
         parser.add_argument("--debug", type=bool, default=SUPPRESS, help="Show where errors arise.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -145,6 +156,7 @@ class CommandLine(LightningCLI):
             if denied := re.search("Importing '(.*?)' is not allowed", str(failure)):
                 require_trusted(denied[1], "the run or its checkpoint")
             raise UsageError(str(failure).replace(MARK, "")) from failure
+        with_homes(self.settings.trainer)
         check_settings(self.settings)
 
     def _parse_ckpt_path(self) -> None:
@@ -187,10 +199,16 @@ class CommandLine(LightningCLI):
             be_parent()
         return made
 
-    def say(self, text: str) -> None:
-        """Print a line, on rank zero only."""
-        if first_process():
-            print(text, flush=True)
+    def say(self, *lines: str) -> None:
+        """Print lines, on rank zero only; a full disk costs these, and not the training."""
+        try:
+            if first_process():
+                tell(*lines)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            abandon_stdout()
+            warnings.warn(f"what is printed cannot be written: {error.strerror}.", stacklevel=2)
 
 
 def listed(value: Any) -> list[Any]:
@@ -202,6 +220,18 @@ def listed(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def with_homes(node: Any) -> Any:
+    """Return Lightning's arguments with ~ as the home directory, which it takes as it is."""
+    if isinstance(node, jsonargparse.Namespace):
+        for name, value in vars(node).items():
+            setattr(node, name, with_homes(value))
+    elif isinstance(node, list):
+        return [with_homes(value) for value in node]
+    elif isinstance(node, str) and re.match(r"~$|~[^/]*/", node):
+        return str(path_of(node))
+    return node
 
 
 def refuse_linked(tree: composition.Tree, flags: list[str]) -> None:

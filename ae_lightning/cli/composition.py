@@ -4,32 +4,24 @@ Configs merge from left to right, key by key, so that each adds to those before 
 `class_path` changes, those arguments of the former class stay that the new one takes too.
 """
 
-import re
+import os
 from collections.abc import Container, Iterable, Mapping
 from functools import reduce
 from pathlib import Path
+from stat import S_ISFIFO
 from typing import Any, Final
 
 import yaml
 
 from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.files import open_regular, path_of
+from ae_lightning.core.yaml_text import MOST_BYTES, load_yaml, refusal
 
 Tree = dict[str, Any]
 
 # Read before the configs are, so that none can set them.
 ONLY_OPTIONS: Final = ("run", "resume", "ckpt_path", "config", "debug", "trust")
 CONFIGS: Final = Path(__file__).parents[1] / "configs"
-
-
-class ConfigLoader(yaml.SafeLoader):
-    """YAML in which 1e-3 is a number, as it is in Python."""
-
-
-ConfigLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"),
-    list("-+0123456789"),
-)
 
 
 def shipped() -> dict[str, Path]:
@@ -44,7 +36,7 @@ def shipped_sweeps() -> dict[str, Path]:
 
 def kind_and_purpose(file: Path) -> tuple[str, str]:
     """What kind of config a shipped file is, and what it is for: its first line, a comment."""
-    with file.open() as lines:
+    with file.open(encoding="utf-8") as lines:
         kind, _, text = next(lines).removeprefix("# ").strip().partition(": ")
     return kind, text
 
@@ -53,9 +45,9 @@ def read(name: str) -> Tree:
     """Read a config: the file of that path, or the shipped config of that name.
 
     Raises:
-        UsageError: if there is neither, or it is not YAML of names and values.
+        UsageError: if there is neither, or it is not plain YAML of names and values.
     """
-    file = Path(name)
+    file = path_of(name, "config")
     if not is_file(file):
         if name not in (known := shipped()):
             raise UsageError(
@@ -63,16 +55,15 @@ def read(name: str) -> Tree:
             )
         file = known[name]
     try:
-        tree = yaml.load(file.read_text(), ConfigLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the config {name} cannot be read: {error}.") from None
+        with open_regular(file, MOST_BYTES) as opened:
+            tree = load_yaml(opened.read())
+    except OSError as error:
+        raise UsageError(f"the config {name} cannot be read: {error.strerror}.") from None
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         place = f", line {mark.line + 1}" if mark else ""
         problem = problem or str(error).splitlines()[0]
-        raise UsageError(f"the config {name}{place} is not YAML: {problem}.") from None
-    except RecursionError:
-        raise UsageError(f"the config {name} is nested too deeply to be read.") from None
+        raise UsageError(f"the config {name}{place} is not plain YAML: {problem}.") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -91,6 +82,16 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def unreadable(value: str) -> str:
+    """Say why a value may not reach the parser, which would build all of it, or wait for a pipe."""
+    try:
+        if S_ISFIFO(os.stat(value).st_mode):
+            return f"{value} is a pipe: expected a file"
+    except (OSError, ValueError):  # it is no path
+        pass
+    return refusal(value)
+
+
 def malformed(node: Any, path: str = "", above: tuple[int, ...] = ()) -> str | None:
     """Say what a config holds that no parser can make sense of, or return None.
 
@@ -104,14 +105,15 @@ def malformed(node: Any, path: str = "", above: tuple[int, ...] = ()) -> str | N
     elif isinstance(node, Mapping):
         entries = node.items()
     else:
-        return None
+        unread = unreadable(node) if isinstance(node, str) else ""
+        return f"{path}: {unread}" if unread else None
     for name, value in entries:
         here = f"{path}.{name}" if path else str(name)
         if not isinstance(name, str):
             return f"{here} has the name {name!r}, which is not text: put it in quotes"
         if not path and name in ONLY_OPTIONS:
             return f"{name} stands in a config: give it on the command line, as --{name}"
-        if not path and name in ("trainer", "checkpoints") and not isinstance(value or {}, Mapping):
+        if not path and name in ("trainer", "checkpoints") and not isinstance(value, Mapping):
             return f"{name} is {value}: expected names with values"
         if "class_path" in node and name not in ("class_path", "init_args", "dict_kwargs"):
             return f"{here} stands beside class_path: arguments belong under init_args"

@@ -4,6 +4,7 @@ from itertools import groupby
 
 from ae_lightning.cli.composition import kind_and_purpose, shipped, shipped_sweeps
 from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.printing import tell
 
 ORDER_OF_KINDS = ("system", "networks", "data", "extra")
 
@@ -21,14 +22,14 @@ def configs(name: str | None = None) -> None:
         files = shipped() | shipped_sweeps()
         if name not in files:
             raise UsageError(f"there is no shipped config {name}: {nearest(name, files)}")
-        print(files[name].read_text(), end="")
+        tell(*files[name].read_text(encoding="utf-8").splitlines())
         return
     known = [(*kind_and_purpose(file), name) for name, file in shipped().items()]
     known.sort(key=lambda entry: ORDER_OF_KINDS.index(entry[0]))
     width = max(len(name) for *_, name in known)
     for kind, entries in groupby(known, key=lambda entry: entry[0]):
-        print(kind)
+        tell(kind)
         for _, text, name in entries:
-            print(f"  {name:{width}}  {text}")
-    print(f"sweep\n  {', '.join(shipped_sweeps())}: print it by ae-lightning configs NAME")
-    print("\nThey add up from left to right: ae-lightning fit --config vae --config digits")
+            tell(f"  {name:{width}}  {text}")
+    tell("sweep", f"  {', '.join(shipped_sweeps())}: print it by ae-lightning configs NAME", "")
+    tell("They add up from left to right: ae-lightning fit --config vae --config digits")

@@ -14,8 +14,10 @@ from lightning.pytorch.cli import LightningArgumentParser
 from ae_lightning.cli import composition
 from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
+from ae_lightning.cli.resume import refuse_other_data
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import replacing
+from ae_lightning.core.printing import tell
 from ae_lightning.core.trust import trust_named
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_fitting import check_weights
@@ -70,6 +72,7 @@ class Evaluate(CommandLine):
                 f"of shape {self.model.shape}."
             )
         check_weights(self.model, self.checkpoint["state_dict"], self.file)
+        refuse_other_data(self.datamodule, self.checkpoint, self.file, self.own.data_changed)
         self.model.on_load_checkpoint(self.checkpoint)
         self.model.load_state_dict(self.checkpoint["state_dict"])
 
@@ -92,15 +95,13 @@ class Evaluate(CommandLine):
         with replacing(self.out) as opened:
             np.savez(opened.file, **ordered)
         shapes = ", ".join(f"{name} {array.shape}" for name, array in ordered.items())
-        print(f"{self.out}: {shapes}")
+        tell(f"{self.out}: {shapes}")
 
     def _report(self, figures: Mapping[str, float]) -> None:
         if not self.trainer.is_global_zero:
             return
-        print(self.file)
-        for name, value in figures.items():
-            if "/rate_" not in name:
-                print(f"  {name:20} {value:.6g}")
+        shown = {name: value for name, value in figures.items() if "/rate_" not in name}
+        tell(self.file, *(f"  {name:20} {value:.6g}" for name, value in shown.items()))
 
 
 def free(file: Path) -> Path:

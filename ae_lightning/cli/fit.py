@@ -22,14 +22,20 @@ from ae_lightning.cli.bookkeeping import Bookkeeping, as_yaml
 from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
 from ae_lightning.cli.options import options_in
-from ae_lightning.cli.resume import goes_on, refuse_changes, state_to_resume
+from ae_lightning.cli.resume import (
+    goes_on,
+    refuse_changes,
+    refuse_other_classes,
+    refuse_other_data,
+    state_to_resume,
+)
 from ae_lightning.cli.summary import summary
 from ae_lightning.core.addresses import flags_naming
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError, printable
-from ae_lightning.core.files import write_text
+from ae_lightning.core.files import path_of, write_text
 from ae_lightning.core.trust import flags_trusting, trust_named
-from ae_lightning.training import early_stopping
+from ae_lightning.training import early_stopping, run_directory
 from ae_lightning.training.checkpoint_reading import recorded
 from ae_lightning.training.checkpoint_schema import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
@@ -38,7 +44,8 @@ from ae_lightning.training.heartbeat import lost
 from ae_lightning.training.metrics_csv import MetricsFile
 from ae_lightning.training.private import prepare_finder
 from ae_lightning.training.run_directory import CONFIG, HANDED_ON, NewRun, states, step_of
-from ae_lightning.training.signals import Interrupted, StopOnSignal
+from ae_lightning.training.run_lock import RunLock, await_first_rank, owner_of
+from ae_lightning.training.signals import Interrupted, StopOnSignal, ended_by_sigterm
 from ae_lightning.training.weights_and_biases import Tracking, WeightsAndBiases
 
 
@@ -59,26 +66,31 @@ class Fit(CommandLine):
         if own.resume == "always" and any(o.name == "--init_from" for o in options_in(flags)):
             raise UsageError("--init_from starts a run, and --resume continues one: give one only.")
         self.claim: NewRun | None = None
-        if self.resumed:
-            self.state, self.checkpoint, former, news = state_to_resume(own.run)
-            if self.state is not None:
-                self.recorded = recorded(self.checkpoint, self.state)
-                whole = {
-                    key: composition.merge(record, former.get(key) or {})
-                    for key, record in self.recorded.items()
-                }
-                refuse_changes(whole, self.recorded, self.state)  # before anything is built
-            for line in news:
-                self.say(line)
-            trees.insert(0, former)
-            self.former = former
+        self.lock: RunLock | None = None  # which rank zero holds
         try:
+            if self.resumed:
+                self._hold_former_run()
+                self.state, self.checkpoint, self.former, news = state_to_resume(own.run)
+                if self.state is not None:
+                    self.recorded = recorded(self.checkpoint, self.state)
+                    whole = {
+                        key: composition.merge(record, self.former.get(key) or {})
+                        for key, record in self.recorded.items()
+                    }
+                    refuse_changes(whole, self.recorded, self.state)  # before anything is built
+                for line in news:
+                    self.say(line)
+                trees.insert(0, self.former)
             tree = composition.compose(trees)
-            super().__init__("fit", *with_folders(tree, flags), own, strange=self.resumed)
+            with ended_by_sigterm():
+                super().__init__("fit", *with_folders(tree, flags), own, strange=self.resumed)
         except BaseException:
             if self.claim is not None and not self._has_trained():
                 self.claim.withdraw()
             raise
+        finally:
+            if self.lock is not None:
+                self.lock.release()
 
     def _has_trained(self) -> bool:
         trainer = getattr(self, "trainer", None)
@@ -103,13 +115,16 @@ class Fit(CommandLine):
 
     def before_instantiate_classes(self) -> None:
         if self.settings.init_from is not None:
-            self.settings.init_from = os.path.abspath(os.path.expanduser(self.settings.init_from))
+            self.settings.init_from = str(path_of(self.settings.init_from, "init_from").absolute())
         trainer = self.settings.trainer
         if trainer.fast_dev_run or trainer.barebones:
             self.run = None
             return
         if not self.resumed:
             self._settle_run()
+        elif self.state is not None:
+            classes = {key: self.settings[key].class_path for key in self.recorded}
+            refuse_other_classes(classes, self.recorded, self.state)
         assert self.run is not None
         # Keep null too if it is a choice, as in check_val_every_n_epoch.
         chosen = {k for k, p in signature(Trainer).parameters.items() if p.default is not None}
@@ -119,6 +134,17 @@ class Fit(CommandLine):
         for logger in listed(trainer.logger):
             if line := fill_in(logger, self.run):
                 self.say(line)
+
+    def _hold_former_run(self) -> None:
+        """Let rank zero hold the run that goes on, on behalf of the processes that it starts."""
+        if self.run is None or (not first_process() and HANDED_ON in os.environ):
+            return
+        run_directory.require_run(self.run)
+        if first_process():
+            self.lock = run_directory.hold(self.run)
+            os.environ[HANDED_ON] = str(self.run)
+        else:
+            await_first_rank(self.run)
 
     def _settle_run(self) -> None:
         """Let rank zero choose the directory, and hand it on to the processes that it starts."""
@@ -133,14 +159,18 @@ class Fit(CommandLine):
             classes = (self.settings[key].class_path for key in ("model", "data"))
             name = "-".join(map(composition.short_name, classes))
             self.claim = NewRun.numbered(name) if self.run is None else NewRun(self.run)
-            self.run = self.claim.run
+            self.run, self.lock = self.claim.run, self.claim.lock
             os.environ[HANDED_ON] = str(self.run)
+        elif self.run is not None:
+            if not owner_of(self.run):
+                run_directory.refuse_contents(self.run)
+            await_first_rank(self.run)
 
     def instantiate_classes(self) -> None:
         """Build model, data and trainer, and again with each value that a finder finds."""
         super().instantiate_classes()
         for finder in tuning.finders(self.trainer):
-            if self.own.resume:
+            if self.resumed:
                 place = prepare_finder(finder)
                 value: Any = reduce(getitem, place.split("."), self.former)
                 self.settings[place] = value
@@ -192,6 +222,7 @@ class Fit(CommandLine):
         if self.state is not None:
             given = {"model": self.model.record, "data": self.datamodule.record}
             refuse_changes(given, self.recorded, self.state)
+            refuse_other_data(self.datamodule, self.checkpoint, self.state, self.own.data_changed)
         elif (source := self.settings.init_from) is not None:
             left = self.model.init_from(source)
             what = f"but for {', '.join(left)}" if left else "all of them"
@@ -259,7 +290,7 @@ class Fit(CommandLine):
         else:
             found = states(self.run)
             where = f"after step {step_of(found[0])}" if found else "before its first state"
-            self.say(f"{stopped} {where}; to continue:\n{self._to_continue()}")
+            self.say(f"{stopped} {where}; to continue:", self._to_continue())
 
     def _to_continue(self) -> str:
         flags = [f"--run {shlex.quote(str(self.run))} --resume"]

@@ -9,10 +9,14 @@ from typing import Any, Final
 
 from ae_lightning.cli.composition import Tree
 from ae_lightning.core.distributed import first_process
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import read_text, write_text
 from ae_lightning.core.parts import locate
+from ae_lightning.core.untrusted import inside
+from ae_lightning.training.run_directory import RUN_ID
 from ae_lightning.training.weights_and_biases import WeightsAndBiases, reason_for_offline
 
-RUN_ID: Final = "wandb_id"
+LONGEST_ID: Final = 1000  # bytes
 RUN_FOLDER: Final = "<run>"  # stands for the run's directory until that is known
 
 
@@ -69,15 +73,14 @@ def fill_in(logger: Any, run: Path) -> str:
         return ""
     logger.class_path = f"{WeightsAndBiases.__module__}.{WeightsAndBiases.__name__}"
     arguments.upload, arguments.log_model = arguments.log_model, False
-    file = run / RUN_ID
+    inside(run, "wandb", run)  # where it writes, which must not be a link
     if arguments.id is None:
-        chosen = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)  # by a sweep's agent
-        arguments.id = file.read_text().strip() if file.exists() else chosen
+        arguments.id = recorded_id(run) or os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
     arguments.save_dir = str(run)
     arguments.name = arguments.name or run.name
     if not first_process():
         return ""
-    file.write_text(arguments.id)
+    write_text(run / RUN_ID, arguments.id)
     why = "as told" if arguments.offline else reason_for_offline()
     if not why:
         mode = os.environ.get("WANDB_MODE")
@@ -86,3 +89,19 @@ def fill_in(logger: Any, run: Path) -> str:
     os.environ.setdefault("WANDB_SILENT", "true")
     later = f"wandb sync {run}/wandb/offline-run-*"
     return f"Weights & Biases: run {arguments.id}, offline {why}; later: {later}"
+
+
+def recorded_id(run: Path) -> str:
+    """Return the id of a run's records at W&B, which names a folder there; "" if it has none.
+
+    Raises:
+        UsageError: if the file that holds it holds something else.
+    """
+    file = run / RUN_ID
+    if not file.exists():
+        return ""
+    try:
+        text = read_text(file, LONGEST_ID).strip()
+        return text and inside(run, text.replace("/", "\\"), file).name
+    except UsageError as error:
+        raise UsageError(f"{str(error).rstrip('.')}; remove {file} for another id.") from None

@@ -1,11 +1,14 @@
 """The entry of the command line: dispatch to a command, and load torch only if it needs it."""
 
+import errno
 import os
+import re
 import signal
 import sys
 import traceback
 from argparse import ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
@@ -13,7 +16,10 @@ from inspect import getfullargspec
 from pathlib import Path
 from typing import Final
 
-from ae_lightning.core.errors import TrainingError, UsageError
+from ae_lightning.cli.composition import unreadable
+from ae_lightning.core.errors import TrainingError, UsageError, printable
+from ae_lightning.core.files import path_of
+from ae_lightning.core.printing import abandon_stdout, show_warnings, tell, use_streams
 from ae_lightning.core.trust import trust
 
 TRAINER_COMMANDS: Final = {
@@ -32,12 +38,21 @@ PLAIN_COMMANDS: Final = {
     "theory": "prove the claims of the notes by experiment: theory [CLAIM …] [--report DIR]",
 }
 
+# What launchers tell a process of its place among others.
+RANKS: Final = (
+    *("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "MASTER_PORT"),
+    *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"),
+)
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # a disk, say that of stdout
+
 OPTIONS: Final = """options of fit, validate, test and predict:
   --config NAME     a shipped config or a file; several add up from left to right
   --run DIR         the run's directory; by default, fit makes runs/<system>-<data>-<n>
   --resume [auto]   fit: continue the run in --run DIR; auto: or start it there
   --ckpt_path FILE  validate, test, predict: this checkpoint, with its model and its data
   --trust MODULE    let a run or a checkpoint name classes of your own, as by --trust my_lab
+  --data_changed accept  take data that are not those of the checkpoint
   --debug           show where an error arose
   --help            a command's options; --help all: every one of them
 
@@ -47,12 +62,14 @@ OPTIONS: Final = """options of fit, validate, test and predict:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 2 for a wrong use, 1 for anything unexpected."""
+    use_streams()
     command, *rest = [*(sys.argv[1:] if args is None else args)] or ["--help"]
+    show_warnings([] if "--debug" in rest else sys.warnoptions)
     if command in ("-h", "--help", "help"):
-        print(usage())
+        tell(*usage())
         return 0
     if command == "--version":
-        print(f"ae-lightning {version('ae-lightning')}")
+        tell(f"ae-lightning {version('ae-lightning')}")
         return 0
     known = [*TRAINER_COMMANDS, *PLAIN_COMMANDS]
     if command not in known:
@@ -63,7 +80,7 @@ def main(args: Sequence[str] | None = None) -> int:
         run(command, rest)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_stdout()
         return 128 + signal.SIGPIPE
     except (UsageError, TrainingError) as error:
         if "--debug" in rest:
@@ -76,6 +93,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if "--debug" in rest:
             raise
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            abandon_stdout()
+            return fail(f"what is printed cannot be written: {error.strerror}.", code=1)
         from ae_lightning.cli.messages import known_failure  # torch is loaded by now
 
         if sentence := known_failure(error):
@@ -88,29 +108,42 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def fail(sentence: str, code: int = 2) -> int:
     """Say on stderr what is wrong, and return the exit code."""
-    print(f"ae-lightning: {sentence}", file=sys.stderr)
+    with suppress(OSError):  # the exit code tells as much
+        tell(f"ae-lightning: {printable(sentence)}", file=sys.stderr)
     return code
 
 
-def usage() -> str:
-    """The front page."""
+def usage() -> list[str]:
+    """The front page's lines."""
     rows = [f"  {name:12}{text}" for name, text in (TRAINER_COMMANDS | PLAIN_COMMANDS).items()]
     title = "ae-lightning COMMAND …: autoencoders as one objective"
-    return "\n".join([title, "", *rows, "", OPTIONS])
+    return [title, "", *rows, "", *OPTIONS.splitlines()]
 
 
 def run(command: str, args: list[str]) -> None:
     """Load what a command needs, and run it."""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        raise UsageError("the working directory is gone: change to one that exists.") from None
     # Users' own parts lie here; appended, so that installed packages win over them.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    for option, value in zip(["", *args], args, strict=False):
+        name, equals, text = value.partition("=")
+        if wrong := unreadable(text if equals and name[:2] == "--" else value):
+            raise UsageError(f"{name if equals else option}: {wrong}.")
+    for name in RANKS:  # which Lightning reads as it is imported
+        if not re.fullmatch(r"\d{1,9}", value := os.environ.get(name, "0")):
+            raise UsageError(f"the environment says that {name} is {value}: expected a number.")
+    os.environ["MPLBACKEND"] = "agg"  # pictures are files: no window is wanted, nor a screen
     if command in PLAIN_COMMANDS:
         call(getattr(import_module(f"ae_lightning.cli.{command}"), command), args)
         return
     from ae_lightning.cli import pages
 
     if (asked := pages.asked_for(args)) == "":
-        print(pages.first_screen(command, TRAINER_COMMANDS[command]))
+        tell(*pages.first_screen(command, TRAINER_COMMANDS[command]).splitlines())
         return
     own, flags = settled(command, args if asked is None else [])
     from ae_lightning.cli.evaluate import Evaluate
@@ -122,22 +155,23 @@ def run(command: str, args: list[str]) -> None:
     if asked is None:
         carry_out(flags)
     else:
-        print(pages.section(asked, lambda: carry_out(["--help"])))
+        tell(*pages.section(asked, lambda: carry_out(["--help"])).splitlines())
 
 
 def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
     """Parse the options that say what else to parse; return the others as they were given."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("-c", "--config", action="append", default=[])
-    parser.add_argument("--run", type=folder)
+    parser.add_argument("--run", type=path)
     parser.add_argument("--debug", action="store_true")
     parser.add_argument("--trust", action="append", default=[])
+    parser.add_argument("--data_changed", choices=("refuse", "accept"), default="refuse")
     if command == "fit":
         parser.add_argument("--resume", nargs="?", const="always", choices=("always", "auto"))
     else:
-        parser.add_argument("--ckpt_path", type=Path)
+        parser.add_argument("--ckpt_path", type=path)
     if command == "predict":
-        parser.add_argument("--out", type=Path)
+        parser.add_argument("--out", type=path)
     try:
         own, flags = parser.parse_known_args(args)
     except ArgumentError as error:
@@ -148,17 +182,19 @@ def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
     return own, flags
 
 
-def folder(name: str) -> Path:
-    """A directory's path, which may not be empty."""
-    if not name:
-        raise ArgumentTypeError("expected a directory")
-    return Path(name)
+def path(text: str) -> Path:
+    """The path that an option gives."""
+    try:
+        return path_of(text, "the path")
+    except UsageError as error:
+        raise ArgumentTypeError(str(error).rstrip(".")) from None
 
 
 def call(function: Callable[..., None], args: list[str]) -> None:
     """Call a plain function with the arguments that its signature asks for."""
     import jsonargparse
     from docstring_parser import parse
+    from jsonargparse.typing import register_type
 
     from ae_lightning.cli.formatting import HelpFormatter
     from ae_lightning.cli.messages import MARK, OneSentence, ParseFailure
@@ -166,6 +202,7 @@ def call(function: Callable[..., None], args: list[str]) -> None:
     class Parser(OneSentence, jsonargparse.ArgumentParser):
         """Jsonargparse's parser, which raises one sentence."""
 
+    register_type(Path, str, path_of)
     page = parse(function.__doc__ or "")
     described = {argument.arg_name: argument.description for argument in page.params}
     text = " ".join(filter(None, [page.short_description, page.long_description]))

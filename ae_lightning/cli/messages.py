@@ -83,7 +83,8 @@ def condensed(message: str, options: Mapping[str, Any]) -> str:
     if found := re.match(r"argument (?:-\w/)?(\S+): (.+)", message):
         return f"{found[1]}{MARK}: {found[2]}."
     key = found[1] if (found := re.match(r'Parser key "([^"]+)"', message)) else ""
-    [(name, wrong)] = re.findall(rf"(\S*){MARK}(.*)", message)[:1] or [("", "")]
+    before, _, after = message.partition(MARK)
+    name, wrong = (before.split()[-1:] or [""])[0] if after else "", after.partition("\n")[0]
     if name and re.search(r"Given value: (\[|\{(?!'class_path'))", message):
         name = f"*.{name}"  # in one of several parts
     *_, name = [name, *re.findall(r"NestedArg\(key='(.*?)'", message)]

@@ -2,19 +2,22 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.callbacks.picture import FOLDER
 from ae_lightning.callbacks.report.choosing import all_suitable, pictures_named
 from ae_lightning.callbacks.report.history import read_history
 from ae_lightning.callbacks.report.run_page import title_of, write_report
 from ae_lightning.cli import composition
-from ae_lightning.core.errors import UsageError
+from ae_lightning.cli.resume import refuse_other_data
+from ae_lightning.core.errors import UsageError, printable
+from ae_lightning.core.files import path_of
 from ae_lightning.core.parts import rebuild
+from ae_lightning.core.printing import tell
 from ae_lightning.core.trust import trust_named
+from ae_lightning.core.untrusted import inside
 from ae_lightning.datamodules import ImageFolder, Stream
 from ae_lightning.datamodules.streaming.manifest import MANIFEST
 from ae_lightning.training import run_directory
@@ -22,7 +25,13 @@ from ae_lightning.training.checkpoint_reading import read_checkpoint, recorded
 from ae_lightning.training.checkpoint_schema import MODEL
 
 
-def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | None = None) -> None:
+def plot(
+    checkpoint: Path,
+    *names: str,
+    data: str | None = None,
+    out: Path | None = None,
+    data_changed: Literal["refuse", "accept"] = "refuse",
+) -> None:
     """Draw pictures of a checkpoint, and a page of them, index.html.
 
     A picture that fails is skipped, with a reason, unless it was named.
@@ -34,11 +43,12 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
         data: other data: a config, shipped or a file, or a folder of images, scaled to the model's
             size; by default, the data of training.
         out: where to write; by default, plots in the run's directory.
+        data_changed: whether to take the data of training although they have changed since.
 
     Raises:
         UsageError: if there is no such checkpoint or picture, or they do not suit one another.
     """
-    file = run_directory.checkpoint_of(checkpoint)
+    file = run_directory.checkpoint_of(path_of(checkpoint, "checkpoint"))
     state = read_checkpoint(file)
     pictures = pictures_named(names)  # before the data is read, which may take a while
     model = AutoEncoder.load_from_checkpoint(file)
@@ -47,31 +57,33 @@ def plot(checkpoint: Path, *names: str, data: str | None = None, out: Path | Non
         raise UsageError(
             f"{file} holds a model for data of shape {model.shape}, not {source.shape}."
         )
+    if data is None:
+        refuse_other_data(source, state, file, data_changed)
     run = run_directory.folder_of(file)
     history = read_history(run)
-    out = run / "plots" if out is None else out
+    out = inside(run, run_directory.PLOTS, run) if out is None else path_of(out, "out")
     step = int(state.get("global_step", 0))
     for picture in pictures:
         picture.history = history
         if (reason := picture.suits(model, source)) is not None:
             raise UsageError(reason)
     for picture in pictures or all_suitable(model, source, history):
-        stem = out / FOLDER / picture.name / str(step)
-        stem.with_suffix(".gif").unlink(missing_ok=True)
         try:
+            stem = inside(out, f"{run_directory.PICTURES}/{picture.name}/{step}", out)
+            stem.with_suffix(".gif").unlink(missing_ok=True)
             picture.picture(model, source, history, stem)
         except Exception as error:
             if pictures:
                 raise
             why = str(error) or type(error).__name__
-            print(f"the picture {picture.name} is skipped: {why}", file=sys.stderr)
+            tell(printable(f"the picture {picture.name} is skipped: {why}"), file=sys.stderr)
             continue
         for drawn in (stem.with_suffix(".png"), stem.with_suffix(".gif")):
             if drawn.exists():
-                print(drawn)
+                tell(drawn)
     record = {"model": state[MODEL], "data": source.record}
     text = yaml.safe_dump(record, sort_keys=False)
-    print(write_report(out, title_of(model, source), text, history))
+    tell(write_report(out, title_of(model, source), text, history))
 
 
 def make_data(state: dict[str, Any], file: Path, named: str | None, shape: tuple[int, ...]) -> Any:
@@ -82,7 +94,7 @@ def make_data(state: dict[str, Any], file: Path, named: str | None, shape: tuple
         shape: what a folder's images are made to fit.
     """
     known = recorded(state, file).get("data")
-    if named is not None and (folder := Path(named).expanduser()).is_dir():
+    if named is not None and (folder := path_of(named, "data")).is_dir():
         if len(shape) != 3:
             raise UsageError(f"{file} holds a model for data of shape {shape}, and not for images.")
         former = known["init_args"] if known else {}

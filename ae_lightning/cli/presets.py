@@ -9,10 +9,11 @@ import yaml
 from ae_lightning import systems  # whose classes go by their bare names
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.cli.classes import class_named
-from ae_lightning.cli.composition import ConfigLoader, Tree, compose, merge
+from ae_lightning.cli.composition import Tree, compose, merge
 from ae_lightning.cli.options import Option, options_in
 from ae_lightning.core.arguments import parameters_of
 from ae_lightning.core.errors import UsageError, closest
+from ae_lightning.core.yaml_text import load_yaml
 
 SECTIONS: Final = (["model"], ["data"])
 SPECIAL: Final = {"help", "init_args", "dict_kwargs"}  # of the parser's, and no arguments
@@ -84,7 +85,7 @@ def said_of_class(option: Option, whole: Tree) -> Tree | None:
     known = isinstance(node, Mapping) and "class_path" in node
     if value.startswith("{"):
         try:
-            value = yaml.load(value, ConfigLoader)
+            value = load_yaml(value)
         except yaml.YAMLError:
             return None  # the parser says what is wrong
     elif value not in ("null", "None", "") and (

@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,13 +13,14 @@ from ae_lightning.core.addresses import RECORDED, withhold
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import check_record, part_class, to_plain
 from ae_lightning.core.trust import classes_of, require_trusted
+from ae_lightning.datamodules import PairDataModule
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import read_checkpoint
+from ae_lightning.training.checkpoint_reading import fingerprint_of, read_checkpoint
 from ae_lightning.training.checkpoint_schema import RUN_CONFIG
 
 # Where the data lie and how they are read, not what they are. All of `trainer` and `checkpoints`
 # may change too: how long the model is trained, on what devices, and with which callbacks.
-PLACES: Final = ("root", "path", "download", "in_memory", "num_workers")
+PLACES: Final = ("root", "path", "download", "in_memory", "num_workers", "max_pixels")
 MAY_CHANGE: Final = {f"data.{n}" for n in (*PLACES, "cache_dir", "max_cache_size")}
 
 
@@ -49,7 +50,7 @@ def state_to_resume(run: Path | None) -> tuple[Path | None, dict[str, Any], Tree
     """
     if run is None:
         configs = Path("runs").glob(f"*/{run_directory.CONFIG}")
-        newest = max(configs, key=os.path.getmtime, default=None)
+        newest = max(filter(Path.is_file, configs), key=os.path.getmtime, default=None)
         hint = f", such as --run {newest.parent}" if newest else " DIR"
         raise UsageError(f"--resume continues a run: name it by --run{hint}.")
     state, skipped = run_directory.newest_state(run_directory.require_run(run))
@@ -105,11 +106,44 @@ def refuse_changes(given: Tree, former: Tree, file: Path) -> None:
     found: dict[str, tuple[str, str]] = {}
     for section, record in former.items():
         found |= differences(section, record, withhold(given[section]))
+    _refuse(found, file)
+
+
+def refuse_other_classes(given: Mapping[str, str], former: Tree, file: Path) -> None:
+    """Refuse to continue with a model or data of another class, before one is built.
+
+    Args:
+        given: the class paths of model and data as they are configured now.
+        former: the records that `file` holds.
+    """
+    found = {}
+    for section, record in former.items():
+        if not composition.same_class(given[section], record["class_path"]):
+            found[section] = shown({"class_path": given[section]}), shown(record)
+    _refuse(found, file)
+
+
+def _refuse(found: Mapping[str, tuple[str, str]], file: Path) -> None:
     if found:
         each = "; ".join(f"{name} is {new}, and was {old}" for name, (new, old) in found.items())
         raise UsageError(
             f"{each} in {file}: a run continues as it began, so start another one for that."
         )
+
+
+def refuse_other_data(
+    data: PairDataModule, checkpoint: dict[str, Any], file: Path, data_changed: str
+) -> None:
+    """Refuse data that are not a checkpoint's, although they are configured alike.
+
+    Args:
+        data_changed: "accept" to use them all the same.
+
+    Raises:
+        UsageError: with what differs.
+    """
+    data.data_changed = "accept" if data_changed == "accept" else "refuse"
+    data.require_same(fingerprint_of(checkpoint), str(file))
 
 
 def differences(name: str, old: Any, new: Any) -> Iterator[tuple[str, tuple[str, str]]]:

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from ae_lightning.core.errors import printable
+from ae_lightning.core.files import path_of
+from ae_lightning.core.printing import LONGEST_LINE, console
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import read_checkpoint
 from ae_lightning.training.checkpoint_schema import MODEL
@@ -27,13 +30,13 @@ def summary(run: Path) -> None:
     Raises:
         UsageError: if it holds no run, or no checkpoint.
     """
-    from rich.console import Console
     from rich.table import Table
 
+    run = path_of(run, "run")
     best = run_directory.best_checkpoint(run)
     checkpoint = read_checkpoint(best)
     figures = validation(checkpoint)
-    title = caption(checkpoint, best)
+    title = printable(caption(checkpoint, best))
     table = Table(title=title, title_justify="left", show_header=False, box=None)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -45,8 +48,8 @@ def summary(run: Path) -> None:
             else:
                 table.add_row(label, f"{value:.4g} {unit}".strip())
     for label, path in places(run, best).items():
-        table.add_row(label, str(path))
-    Console().print(table)
+        table.add_row(label, printable(str(path), LONGEST_LINE))
+    console().print(table)
 
 
 def validation(checkpoint: dict[str, Any]) -> dict[str, float]:
@@ -66,8 +69,8 @@ def caption(checkpoint: dict[str, Any], file: Path) -> str:
 def places(run: Path, checkpoint: Path) -> dict[str, Path]:
     """Where a run's files lie, those that exist."""
     found = {"run": run, "checkpoint": checkpoint, "metrics": run / run_directory.METRICS}
-    pictures = (run / "pictures" / "reconstructions").glob("*.png")
-    if newest := max(pictures, key=lambda p: p.stat().st_mtime, default=None):
+    pictures = (run / run_directory.PICTURES / "reconstructions").glob("*.png")
+    if newest := max(pictures, key=lambda p: p.lstat().st_mtime, default=None):
         found["picture"] = newest
     found["page"] = run / run_directory.PAGE
     return {label: path for label, path in found.items() if path.exists()}

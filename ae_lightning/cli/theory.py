@@ -9,11 +9,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from ae_lightning.core.printing import console, tell
 from ae_lightning.theory import CLAIMS, claim
 
 if TYPE_CHECKING:
@@ -37,18 +37,18 @@ def theory(*names: str, seed: int = 0, report: Path | None = None) -> None:
         claim(name)
     found = {proof.claim.name: proof for proof in watched(chosen, seed)}
     proofs = [found[name] for name in chosen]
-    console = Console()
+    screen = console()
     for proof in proofs:
-        console.print(table(proof, console.width), "")
+        screen.print(table(proof, screen.width), "")
     if report is not None:
         from ae_lightning.theory.page import write_page
 
-        console.print(f"report: {write_page(proofs, report, seed)}", soft_wrap=True)
+        tell(f"report: {write_page(proofs, report, seed)}")
     run = [p for p in proofs if not p.skipped]
     failed = [p.claim.name for p in run if not p.proved]
-    console.print(f"{len(run) - len(failed)} of {len(run)} claims proved")
+    tell(f"{len(run) - len(failed)} of {len(run)} claims proved")
     if failed:
-        console.print(f"not proved: {', '.join(failed)}")
+        tell(f"not proved: {', '.join(failed)}")
         raise SystemExit(1)
 
 
@@ -72,7 +72,7 @@ def prove_all(names: list[str], seed: int) -> Iterator[Proof]:
 
 def watched(names: list[str], seed: int) -> Iterator[Proof]:
     """The same, under a progress bar."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), transient=True) as bar:
         task = bar.add_task("proving", total=len(names))
         for proof in prove_all(names, seed):
@@ -86,10 +86,10 @@ def table(proof: Proof, width: int) -> Table:
     Args:
         width: of the terminal, in characters.
     """
-    word = "skipped" if proof.skipped else "proved" if proof.proved else "[red]NOT PROVED[/]"
-    title = f"[bold]{proof.claim.name}[/]: {escape(proof.claim.title)}"
+    said = "skipped" if proof.skipped else "proved" if proof.proved else ("NOT PROVED", "red")
+    named = (proof.claim.name, "bold"), f": {proof.claim.title}: "
     rows = Table(
-        title=f"{title}: {word} in {proof.seconds:.1f} s",
+        title=Text.assemble(*named, said, f" in {proof.seconds:.1f} s"),
         title_justify="left",
         title_style="",
         box=None,
@@ -98,11 +98,11 @@ def table(proof: Proof, width: int) -> Table:
     for columns in (max(20, min(72, width - 40)), 9, 16, 5):
         rows.add_column(width=columns)
     if proof.skipped:
-        rows.add_row(f"  {escape(proof.skipped)}")
+        rows.add_row(f"  {proof.skipped}")
     for check in proof.checks:
-        mark = "holds" if check.holds else "[bold red]FAILS[/]"
-        rows.add_row(f"  {escape(check.what)}", f"{check.value:.4g}", check.bound, mark)
+        mark = "holds" if check.holds else Text("FAILS", "bold red")
+        rows.add_row(f"  {check.what}", f"{check.value:.4g}", check.bound, mark)
         for name, value in check.wrong.items():
-            mark = "[bold red]HOLDS[/]" if check.allows(value) else "fails"
-            rows.add_row(f"    wrong: {escape(name)}", f"{value:.4g}", "", mark, style="dim")
+            mark = Text("HOLDS", "bold red") if check.allows(value) else "fails"
+            rows.add_row(f"    wrong: {name}", f"{value:.4g}", "", mark, style="dim")
     return rows

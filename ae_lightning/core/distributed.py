@@ -28,6 +28,12 @@ def launched_apart(environment: Mapping[str, str] = os.environ) -> bool:
     return several or not first_process(environment)
 
 
+def launch(environment: Mapping[str, str] = os.environ) -> str:
+    """What the processes of one launch have in common: the launcher's ids, and a port."""
+    names = ("TORCHELASTIC_RUN_ID", "SLURM_JOB_ID", "SLURM_STEP_ID", "LSB_JOBID", "MASTER_PORT")
+    return " ".join(environment[name] for name in names if name in environment)
+
+
 def gather(x: Tensor) -> Tensor:
     """Join the ranks' shards (B, …) into the global batch (W·B, …), in its order, differentiably.
 

@@ -2,6 +2,10 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from textwrap import shorten
+from typing import Final
+
+MOST_OF_NAMES: Final = 240  # characters
 
 
 class UsageError(ValueError):
@@ -34,14 +38,21 @@ def above(name: str, value: float, bound: float = 0.0) -> float:
     return value
 
 
+def one_of(name: str, value: object, known: Iterable[object]) -> None:
+    """Raise UsageError if a value is none of those that are known."""
+    if value not in (known := list(known)):
+        raise UsageError(f"{name} is {value!r}: {nearest(str(value), map(str, known))}")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of an error about an unknown `name`: the nearest known name, or all of them.
+    """Return the end of an error about an unknown `name`: the nearest known name, or all that fit.
 
     >>> nearest("GELUE", ["GELU", "SiLU"])
     'did you mean GELU?'
     """
-    close = closest(name, known := list(known))
-    return f"did you mean {close}?" if close else f"expected one of {', '.join(sorted(known))}."
+    names = shorten(", ".join(sorted(known := list(known))), MOST_OF_NAMES, placeholder=" …")
+    close = closest(name, known)
+    return f"did you mean {close}?" if close else f"expected one of {names}."
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:

@@ -11,6 +11,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from ae_lightning.callbacks.report.rendering import fill
+from ae_lightning.core.files import path_of, write_text
 from ae_lightning.theory.proof import Proof
 from ae_lightning.training.run_directory import PAGE
 
@@ -19,9 +20,8 @@ TITLE = "What autoencoders learn, proved by experiment"
 
 def write_page(proofs: Sequence[Proof], folder: Path, seed: int) -> Path:
     """Write index.html into a folder, which is made if need be, and return its path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / PAGE
-    path.write_text(page(proofs, seed), encoding="utf-8")
+    path = path_of(folder, "folder") / PAGE
+    write_text(path, page(proofs, seed))
     return path
 
 

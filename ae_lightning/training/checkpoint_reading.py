@@ -12,6 +12,7 @@ import torch
 from ae_lightning.core.addresses import withhold
 from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import damage
+from ae_lightning.core.fingerprints import Fingerprint
 from ae_lightning.core.parts import Record, check_record, make, part_class, rebuild, to_plain
 from ae_lightning.core.untrusted import conform
 from ae_lightning.training.checkpoint_fitting import check_weights
@@ -119,6 +120,19 @@ def check_recorded_weights(checkpoint: Record, kind: type, changes: Record, sour
             return
         raise
     check_weights(sketch, checkpoint["state_dict"], source)
+
+
+def fingerprint_of(checkpoint: dict[str, Any]) -> Fingerprint | None:
+    """Return what a checkpoint's data were, if it says so.
+
+    Raises:
+        UsageError: if it says something else in that place.
+    """
+    data = checkpoint.get(DATA)
+    name = str(data["class_path"]).rpartition(".")[2] if data else ""
+    state = checkpoint.get(name, {})  # where Lightning keeps that of a data module
+    kind: Any = Fingerprint | None
+    return conform(kind, state.get("fingerprint"), "the checkpoint")  # type: ignore[no-any-return]
 
 
 def rebuild_model(checkpoint: Record, kind: type, changes: Record, source: object) -> Any:

@@ -155,6 +155,7 @@ def _number(value: Any) -> Any:
 
 
 class Resuming(TypedDict):
+    states: NotRequired[list[str]]  # the names of those that the run has saved
     metrics_rows: Count
     should_stop: bool
     stoppers: list[str]
@@ -183,7 +184,7 @@ class Config(TypedDict, total=False):
     seed_everything: int
     trainer: dict[str, Any]
     checkpoints: dict[str, Any]
-    compile: bool
+    compile: bool | str
     model: DataRecord
     data: DataRecord
 

@@ -65,6 +65,8 @@ class Checkpoints(Checkpoint):
         self._position: LoopState | None = None  # of the state to save at the next hook
         self._former: dict[str, float] | None = None  # the former best, if that state is better
         self._saved_step = 0  # that of the newest state
+        self._saved = (0, 0)  # the step and the batch that the newest state is of
+        self._own: list[str] = []  # the states that this run has saved, and not yet removed
         self._error: OSError | None = None  # why the newest state could not be saved
         self._resumed: dict[str, Any] = {}
         self._states: dict[str, Any] = {}  # those of all callbacks, as they were resumed
@@ -89,10 +91,7 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved_step = trainer.global_step
         if trainer.is_global_zero:
-            run = Path(trainer.default_root_dir)
-            for cut_short in (run / run_directory.CHECKPOINTS).glob(".*.partial"):
-                cut_short.unlink()
-            run_directory.set_aside(run, trainer.global_step)
+            run_directory.settle(Path(trainer.default_root_dir), trainer.global_step)
         resumed, self._resumed = self._resumed, {}
         if not resumed:
             return
@@ -210,8 +209,8 @@ class Checkpoints(Checkpoint):
             self._saved_step = trainer.global_step
             self.last_model_path = str(state)  # Lightning's own callback calls it so
             if trainer.is_global_zero:
-                for old in run_directory.states(folder.parent)[self.kept :]:
-                    old.unlink()
+                self._own.append(state.name)
+                self._own = run_directory.rotate(folder.parent, self._own, self.kept)
         except OSError as error:
             self._error = error
             trainer.strategy.barrier("Trainer.save_checkpoint")  # the other ranks wait in it
@@ -242,9 +241,7 @@ class Checkpoints(Checkpoint):
         """Save a state, and as the best checkpoint the weights that validation has evaluated."""
         if self._evaluated.exchanged:
             self._best_first = True
-            self._write(
-                trainer, best
-            )  # first, so that a state never names a best that is not there
+            self._write(trainer, best)  # first: no state names a best that is not there
             self._best_first = False
         if self._apart or not self._evaluated.exchanged:
             self._write(trainer, state)
@@ -286,6 +283,7 @@ class Checkpoints(Checkpoint):
         unfinished = loop_state.within_step(trainer, position)
         gradients = accumulated_gradients.collect(pl_module) if unfinished else {}
         resuming = (self._at_start or self._at_hand(trainer)) | {"gradients": gradients}
+        resuming["states"] = [*self._own, run_directory.state_name(trainer.global_step)]
         missing = self._evaluated.missing(trainer, checkpoint["state_dict"])
         if self._best_first and missing:
             self._apart = True
@@ -297,6 +295,7 @@ class Checkpoints(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self._resumed = checkpoint.get(RESUMING, {})
+        self._own = list(self._resumed.get("states", []))
         self._states = checkpoint["callbacks"]
         former = self._states.get(self.state_key, {})
         if not trainer.is_global_zero or former.get("monitor") != self.monitor:

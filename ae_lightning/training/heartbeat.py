@@ -19,6 +19,7 @@ import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ae_lightning.core.distributed import rank_and_world
+from ae_lightning.core.printing import tell
 
 INTERVAL: Final = 5.0  # seconds between two signs of life
 SILENCE: Final = 40.0  # seconds without one, after which a process counts as dead
@@ -161,7 +162,7 @@ def say(why: str) -> None:
     """Say on stderr that this process ends, and why."""
     rank = rank_and_world()[0]
     line = f"ae-lightning: rank {rank} ends because {why}; continue the run with --resume"
-    print(line, file=sys.stderr, flush=True)
+    tell(line, file=sys.stderr)
 
 
 def parent() -> int | None:

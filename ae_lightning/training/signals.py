@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
@@ -25,6 +27,35 @@ class Interrupted(SystemExit):
         self.signum = signum
 
 
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise `Interrupted` at once, as Ctrl-C does, until `StopOnSignal` takes over.
+
+    Python would end at once and clean up nothing while, say, images are read.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pid = os.getpid()
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != pid:  # a data loader's worker, which has inherited this handler
+            os._exit(128 + signum)
+        raise Interrupted(signum)
+
+    former = signal.signal(signal.SIGTERM, end)
+    _early.append(end)
+    try:
+        yield
+    finally:
+        _early.remove(end)
+        if signal.getsignal(signal.SIGTERM) is end:
+            signal.signal(signal.SIGTERM, former)
+
+
+_early: list[Any] = []  # handlers of `ended_by_sigterm`, which Lightning would call beside its own
+
+
 class StopOnSignal(Callback):
     """Note a signal when it comes, and stop at the next batch, where a state can be saved.
 
@@ -42,6 +73,8 @@ class StopOnSignal(Callback):
         self._pid = os.getpid()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if signal.getsignal(signal.SIGTERM) in _early:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         replace_sigterm_handler(trainer, self._note)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import path_of
 from ae_lightning.training.checkpoint_reading import read_checkpoint
 from ae_lightning.training.run_directory import checkpoint_of
 
@@ -24,7 +25,7 @@ def init_from(model: nn.Module, path: str | Path) -> list[str]:
     Raises:
         UsageError: if there is no such checkpoint, or no layer of it fits.
     """
-    file = checkpoint_of(Path(path).expanduser())
+    file = checkpoint_of(path_of(path, "init_from"))
     theirs = read_checkpoint(file)["state_dict"]
     layers: dict[str, dict[str, Tensor]] = {}
     for name, tensor in model.state_dict().items():

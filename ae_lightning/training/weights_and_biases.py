@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.printing import tell
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.private import init_arguments, opened_run
@@ -73,7 +74,7 @@ class WeightsAndBiases(WandbLogger):
             except wandb.errors.Error as error:
                 wandb.teardown(exit_code=1)  # its process would keep the run's id
                 self._init["mode"] = "offline"
-                print(f"Weights & Biases: offline, since {first_line(error)}", flush=True)
+                tell(f"Weights & Biases: offline, since {first_line(error)}")
                 return self._opened()
         return super().experiment
 
@@ -127,7 +128,7 @@ class Tracking(Callback):
         try:
             run.finish(exit_code=code)
         except Exception as error:  # whatever it is, training is over
-            print(f"Weights & Biases: {first_line(error)}; later: wandb sync", flush=True)
+            tell(f"Weights & Biases: {first_line(error)}; later: wandb sync")
 
 
 def reason_for_offline() -> str:

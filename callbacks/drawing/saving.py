@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ae_lightning.core.files import write_bytes
+
 from .theme import Figure
 
 HEAVIEST = 300_000  # bytes of one file
@@ -44,8 +46,10 @@ def write_gif(frames: Tensor, path: Path) -> None:
         forwards = [image.quantize(32, dither=Image.Dither.NONE) for image in images]
         first, *others = [*forwards, *forwards[-2:0:-1]]
         duration = 1000 // FRAMES_PER_SECOND
-        first.save(path, save_all=True, append_images=others, duration=duration, loop=0)
-        if path.stat().st_size <= HEAVIEST or min(levels.shape[1:3]) < 2:
+        how = {"save_all": True, "append_images": others, "duration": duration, "loop": 0}
+        first.save(film := BytesIO(), "gif", **how)
+        if film.tell() <= HEAVIEST or min(levels.shape[1:3]) < 2:
+            write_bytes(path, film.getvalue())
             return
         levels = levels[:, ::2, ::2]
 

@@ -1,15 +1,26 @@
 """One page of a run: what it reached, its curves and pictures, and how it was made."""
 
+import re
+import warnings
+from collections.abc import Callable
+from functools import partial
+from io import BytesIO
+from os.path import lexists
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from ae_lightning.training.run_directory import CONFIG, PAGE
+from ae_lightning.core.files import open_regular, path_of, read_text, write_text
+from ae_lightning.core.untrusted import inside
+from ae_lightning.training.run_directory import CONFIG, PAGE, PICTURES
 
-from ..picture import FOLDER
 from .choosing import in_page_order, known_pictures
 from .history import History, read_history
 from .rendering import embedded, fill
 
+T = TypeVar("T")
+LONGEST_CONFIG: Final = 10**6  # bytes
+HEAVIEST_PICTURE: Final = 10**7
+STEM: Final = re.compile(r"\d{1,18}", re.ASCII)  # the step of a picture
 # What a page shows first of the last validation: names, digits and units.
 CARDS: Final = {
     "elbo": ("ELBO", ".2f", "nats"),
@@ -28,6 +39,8 @@ def write_report(
 ) -> Path:
     """Write index.html: the newest of each picture in a run directory, its metrics and config.
 
+    A picture or a config that cannot be read is left out, with a warning.
+
     Args:
         run: the directory; its pictures lie in pictures/NAME/STEP.png.
         title: what the page is about.
@@ -37,8 +50,9 @@ def write_report(
     Returns:
         the page's path.
     """
-    if config is None and (run / CONFIG).exists():
-        config = (run / CONFIG).read_text()
+    run = path_of(run, "run")
+    if config is None and lexists(run / CONFIG):
+        config = read(lambda: read_text(run / CONFIG, LONGEST_CONFIG), CONFIG)
     history = read_history(run) if history is None else history
     newest = newest_pictures(run)
     page = fill(
@@ -46,19 +60,27 @@ def write_report(
         title=title,
         step=max([*newest.values(), *(points[-1][0] for points in history.values())], default=0),
         cards=_cards(history, sparse="l0_error" in newest),
-        pictures=[_shown(run, name, step) for name, step in newest.items()],
+        pictures=[shown for name, step in newest.items() if (shown := _shown(run, name, step))],
         history=history,
         config=config,
     )
-    run.mkdir(parents=True, exist_ok=True)
-    (run / PAGE).write_text(page, encoding="utf-8")
+    write_text(run / PAGE, page)
     return run / PAGE
+
+
+def read(reading: Callable[[], T], name: str) -> T | None:
+    """Read something that a page shows; warn and return None if it cannot be read."""
+    try:
+        return reading()
+    except Exception as error:  # Pillow raises many kinds on a file of another format
+        warnings.warn(f"the page {PAGE} lacks {name}: {error}", stacklevel=3)
+        return None
 
 
 def newest_pictures(run: Path) -> dict[str, int]:
     """The step of the newest of every picture in a run directory, in the order of a page."""
-    files = [f for f in (run / FOLDER).glob("*/*.png") if f.stem.isdigit()]
-    files.sort(key=lambda f: (f.stat().st_mtime_ns, int(f.stem)))
+    files = [f for f in (run / PICTURES).glob("*/*.png") if STEM.fullmatch(f.stem)]
+    files.sort(key=lambda f: (f.lstat().st_mtime_ns, int(f.stem)))
     steps = {file.parent.name: int(file.stem) for file in files}
     return {name: steps[name] for name in in_page_order(steps)}
 
@@ -73,27 +95,34 @@ def title_of(model: object, data: object) -> str:
     return type(model).__name__ + on
 
 
-def _shown(run: Path, name: str, step: int) -> dict[str, Any]:
-    """What the template needs of one picture."""
+def _shown(run: Path, name: str, step: int) -> dict[str, Any] | None:
+    """What the template needs of one picture; None if it cannot be read."""
+    paths = [f"{PICTURES}/{name}/{step}{kind}" for kind in (".png", ".gif")]
+    found = [path for path in paths if lexists(run / path)]
+    images = [read(partial(_image, run, path), path) for path in found]
+    if None in images:
+        return None
+    known = known_pictures()
     heading = name.replace("_", " ").replace("kl ", "KL ").replace("l0 ", "L0 ")
-    stem, known = run / FOLDER / name / str(step), known_pictures()
-    files = [p for p in (stem.with_suffix(".png"), stem.with_suffix(".gif")) if p.exists()]
     return {
         "name": name,
         "heading": heading[:1].upper() + heading[1:],
         "caption": known[name].caption if name in known else "",
-        "images": [_image(file) for file in files],
+        "images": images,
     }
 
 
-def _image(file: Path) -> dict[str, Any]:
+def _image(run: Path, path: str) -> dict[str, Any]:
     from PIL import Image
 
-    with Image.open(file) as image:
+    file = inside(run, path, run)
+    with open_regular(file, HEAVIEST_PICTURE) as opened:
+        data = opened.read()
+    with Image.open(BytesIO(data), formats=("PNG", "GIF")) as image:
         width, height = image.size
     zoom = max(1, 340 // width)  # small films are shown enlarged
     return {
-        "source": embedded(file.read_bytes(), file.suffix[1:]),
+        "source": embedded(data, file.suffix[1:]),
         "width": zoom * width,
         "height": zoom * height,
         "least": min(zoom * width, max(340, round(0.52 * width))),  # letters are still legible

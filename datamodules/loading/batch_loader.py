@@ -1,11 +1,11 @@
 """What the trainer iterates over: batches as samplers draw them, fetched and finished."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Generator, Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from ae_lightning.core.errors import UsageError
 
@@ -13,6 +13,24 @@ from .batch_samplers import EvaluationSampler, TrainingSampler
 from .datasets import BatchDraw, Examples
 
 T = TypeVar("T")
+
+
+class Errors(Dataset[Any]):
+    """A worker's examples, which hands a UsageError over: raised, it would become a traceback."""
+
+    def __init__(self, examples: Examples) -> None:
+        self.examples = examples
+
+    def __getitems__(self, draw: BatchDraw) -> tuple[Any, ...] | UsageError:
+        try:
+            return self.examples.__getitems__(draw)
+        except UsageError as error:
+            return UsageError(str(error))
+
+
+def as_it_is(batch: Any) -> Any:
+    """Collate nothing."""
+    return batch
 
 
 class BatchLoader(Generic[T]):
@@ -37,7 +55,7 @@ class BatchLoader(Generic[T]):
     ) -> None:
         self.dataset, self.batch_sampler = dataset, batch_sampler
         self.finish, self.workers = finish, workers
-        self._reading: DataLoader[tuple[Tensor, Tensor]] | None = None
+        self._reading: DataLoader[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
@@ -49,20 +67,18 @@ class BatchLoader(Generic[T]):
             for draw in self.batch_sampler:
                 yield self.finish(*self.dataset.__getitems__(draw))
             return
-        try:
-            for batch in self._read_ahead():
-                yield self.finish(*batch)
-        except UsageError as error:
-            self.release()
-            # A worker's error arrives with its traceback in front of its one sentence.
-            raise UsageError(str(error).strip().rpartition("UsageError: ")[2]) from error
+        for batch in self._read_ahead():
+            if isinstance(batch, UsageError):
+                self.release()
+                raise batch
+            yield self.finish(*batch)
 
-    def _read_ahead(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def _read_ahead(self) -> DataLoader[Any]:
         if self._reading is None:
             self._reading = DataLoader(
-                self.dataset,
+                Errors(self.dataset),
                 batch_sampler=self.batch_sampler,  # type: ignore[arg-type]
-                collate_fn=tuple,  # a batch is fetched whole
+                collate_fn=as_it_is,  # a batch is fetched whole
                 num_workers=self.workers,
                 persistent_workers=True,
                 pin_memory=torch.cuda.is_available(),

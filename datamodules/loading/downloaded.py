@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import path_of
 
 from ..pairs import PairDataModule
 from .datasets import Examples, InMemory
@@ -33,7 +34,8 @@ class Downloaded(PairDataModule):
         if root is None and not os.environ.get("AE_DATA"):
             self.arguments["root"] = "data"
         super().__init__(**common)
-        self.root = Path(root or os.environ.get("AE_DATA") or "data").expanduser()
+        given = (os.environ.get("AE_DATA") or "data") if root is None else root
+        self.root = path_of(given, "AE_DATA" if root is None else "data.root")
         self.download = download
 
     @property

@@ -1,12 +1,11 @@
-"""Image files: listed, decoded to bytes, and read in batches by workers."""
+"""Image files as examples: read in batches by workers, or all at once into memory."""
 
 import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,116 +14,129 @@ from ae_lightning.core.errors import UsageError
 
 from .batch_loader import BatchLoader
 from .datasets import BatchDraw, Examples, InMemory
+from .decoding import Unreadable
+from .listing import Source
+from .rendering import Rendering
 
 SLOW: Final = 2000  # images; reading this many or more shows progress, and takes workers
 READ_AT_ONCE: Final = 32  # few, since workers hand images over in shared memory, which is scarce
-DEEP: Final = ("I", "F")  # modes of more than 8 bits, which PIL would silently clip
-
-
-def files_in(folder: Path) -> list[Path]:
-    """Return all files below a folder except hidden ones, sorted."""
-    found = []
-    for path, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(path, name) for name in files if not name.startswith(".")]
-    return sorted(found)
-
-
-def read_image(path: Path, resize: int | None = None, greyscale: bool = False) -> Tensor:
-    """Read an image as bytes (C, H, W), upright, with one channel or three.
-
-    Args:
-        resize: the side of the square to scale to and crop from the centre; its own size, if None.
-        greyscale: whether to turn the colours into one channel.
-
-    Raises:
-        UsageError: if the file is not a whole image of 8 bits per channel.
-    """
-    from PIL import Image, ImageOps
-
-    mode = "L" if greyscale else "RGB"
-    try:
-        with Image.open(path) as image:
-            if resize is not None:
-                image.draft(mode, (resize, resize))  # JPEGs are then decoded at a lower scale
-            if image.mode.split(";")[0] in DEEP:
-                raise UsageError(f"{path} has more than 8 bits per pixel: convert it to 8 bits.")
-            upright = ImageOps.exif_transpose(image).convert(mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"{path} cannot be read as an image: remove or replace it.") from error
-    if resize is not None:
-        upright = ImageOps.fit(upright, (resize, resize), Image.Resampling.BICUBIC)
-    pixels = torch.from_numpy(np.array(upright))
-    return pixels[None] if greyscale else pixels.permute(2, 0, 1)
+LIMITS: Final = ("memory.max", "memory/memory.limit_in_bytes")  # of a container, by its system
 
 
 def memory() -> float:
-    """This machine's memory in bytes, or infinity if the system does not tell."""
+    """The memory in bytes of this machine or container; infinity if the system does not tell."""
     if not hasattr(os, "sysconf"):
         return math.inf
-    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    least = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for limit in (Path("/sys/fs/cgroup", name) for name in LIMITS):
+        if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+            least = min(least, float(text))
+    return least
 
 
 class ImageFiles(Examples):
-    """Examples read from image files as they are drawn, each of which must have this shape."""
+    """Examples read from image files as they are drawn.
+
+    Args:
+        sources: the files.
+        y: their labels (N,).
+        like: an example, whose shape and type all must have.
+        render: reads one.
+        workers: how many processes read.
+    """
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        sources: Sequence[Source],
         y: Tensor,
-        shape: tuple[int, ...],
-        resize: int | None = None,
-        greyscale: bool = False,
+        like: Tensor,
+        render: Rendering,
         workers: int = 0,
     ) -> None:
-        self.paths, self.y, self.shape = paths, y, shape
-        self.resize, self.greyscale, self.workers = resize, greyscale, workers
+        self.sources, self.y, self.like = sources, y, like
+        self.render, self.workers = render, workers
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.sources)
 
     def __getitem__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        x = torch.empty(len(rows), *self.shape, dtype=torch.uint8)
+        x = self.like.new_empty(len(rows), *self.like.shape)
         for b, row in enumerate(rows.tolist()):
-            x[b] = self._read(self.paths[row])
+            x[b] = self.image(row)
         return x, self.y[rows]
 
-    def _read(self, path: Path) -> Tensor:
-        image = read_image(path, self.resize, self.greyscale)
-        if image.shape != self.shape:
-            (_, h, w), (_, height, width) = image.shape, self.shape
+    def image(self, row: int) -> Tensor:
+        """Read one image."""
+        path = self.sources[row].path
+        x, like = self.render(path, self.sources[row].frame), self.like
+        if x.dtype.is_floating_point and not like.dtype.is_floating_point:
+            raise UsageError(
+                f"{path} has more than 8 bits a value, and the first image 8: set data.bits to 32 "
+                "to keep them all, or to 8 to round them."
+            )
+        if len(x) != len(like):
+            raise UsageError(f"{path} has {len(x)} channels, and the first image {len(like)}.")
+        if x.shape != like.shape:
+            (_, h, w), (_, height, width) = x.shape, like.shape
             raise UsageError(
                 f"{path} is {w} × {h} pixels, and the first image {width} × {height}: give "
                 "resize, the side in pixels to bring them all to."
             )
-        return image
+        return x / 255 if like.dtype != x.dtype else x
 
-    def select(self, rows: Tensor) -> Examples:
-        paths = [self.paths[row] for row in rows.tolist()]
-        rest = (self.shape, self.resize, self.greyscale, self.workers)
-        return ImageFiles(paths, self.y[rows], *rest)
+    def select(self, rows: Tensor) -> "ImageFiles":
+        sources = [self.sources[row] for row in rows.tolist()]
+        return ImageFiles(sources, self.y[rows], self.like, self.render, self.workers)
 
-    def load(self) -> InMemory:
-        """Read all images into memory, or raise UsageError if they need more than there is."""
-        n, few = len(self), len(self) < SLOW
-        size = n * math.prod(self.shape)
-        if size > memory():
-            raise UsageError(
-                f"{n} images of shape {self.shape} need {size / 2**30:.0f} GiB, more than this "
-                "machine has: set in_memory to false."
-            )
-        x = torch.empty(n, *self.shape, dtype=torch.uint8)
-        quiet, workers = few or rank_and_world()[0] > 0, 0 if few else self.workers
-        for images, _, draw in read_all(self, torch.arange(n), "Reading images", workers, quiet):
+    def load(self, skip: bool) -> tuple[InMemory, list[str]]:
+        """Read all images into memory; return them, and why some are left out if that is wanted."""
+        x, wrong = self.like.new_empty(len(self), *self.like.shape), dict[int, str]()
+        for images, unreadable, draw in self._attempts(skip):
             x[draw.rows] = images
-        return InMemory(x, self.y)
+            wrong |= unreadable
+        kept = [row for row in range(len(self)) if row not in wrong]
+        for place, row in enumerate(kept if wrong else ()):  # a selection would need memory twice
+            x[place] = x[row]
+        return InMemory(x[: len(kept)], self.y[kept]), [*wrong.values()]
+
+    def readable(self) -> tuple["ImageFiles", list[str]]:
+        """Read all images; return those that can be read, and why the others cannot."""
+        wrong = {row: why for _, some, _ in self._attempts(True) for row, why in some.items()}
+        kept = [row for row in range(len(self)) if row not in wrong]
+        return self.select(torch.tensor(kept, dtype=torch.long)), [*wrong.values()]
+
+    def _attempts(self, skip: bool) -> Iterator[tuple[Tensor, dict[int, str], BatchDraw]]:
+        few = len(self) < SLOW
+        quiet, workers = few or rank_and_world()[0] > 0, 0 if few else self.workers
+        order = torch.arange(len(self))
+        yield from read_all(Attempts(self, skip), order, "Reading images", workers, quiet)
+
+
+class Attempts(Examples):
+    """Images, each batch with what is wrong with some in the place of its labels."""
+
+    def __init__(self, files: ImageFiles, skip: bool) -> None:
+        self.files, self.skip = files, skip
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, rows: Tensor) -> tuple[Tensor, Any]:
+        like, wrong = self.files.like, dict[int, str]()
+        x = like.new_empty(len(rows), *like.shape)
+        for b, row in enumerate(rows.tolist()):
+            try:
+                x[b] = self.files.image(row)
+            except Unreadable as error:
+                if not self.skip:
+                    raise
+                wrong[row] = error.wrong
+        return x, wrong
 
 
 def read_all(
     examples: Examples, order: Tensor, title: str, workers: int, quiet: bool = False
-) -> Iterator[tuple[Tensor, Tensor, BatchDraw]]:
+) -> Iterator[tuple[Tensor, Any, BatchDraw]]:
     """Fetch examples in the given order, a few at a time, with progress shown in a terminal."""
     from rich import get_console
     from rich.progress import track
@@ -136,3 +148,17 @@ def read_all(
         yield from track(loader, title, len(loader), transient=True, disable=quiet)
     finally:
         loader.release()
+
+
+def demand_memory(n: int, ahead: int, shape: Sequence[int], each: int, hint: str) -> None:
+    """Refuse to hold n images of `each` bytes, and more in batches ahead, if memory is too small.
+
+    Raises:
+        UsageError: with how much they need.
+    """
+    need, here = (n + ahead) * each, memory()
+    if need > here:
+        raise UsageError(
+            f"{n:,} images of shape {tuple(shape)} need {need / 2**30:,.3g} GiB, more than the "
+            f"{here / 2**30:.3g} GiB that this machine has: {hint}."
+        )

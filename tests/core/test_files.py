@@ -6,15 +6,16 @@ import errno
 import os
 import resource
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
-from ae_lightning.core.files import damage, replacing, share
+from ae_lightning.core.files import append, damage, replacing, share, write_text
 from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
-from helpers.apart import call
+from helpers.apart import call, call_all
 
 
 @pytest.fixture
@@ -106,3 +107,49 @@ def test_a_shared_file_replaces_the_former_one(
     assert os.path.samefile(best, sealed) is linked
     sealed.unlink()
     assert damage(best) is None
+
+
+@pytest.mark.parametrize("write", [lambda f: write_text(f, "new"), lambda f: share(Path("a"), f)])
+def test_what_is_written_replaces_a_link_and_renames_a_folder(
+    write: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a").write_text("new")
+    Path("precious").write_text("mine")
+    Path("link").symlink_to("precious")
+    for _ in range(2):
+        Path("folder").unlink(missing_ok=True)
+        Path("folder").mkdir()
+        (Path("folder") / "mine").write_text("mine")
+        for name in ("link", "folder"):
+            write(Path(name))
+            assert Path(name).read_text() == "new"
+            assert not Path(name).is_symlink()
+    assert Path("precious").read_text() == "mine"
+    assert (Path("folder.former") / "mine").read_text() == "mine"
+    assert (Path("folder.former-2") / "mine").read_text() == "mine"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_nothing_is_appended_through_a_link_or_to_what_is_not_there(tmp_path: Path) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_text("a")
+    link.symlink_to(file)
+    append(file, b"b")
+    for name in (link, tmp_path / "none"):
+        with pytest.raises(OSError, match=r"symbolic links|No such file"):
+            append(name, b"c")
+    assert file.read_text() == "ab"
+    assert not (tmp_path / "none").exists()
+
+
+def replace_often(file: Path, text: str) -> None:
+    for _ in range(30):
+        write_text(file, text)
+
+
+def test_two_that_write_the_same_file_at_once_leave_it_whole(tmp_path: Path) -> None:
+    texts = ["a" * 10_000, "b" * 20_000]
+    assert call_all(replace_often, [(tmp_path / "file", text) for text in texts]) == [0, 0]
+    assert (tmp_path / "file").read_text() in texts
+    assert os.listdir(tmp_path) == ["file"]

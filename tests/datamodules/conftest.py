@@ -24,8 +24,8 @@ def on_rank(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder of two classes, without splits."""
-    return write_images(tmp_path_factory.mktemp("images") / "images", {"a": 33, "b": 27})
+    """A folder of two classes, without splits: of these names, a tenth falls to each split."""
+    return write_images(tmp_path_factory.mktemp("images") / "images", {"a": 33, "c": 27})
 
 
 @pytest.fixture(scope="module")

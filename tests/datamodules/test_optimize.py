@@ -28,7 +28,7 @@ def test_what_is_written_says_what_it_is(images, tmp_path, capsys):
     assert first.endswith(" in 20 chunks")
     assert last.startswith("ae-lightning fit --config vae --config stream --data.path ")
     known = json.loads((tmp_path / "new" / "out" / "stream.json").read_text())
-    assert (known["shape"], known["classes"]) == ([3, 8, 8], ["a", "b"])
+    assert (known["shape"], known["classes"]) == ([3, 8, 8], ["a", "c"])
     assert known["counts"] == {"train": 42, "val": 9, "test": 9}
     assert files_in(tmp_path / "new")[-1] == "out/val/chunk-2.bin"
 
@@ -87,13 +87,16 @@ def test_an_empty_folder_is_written_to_and_any_other_is_refused(images, tmp_path
         (["nowhere", "out"], "there is no folder nowhere: give optimize a folder of images."),
         (["images", "images/out"], "images/out lies in images, whose files must be images: name"),
         (["images", "out", "--chunk_mb", "0"], "chunk_mb is 0.0: expected above 0 and at most 2"),
-        (["images", "out", "--resize", "big"], "optimize: resize is big: expected a whole number."),
+        (
+            ["images", "out", "--resize", "big"],
+            "optimize: resize is big: expected a whole number or a list.",
+        ),
         (
             ["images", "out", "--sise", "3"],
             "optimize: --sise is not an option: did you mean --",
         ),
         (["images"], "optimize: out must be given."),
-        (["broken", "out"], "broken/a.png cannot be read as an image: remove or replace it."),
+        (["broken", "out"], "broken/a.png cannot be read as an image (of no known format): rep"),
         (["mixed", "out"], "mixed/b.png is 9 × 9 pixels, and the first image 8 × 8: give resize"),
         (["images", "broken/a.png/out"], "broken/a.png/out cannot be written: Not a directory."),
     ],

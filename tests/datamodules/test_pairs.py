@@ -257,7 +257,7 @@ def test_a_gpu_gets_the_pairs_that_a_cpu_gets(fits, monkeypatch):
     ("make", "sentence"),
     [
         (lambda: Digits(batch_size=0), "batch_size is 0: expected at least 1."),
-        (lambda: Digits(val_size=0), "val_size is 0: expected at least 1."),
+        (lambda: Digits(val_size=0), "val_size is 0: expected a number above 0."),
         (lambda: Digits(seed=-1), "seed is -1: expected at least 0."),
         (lambda: Digits(split_seed=-1), "split_seed is -1: expected at least 0."),
         (

@@ -17,6 +17,7 @@ from soak.experiment import Failed
 MODULES = {
     "kills": ("sigkill", "signals", "flipped", "full_disk"),
     "wrong": ("bad-configs",),
+    "untrusted": ("mutated-configs", "mutated-checkpoints", "mutated-chunks"),
     "two_nodes": ("two_nodes", "slurm", "frozen", "rank_signals"),
 }
 

@@ -78,6 +78,7 @@ DATA: dict[str, tuple[list[str], list[str]]] = {
         ["data.corruption.sigma is 0.5, and was 0.3"],
     ),
     "val_size": (["--data.val_size", "60"], ["data.val_size is 60, and was 64"]),
+    "dequantise": (["--data.dequantise", "true"], ["data.dequantise is True, and was False"]),
     "split_seed": (["--data.split_seed", "7"], ["data.split_seed is 7, and was 0"]),
     "seed": MODEL["seed"],
 }

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Trainer
 
+from ae_lightning.core.errors import printable
 from helpers.fuzz.spelling import FIT, Case, Spell
 from helpers.fuzz.values import CONFIGS
 
@@ -26,7 +27,7 @@ def wrong_configs(random: Random, spell: Spell) -> Iterator[Case]:
         Path(name).write_bytes(content)
         yield [*FIT, "--config", name], said.get(name, name)
     for name in ("", "nowhere.yaml", "x" * 300, "a\x00b", ".", "http://x/y.yaml"):
-        yield [*FIT, "--config", name], f"no config {name[:50]}"
+        yield [*FIT, "--config", name], printable(f"no config {name[:50]}")
 
 
 def wrong_data(random: Random, spell: Spell) -> Iterator[Case]:

@@ -1,0 +1,126 @@
+"""Which image files a folder holds, at any depth, and what else lies there."""
+
+import os
+import stat
+import unicodedata
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ae_lightning.core.errors import printable
+
+from .decoding import Unreadable, begins_an_image, reason
+
+FEW: Final = 3  # names in a sentence
+STUBS: Final = ("BUFR", "GRIB", "HDF5", "WMF", "MPEG", "EPS")  # what Pillow knows, and cannot draw
+UNREAD: Final = (".heic", ".heif", ".dcm", ".jxl", ".exr")  # images that it does not know
+
+
+class Source(NamedTuple):
+    """Where an example lies: an image file, and which of its frames if that was chosen.
+
+    Args:
+        name: its path below the folder, joined by slashes and in Unicode's composed form, which
+            is the same on every system.
+        size: in bytes.
+    """
+
+    name: str
+    path: Path
+    size: int
+    frame: int | None = None
+
+
+class Listing:
+    """Walk folders, and keep what is stepped over.
+
+    Args:
+        root: the folder that names are relative to.
+        skip: whether to leave out what cannot be read, and not refuse it.
+    """
+
+    def __init__(self, root: Path, skip: bool = False) -> None:
+        self.root, self.skip = root, skip
+        self.strays: list[str] = []
+        self.unreadable: list[str] = []  # each with what is wrong with it
+
+    def images(self, folder: Path, check: Callable[[Path], None]) -> list[Source]:
+        """Return the images below a folder, but hidden ones, by name.
+
+        Args:
+            check: is called with it and every folder below.
+
+        Raises:
+            UsageError: if something in it cannot be read.
+        """
+        found = [source for path in self._files(folder, check) for source in self._source(path)]
+        return sorted(found, key=lambda source: source.name.split("/"))
+
+    def _files(self, folder: Path, check: Callable[[Path], None]) -> Iterator[Path]:
+        waiting: list[tuple[Path, frozenset[tuple[int, int]]]] = [(folder, frozenset())]
+        while waiting:
+            here, above = waiting.pop()
+            try:
+                status = here.stat()
+                if (this := (status.st_dev, status.st_ino)) in above:
+                    self._refuse(here, "is a link to a folder that it lies in")
+                    continue
+                entries = [e for e in os.scandir(here) if not e.name.startswith(".")]
+            except OSError as error:
+                self._refuse(here, f"cannot be listed ({reason(here, error)})")
+                continue
+            folders = [Path(entry) for entry in entries if os.path.isdir(entry)]
+            check(here)
+            waiting += [(inner, above | {this}) for inner in folders]
+            yield from sorted({Path(entry) for entry in entries} - {*folders})
+
+    def _source(self, path: Path) -> Iterator[Source]:
+        """Yield an image, and note anything else."""
+        name = named(path, self.root)
+        try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                self._refuse(path, "is not a regular file")
+            elif path.suffix.lower() in suffixes() or begins_an_image(path):
+                yield Source(name, path, status.st_size)
+            else:
+                self.strays.append(name)
+        except OSError as error:
+            self._refuse(path, f"cannot be read ({reason(path, error)})")
+
+    def _refuse(self, path: Path, wrong: str) -> None:
+        error = Unreadable(f"{path} {wrong}", "mend or remove it")
+        if not self.skip:
+            raise error
+        self.unreadable.append(error.wrong)
+
+    @property
+    def left_out(self) -> tuple[tuple[str, list[str]], ...]:
+        """What is stepped over and what cannot be read, each with where it lies."""
+        strays = (f"{self.root}, since they are no images", self.strays)
+        return strays, (f"{self.root}, since they cannot be read", self.unreadable)
+
+
+def few(names: list[str]) -> str:
+    """The first few names.
+
+    >>> few(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    shown = ", ".join(printable(name, 200) for name in names[:FEW])
+    return shown if len(names) <= FEW else f"{shown} and {len(names) - FEW} more"
+
+
+def named(path: Path, root: Path) -> str:
+    """A path below a folder, alike on every system."""
+    return unicodedata.normalize("NFC", path.relative_to(root).as_posix())
+
+
+@cache
+def suffixes() -> set[str]:
+    """The suffixes of image files."""
+    from PIL import Image
+
+    known = Image.registered_extensions().items()
+    return {s for s, kind in known if kind in Image.OPEN and kind not in STUBS} | {*UNREAD}

@@ -1,0 +1,143 @@
+"""Which file is in which split: by folders named so, or else by a hash of its name."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from ae_lightning.core.errors import UsageError
+
+# The names of folders, in any letter case, that are understood.
+NAMES: Final = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+SPLIT_OF: Final = {name: split for split, names in NAMES.items() for name in names}
+UNCLEAR: Final = {"eval": "test", "evaluation": "test", "holdout": "test", "heldout": "test"}
+
+
+def hinted(name: str) -> str | None:
+    """The split that a folder's name is or contains a word of.
+
+    >>> hinted("Train_old"), hinted("val2017"), hinted("latest")
+    ('train', 'val', None)
+    """
+    words = re.findall(r"[^\W\d_]+", name.casefold())
+    return next((s for w in words if (s := (SPLIT_OF | UNCLEAR).get(w))), None)
+
+
+def folders_of(folder: Path) -> dict[str, str]:
+    """The folders in a folder whose names hint at a split, and at which."""
+    try:
+        names = sorted(e.name for e in os.scandir(folder) if os.path.isdir(e))
+    except OSError:  # which is said where it is listed
+        return {}
+    return {n: s for n in names if not n.startswith(".") and (s := hinted(n))}
+
+
+def is_split(folder: Path, hints: dict[str, str]) -> bool:
+    """Whether folders are splits: of two kinds, or one that is alone; else they are classes.
+
+    A class may be called train, as among vehicles.
+    """
+    visible = [e.name for e in os.scandir(folder) if os.path.isdir(e) and e.name[0] != "."]
+    alone = visible == [*hints] and visible[0].casefold() in SPLIT_OF
+    return len(set(hints.values())) > 1 or alone
+
+
+def ready_splits(folder: Path) -> dict[str, Path]:
+    """Return the folders that are splits, by split; none if the folder is not split.
+
+    Raises:
+        UsageError: if a folder looks like a split, and is not used.
+    """
+    hints = folders_of(folder)
+    if not hints or not is_split(folder, hints):
+        return {}
+    found: dict[str, Path] = {}
+    for name, split in hints.items():
+        if SPLIT_OF.get(name.casefold()) is None:
+            known = ", ".join(NAMES)
+            raise UsageError(
+                f"{folder / name} looks like a split, and is not one of {known}: rename it, or "
+                f"move it out of {folder}."
+            )
+        if split in found:
+            raise UsageError(
+                f"{folder} holds both {found[split].name} and {name}, and only one can be the "
+                f"{split} split: move the other out of it."
+            )
+        found[split] = folder / name
+    if "train" not in found:
+        raise UsageError(f"{folder} holds {' and '.join(hints)}, and no train.")
+    return found
+
+
+def refuse_splits(folder: Path) -> None:
+    """Refuse folders that look like splits where they are not used as such.
+
+    Raises:
+        UsageError: with their names.
+    """
+    hints = folders_of(folder)
+    if len(set(hints.values())) > 1:
+        raise UsageError(
+            f"{folder} holds {' and '.join(hints)}, which look like splits, and only those of "
+            "data.path itself are used: name that folder, or move them."
+        )
+
+
+def require_enough(n: int, missing: Sequence[str], source: str) -> None:
+    """Refuse to divide fewer examples than there are splits.
+
+    Raises:
+        UsageError: with how many are needed.
+    """
+    if n <= len(missing):
+        splits = " and ".join(missing)
+        raise UsageError(
+            f"{source} holds {n} example{'s' * (n != 1)} to train on, and at least "
+            f"{len(missing) + 1} are needed, since {splits} take one each."
+        )
+
+
+def place_of(name: str, seed: int) -> float:
+    """Return u(seed, name) in [0, 1), uniform over names.
+
+    >>> round(place_of("a/1.png", 0), 3), round(place_of("a/1.png", 1), 3)
+    (0.101, 0.662)
+    """
+    digest = hashlib.sha256(f"{seed}/{name}".encode(errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:7], "big") / 2**56
+
+
+def divide(
+    names: Sequence[str], wanted: Sequence[str], size: float, seed: int
+) -> Iterator[tuple[str, list[int]]]:
+    """Yield each wanted split and the rows of its names, and last "train" and all others.
+
+    A name is in the first split if u < size, in the second if size ≤ u < 2 size, and so on: a
+    function of the seed and itself, so that other names change nothing. If size is a number of
+    names, each split has so many, those of least u. No split is empty: it takes the next name, or
+    leaves one, if there would be none. Each split is in the order of u.
+
+    Raises:
+        UsageError: if nothing is left to train on.
+    """
+    share = size if size < 1 else size / len(names)
+    if share * len(wanted) >= 1:
+        raise UsageError(
+            f"val_size is {size}, for {' and for '.join(wanted)}, which leaves nothing of "
+            f"{len(names)} examples to train on."
+        )
+    u = [place_of(name, seed) for name in names]
+    order, begin = sorted(range(len(names)), key=u.__getitem__), 0
+    for i, split in enumerate(wanted, start=1):
+        end = sum(v < i * size for v in u) if size < 1 else begin + int(size)
+        end = min(max(end, begin + 1), len(names) - len(wanted) + i - 1)
+        yield split, order[begin:end]
+        begin = end
+    yield "train", order[begin:]
