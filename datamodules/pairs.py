@@ -245,10 +245,10 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         """
         if not state_dict:  # saved before any training
             return
-        cut, name = dict(state_dict), f"the checkpoint's state of {type(self).__name__}"
-        kind: Any = Fingerprint | None
-        self.require_same(conform(kind, cut.pop("fingerprint", None), name))
-        former, present = BatchGrid(**conform(SavedGrid, cut, name)), self._present_grid()
+        saved = conform(SavedGrid, state_dict, f"the checkpoint's state of {type(self).__name__}")
+        self.require_same(saved.get("fingerprint"))
+        cut: dict[str, Any] = {name: saved[name] for name in BatchGrid._fields}  # type: ignore[literal-required]
+        former, present = BatchGrid(**cut), self._present_grid()
         if former[:2] == present[:2]:
             self.grid = former
         elif self.trainer is not None:

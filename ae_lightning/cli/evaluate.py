@@ -71,6 +71,7 @@ class Evaluate(CommandLine):
                 f"{self.file} holds a model for data of shape {tuple(shape)}, and these are "
                 f"of shape {self.model.shape}."
             )
+        refuse_other_data(self.datamodule, self.checkpoint, self.file, self.own.data_changed)
         check_weights(self.model, self.checkpoint["state_dict"], self.file)
         refuse_other_data(self.datamodule, self.checkpoint, self.file, self.own.data_changed)
         self.model.on_load_checkpoint(self.checkpoint)

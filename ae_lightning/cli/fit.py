@@ -81,9 +81,9 @@ class Fit(CommandLine):
                 for line in news:
                     self.say(line)
                 trees.insert(0, self.former)
-            tree = composition.compose(trees)
+            tree, flags = with_folders(composition.compose(trees), flags)
             with ended_by_sigterm():
-                super().__init__("fit", *with_folders(tree, flags), own, strange=self.resumed)
+                super().__init__("fit", tree, flags, own, strange=self.resumed)
         except BaseException:
             if self.claim is not None and not self._has_trained():
                 self.claim.withdraw()

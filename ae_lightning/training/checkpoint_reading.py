@@ -99,6 +99,20 @@ def recorded(checkpoint: dict[str, Any], file: Path) -> Record:
     return tree | {"data": withhold(data)} if data else tree
 
 
+def fingerprint_of(checkpoint: dict[str, Any]) -> Fingerprint | None:
+    """Return what a checkpoint's data were, if it says so.
+
+    Raises:
+        UsageError: if it says something else in that place.
+    """
+    class_path = str((checkpoint.get(DATA) or {}).get("class_path", ""))
+    name = class_path.rpartition(".")[2]  # by which Lightning keeps the state of a data module
+    state = conform(dict[str, Any], checkpoint.get(name, {}), f"the checkpoint's {name}")
+    kind: Any = Fingerprint | None
+    found: Fingerprint | None = conform(kind, state.get("fingerprint"), "the data's fingerprint")
+    return found
+
+
 def check_recorded_weights(checkpoint: Record, kind: type, changes: Record, source: object) -> None:
     """Refuse weights that are not those of the recorded model, before memory is taken for it.
 

@@ -1,6 +1,6 @@
 """Resume where training stopped even if the global batch now has another size."""
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, NotRequired
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
@@ -9,6 +9,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from ae_lightning.core.distributed import rank_and_world
+from ae_lightning.core.fingerprints import Fingerprint
 
 from .batch_samplers import TrainingSampler
 
@@ -20,6 +21,7 @@ class SavedGrid(TypedDict):
     batch: Annotated[int, Field(ge=1, le=2**53)]
     epoch: Annotated[int, Field(ge=0, le=2**53)]
     first: Annotated[int, Field(ge=-(2**53), le=2**53)]
+    fingerprint: NotRequired[Fingerprint | None]  # of the data that it cuts
 
 
 class BatchGrid(NamedTuple):
