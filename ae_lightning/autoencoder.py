@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.optim import Adam, Optimizer
@@ -14,7 +13,6 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from ae_lightning.core.distributed import gather, rank_and_world
 from ae_lightning.core.errors import UsageError
-from ae_lightning.core.files import path_of
 from ae_lightning.core.parts import Record, to_plain
 from ae_lightning.core.randomness import reseed, seed_of
 from ae_lightning.core.types import ForwardPass, Pair
@@ -28,25 +26,15 @@ from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.schedules import Clock, OneCycle, Schedule
 from ae_lightning.training import accumulated_gradients
 from ae_lightning.training.allocator import keep_freed_memory, skip_driver_search
-from ae_lightning.training.checkpoint_fitting import (
-    check_optimization,
-    check_states,
-    check_weights,
-)
 from ae_lightning.training.checkpoint_io import use_atomic
-from ae_lightning.training.checkpoint_reading import (
-    read_checkpoint,
-    rebuild_model,
-    require_format,
-)
-from ae_lightning.training.checkpoint_schema import FORMAT, FORMAT_KEY, check_structure
+from ae_lightning.training.checkpoint_schema import FORMAT, FORMAT_KEY
 from ae_lightning.training.clock import Timekeeper, steps_per_epoch
 from ae_lightning.training.heartbeat import Heartbeat
 from ae_lightning.training.lr_schedulers import lr_scheduler
 from ae_lightning.training.nonfinite import NonFiniteGuard
 from ae_lightning.training.private import count_steps_done, find_unused_parameters
+from ae_lightning.training.restoring import Restored
 from ae_lightning.training.sharding import change_whole, shard
-from ae_lightning.training.warm_start import init_from
 
 ADAM = partial(Adam, lr=3e-3, fused=True)
 
@@ -56,7 +44,7 @@ RESERVED |= set(Evaluation.measured)
 RESERVED -= {"rate"}
 
 
-class AutoEncoder(Model, LightningModule):
+class AutoEncoder(Model, Restored):
     """A `Model` that Lightning trains: it takes the parts, and how to optimise them.
 
     Args:
@@ -98,7 +86,6 @@ class AutoEncoder(Model, LightningModule):
         self.optimizer, self.lr_schedule = optimizer, lr_schedule
         self._guard, self._terms = NonFiniteGuard(), dict[str, Tensor]()
         self._timekeeper, self._lr = Timekeeper(), 0.0
-        self._loading: dict[str, Any] | None = None  # a checkpoint, until its optimizers are made
         terms = ("loss", "objective", *self.bound_terms, *self.regularizers)
         makes = partial(Evaluation, latent, terms, value_range)
         self.evaluations = nn.ModuleDict({"val": makes(), "test": makes()})
@@ -160,9 +147,7 @@ class AutoEncoder(Model, LightningModule):
         if self.device.type == "cpu":
             keep_freed_memory()
             skip_driver_search()
-        if (loading := self._loading) is not None:
-            self._loading = None
-            check_optimization(loading, self.trainer, self._source)
+        self.check_optimizers()
         resumed = self.trainer.ckpt_path is not None
         self.clock = self._timekeeper.start(self.trainer, self.clock if resumed else None)
 
@@ -280,20 +265,6 @@ class AutoEncoder(Model, LightningModule):
 
     # ---------------------------------------------------------------- checkpoints
 
-    def init_from(self, path: str | Path) -> list[str]:
-        """Start from the weights of another run or checkpoint, and return the layers left out.
-
-        A layer is taken if its tensors have the same names and shapes there; a part that is taken
-        whole is not centred anew on the first batch.
-
-        Raises:
-            UsageError: if there is no such checkpoint, or none of its layers fits.
-        """
-        left = init_from(self, path)
-        parts = {"encoder", "decoder", "prior"}
-        self.kept = frozenset(parts - {layer.partition(".")[0] for layer in left})
-        return left
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._guard.look(self)
         checkpoint[FORMAT_KEY] = FORMAT
@@ -302,48 +273,6 @@ class AutoEncoder(Model, LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if not isinstance(self, FSDPModule):  # whose strategy has checked it, and loaded a part
-            self.check_checkpoint(checkpoint, self._source)
+            self.check_checkpoint(checkpoint, self.source)
         self.clock = Clock(*checkpoint["clock"])
         self._timekeeper.resume(self.clock, checkpoint["steps_per_epoch"])
-
-    @property
-    def _source(self) -> str:
-        """Where a checkpoint comes from, for a sentence."""
-        file = self._trainer.ckpt_path if self._trainer is not None else None
-        return str(file or "the checkpoint")
-
-    def check_checkpoint(self, checkpoint: dict[str, Any], source: object) -> None:
-        """Refuse a checkpoint that does not fit this model or, if it is to resume, its training.
-
-        Raises:
-            UsageError: naming the first place that is wrong.
-        """
-        require_format(checkpoint, str(source))
-        check_structure(checkpoint, source)
-        check_weights(self, checkpoint["state_dict"], source)
-        if self._trainer is None or self._trainer.state.fn != "fit":
-            return
-        check_states(checkpoint, self._trainer, source)
-        if self._trainer.optimizers:
-            check_optimization(checkpoint, self._trainer, source)
-        else:  # they are made later
-            self._loading = checkpoint
-
-    @classmethod
-    def load_from_checkpoint(  # type: ignore[override]
-        cls, checkpoint_path: str | Path, map_location: Any = "cpu", **changes: Any
-    ) -> Self:
-        """Rebuild a model, in evaluation mode, from a checkpoint alone, unpickling nothing.
-
-        Args:
-            changes: arguments to replace in the recorded ones.
-
-        Raises:
-            UsageError: if the file is damaged, or holds a model of another class.
-        """
-        file = path_of(checkpoint_path)
-        checkpoint = read_checkpoint(file)
-        model: Self = rebuild_model(checkpoint, cls, changes, file)
-        model.on_load_checkpoint(checkpoint)
-        model.load_state_dict(checkpoint["state_dict"])
-        return model.to(map_location).eval()

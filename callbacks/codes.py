@@ -48,8 +48,8 @@ def codes(model: Model, x: Tensor, y: Tensor, umap: bool = False) -> Figure:
     points, how, names = in_plane(code, umap)
     figure = new_figure(5.6, 4.4, room=Room(left=0.85, right=0.8))
     axes = figure.subplots()
-    held = model.held_to_prior
-    if held and model.latent == 2 and not umap and isinstance(model.prior(), Independent):
+    stochastic = model.posterior.stochastic
+    if stochastic and model.latent == 2 and not umap and isinstance(model.prior(), Independent):
         _show_prior(axes, model.prior())
         names = ("z0 (dashed: two standard deviations of the prior)", "z1")
     kinds = y.unique()

@@ -24,7 +24,7 @@ FRAMES = 13  # of a film, from one end to the other
 def importance(model: Model, x: Tensor) -> tuple[Tensor, str]:
     """How much every dimension (K,) says about x, and in what: mean KL in nats, or variance."""
     q = model.encode(x)
-    if model.held_to_prior and (kl := factorised_kl(q, model.prior())) is not None:
+    if model.posterior.stochastic and (kl := factorised_kl(q, model.prior())) is not None:
         return kl.mean(0), "KL in nats"
     return model.code(x).var(0, unbiased=False), "variance"
 
@@ -34,11 +34,10 @@ def traversal(
 ) -> Tensor:
     """The codes (N, steps, K) that move each of N dimensions over ±3 standard deviations.
 
-    These are the prior's if the codes are held to it; otherwise those of the codes of x (B, *S),
-    within the codes' range. The other dimensions stay at `start` (K,), or at the mean if that is
-    None.
+    These are the prior's; for a point mass, those of the codes of x (B, *S), within the codes'
+    range. The other dimensions stay at `start` (K,), or at the mean if that is None.
     """
-    if model.held_to_prior:
+    if model.posterior.stochastic:
         p = model.prior()
         mean, sd = p.mean, p.stddev
     else:
@@ -48,7 +47,7 @@ def traversal(
     z = (mean if start is None else start).expand(len(dims), steps, -1).clone()
     for row, k in enumerate(dims):
         z[row, :, k] = mean[k] + t * sd[k]
-        if not model.held_to_prior:
+        if not model.posterior.stochastic:
             z[row, :, k].clamp_(codes[:, k].min(), codes[:, k].max())
     return z
 
@@ -112,7 +111,7 @@ def latent_traversal(
     t = torch.linspace(-SPAN, SPAN, columns).round(decimals=1).tolist()
     marks = [f"{value:+.1f}".replace("-", "−") if value else "0" for value in t]
     title = f"Latent traversal: {number}, by {what}"
-    across = f"standard deviations of the {'prior' if model.held_to_prior else 'code'}"
+    across = f"standard deviations of the {'prior' if model.posterior.stochastic else 'code'}"
     return grid_figure(decoded, title, names, marks, limits_of(model, x), (across, ""))
 
 

@@ -73,7 +73,6 @@ class Evaluate(CommandLine):
             )
         refuse_other_data(self.datamodule, self.checkpoint, self.file, self.own.data_changed)
         check_weights(self.model, self.checkpoint["state_dict"], self.file)
-        refuse_other_data(self.datamodule, self.checkpoint, self.file, self.own.data_changed)
         self.model.on_load_checkpoint(self.checkpoint)
         self.model.load_state_dict(self.checkpoint["state_dict"])
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
 
 from ae_lightning.core.files import replacing
@@ -30,3 +31,13 @@ def use_atomic(strategy: Strategy) -> None:
         return
     if type(strategy.checkpoint_io) is TorchCheckpointIO:
         strategy.checkpoint_io = AtomicCheckpointIO()
+
+
+def write_last(callback: Callback, trainer: Trainer, file: Path) -> None:
+    """Save a checkpoint, and call this callback last, to see what the others have put into it."""
+    called: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    trainer.callbacks = [c for c in called if c is not callback] + [callback]  # type: ignore[attr-defined]
+    try:
+        trainer.save_checkpoint(file, weights_only=False)
+    finally:
+        trainer.callbacks = called  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ shapes, takes two steps, and the saved state must be like its own.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
@@ -133,9 +134,16 @@ def wrong_group(own: Options, saved: Options, numbers: range, place: str) -> str
     if saved["params"] != list(numbers):
         return f"{place}.params are not the numbers of {len(numbers)} parameters"
     for name, value in saved.items():
+        if name != "params" and name not in options and not schedules(name, value):
+            return f"{place} has {printable(name, 60)}, which is no option"
         if isinstance(options.get(name), bool) and value is not options[name]:
             return f"{place}.{name} is {printable(repr(value), 60)}: expected {options[name]}"
     return difference(options, {k: v for k, v in saved.items() if k != "params"}, place, {})
+
+
+def schedules(name: str, value: Any) -> bool:
+    """Whether an option of a group is what a scheduler notes there, such as SWALR its `swa_lr`."""
+    return name.endswith("_lr") and type(value) is float and 0 <= value < math.inf
 
 
 def wrong_states(

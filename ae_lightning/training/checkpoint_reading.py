@@ -136,19 +136,6 @@ def check_recorded_weights(checkpoint: Record, kind: type, changes: Record, sour
     check_weights(sketch, checkpoint["state_dict"], source)
 
 
-def fingerprint_of(checkpoint: dict[str, Any]) -> Fingerprint | None:
-    """Return what a checkpoint's data were, if it says so.
-
-    Raises:
-        UsageError: if it says something else in that place.
-    """
-    data = checkpoint.get(DATA)
-    name = str(data["class_path"]).rpartition(".")[2] if data else ""
-    state = checkpoint.get(name, {})  # where Lightning keeps that of a data module
-    kind: Any = Fingerprint | None
-    return conform(kind, state.get("fingerprint"), "the checkpoint")  # type: ignore[no-any-return]
-
-
 def rebuild_model(checkpoint: Record, kind: type, changes: Record, source: object) -> Any:
     """Build the module that a checkpoint records, without its weights.
 

@@ -17,13 +17,14 @@ from ae_lightning.training import (
     loop_state,
     run_directory,
 )
+from ae_lightning.training.checkpoint_io import write_last
 from ae_lightning.training.checkpoint_schema import RESUMING
 from ae_lightning.training.directions import known_mode, refuse_contradiction
 from ae_lightning.training.evaluated_weights import EvaluatedWeights
 from ae_lightning.training.fingerprint import of_callbacks
 from ae_lightning.training.loop_state import LoopState
-from ae_lightning.training.metrics_csv import MetricsFile
-from ae_lightning.training.private import last_logged, restore_averaging, restore_logged
+from ae_lightning.training.private import restore_averaging, restore_logged
+from ae_lightning.training.resuming import at_hand
 
 
 class Checkpoints(Checkpoint):
@@ -121,7 +122,7 @@ class Checkpoints(Checkpoint):
         if self._validates(trainer):
             loop_state.settle_validation(trainer)
             position = loop_state.before_validation(trainer)
-            self._begun = position, self._at_hand(trainer), of_callbacks(trainer)
+            self._begun = position, at_hand(trainer), of_callbacks(trainer)
             self._evaluated.begin(trainer)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -203,7 +204,7 @@ class Checkpoints(Checkpoint):
         self.saving = True
         try:
             if self._former is None:
-                self._write(trainer, state)
+                write_last(self, trainer, state)
             else:
                 self._write_better(trainer, state, folder / run_directory.BEST)
             self._saved_step = trainer.global_step
@@ -228,23 +229,14 @@ class Checkpoints(Checkpoint):
             self.saving = self._best_first = self._apart = False
             self._evaluated.forget()
 
-    def _write(self, trainer: Trainer, file: Path) -> None:
-        """Save a checkpoint, and see last what other callbacks have put into it."""
-        called: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-        trainer.callbacks = [c for c in called if c is not self] + [self]  # type: ignore[attr-defined]
-        try:
-            trainer.save_checkpoint(file, weights_only=False)
-        finally:
-            trainer.callbacks = called  # type: ignore[attr-defined]
-
     def _write_better(self, trainer: Trainer, state: Path, best: Path) -> None:
         """Save a state, and as the best checkpoint the weights that validation has evaluated."""
         if self._evaluated.exchanged:
             self._best_first = True
-            self._write(trainer, best)  # first: no state names a best that is not there
+            write_last(self, trainer, best)  # first: no state names a best that is not there
             self._best_first = False
         if self._apart or not self._evaluated.exchanged:
-            self._write(trainer, state)
+            write_last(self, trainer, state)
         if trainer.is_global_zero and not self._apart:
             share(*((best, state) if self._evaluated.exchanged else (state, best)))
 
@@ -262,16 +254,6 @@ class Checkpoints(Checkpoint):
             self.save(trainer)
         return there
 
-    def _at_hand(self, trainer: Trainer) -> dict[str, Any]:
-        """What a state holds of the trainer beside what Lightning saves."""
-        metrics = [m for m in trainer.loggers if isinstance(m, MetricsFile)]
-        return {
-            "metrics_rows": metrics[0].rows if metrics else 0,
-            "should_stop": trainer.should_stop,
-            "stoppers": early_stopping.stoppers(trainer),
-            "logged": last_logged(trainer),
-        }
-
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
@@ -282,7 +264,7 @@ class Checkpoints(Checkpoint):
         checkpoint["epoch"] = position["epoch_progress"]["current"]["ready"] - 1  # not the next one
         unfinished = loop_state.within_step(trainer, position)
         gradients = accumulated_gradients.collect(pl_module) if unfinished else {}
-        resuming = (self._at_start or self._at_hand(trainer)) | {"gradients": gradients}
+        resuming = (self._at_start or at_hand(trainer)) | {"gradients": gradients}
         resuming["states"] = [*self._own, run_directory.state_name(trainer.global_step)]
         missing = self._evaluated.missing(trainer, checkpoint["state_dict"])
         if self._best_first and missing:

@@ -11,12 +11,12 @@ from ae_lightning.callbacks import codes, observing, prior_samples
 from ae_lightning.callbacks.codes import in_plane
 from ae_lightning.callbacks.drawing.vectors import plane
 from ae_lightning.core.errors import UsageError
-from ae_lightning.regularizers import MMD
+from ae_lightning.regularizers import MMD, Rate
 from helpers.pictures import affine, close, drawn, examples, f, g
 
 
 def test_prior_samples_are_means_at_fixed_draws() -> None:
-    model = affine()
+    model = affine(regularizers={"rate": Rate()})
     with observing(model):
         z = model.prior().sample((24,))
     figure = prior_samples(model, examples(), n=24)
@@ -29,6 +29,8 @@ def test_prior_samples_are_means_at_fixed_draws() -> None:
 def test_prior_samples_want_codes_that_are_held_to_the_prior() -> None:
     with pytest.raises(UsageError, match="held to the prior, by a Rate or an MMD"):
         prior_samples(affine(stochastic=False), examples())
+    with pytest.raises(UsageError, match="held to the prior, by a Rate or an MMD"):
+        prior_samples(affine(), examples())
     held = affine(stochastic=False, regularizers={"mmd": MMD()})
     assert drawn(prior_samples(held, examples(), n=12), 1, 12).isfinite().all()
 

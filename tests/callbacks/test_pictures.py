@@ -11,6 +11,7 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import Digits, Manifold
 from ae_lightning.likelihoods import Gaussian
+from ae_lightning.regularizers import Rate
 from helpers.pictures import HISTORY, affine, close, drawn, examples, f, g, labels, pair
 
 MINE = [
@@ -20,7 +21,7 @@ MINE = [
 
 
 def test_reconstructions_show_clean_corrupted_reconstructed_and_error() -> None:
-    model = affine()
+    model = affine(regularizers={"rate": Rate()})
     x = examples(5)
     figure = reconstructions(model, pair(x, x + 1))
     assert labels(figure) == ["clean", "corrupted", "reconstructed", "error", "samples"]
@@ -47,7 +48,7 @@ SYSTEMS = (
 )
 SPARSE = {"SparseAutoEncoder": {"activation_histogram", "l0_error"}}
 SPARSE |= {"ContractiveAutoEncoder": {"activation_histogram"}}
-STOCHASTIC = {"prior_samples", "kl_per_dimension"}
+HELD, STOCHASTIC = {"prior_samples"}, {"kl_per_dimension"}
 ANY = {"curves", "reconstructions", "latent_traversal", "interpolation", "codes"}
 
 
@@ -61,6 +62,7 @@ def test_every_system_has_the_pictures_that_suit_it_and_refuses_the_others(
     model = getattr(systems, system)((1, 8, 8), latent=latent)
     suitable = ANY | {"filters"} | SPARSE.get(system, set())
     suitable |= STOCHASTIC if model.posterior.stochastic else set()
+    suitable |= HELD if model.held_to_prior else set()
     suitable |= {"latent_manifold"} if latent == 2 else set()
     for name in MINE:
         made = known_pictures()[name](items=24, **({"start": None} if "trav" in name else {}))
@@ -81,6 +83,7 @@ def test_vectors_are_drawn_as_points_and_lines(system, latent) -> None:
     others = {"likelihood": Gaussian(0.1), "value_range": None}
     model = getattr(systems, system)((2,), latent=latent, **others)
     suitable = ANY | (STOCHASTIC if model.posterior.stochastic else set())
+    suitable |= HELD if model.held_to_prior else set()
     suitable |= {"latent_manifold"} if latent == 2 else set()
     for name in MINE:
         made = known_pictures()[name]()

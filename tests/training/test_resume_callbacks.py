@@ -14,6 +14,7 @@ from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from helpers.resuming import ON
 from soak import eventful
+from soak.faults import MOMENT
 
 LIGHTNING = "lightning.pytorch.callbacks"
 STOPS = {"monitor": "val/loss", "patience": 1, "min_delta": 1e9}
@@ -34,8 +35,8 @@ EVERY = WATCHING | EXCHANGING
 
 
 def write(callbacks: list[tuple[str, dict[str, Any]]], **trainer: Any) -> None:
-    """A config of a run of three epochs of four batches, in two steps each."""
-    config = eventful.config(epochs=3, size=256)
+    """A config of a run of two epochs of four batches, in two steps each."""
+    config = eventful.config(epochs=2, size=256)
     config["trainer"] |= {"val_check_interval": 1.0, "accumulate_grad_batches": 2, **trainer}
     report = config["trainer"]["callbacks"][1]
     added = [{"class_path": path, "init_args": arguments} for path, arguments in callbacks]
@@ -83,3 +84,18 @@ def test_a_run_resumes_to_the_bit_from_each_of_its_states(
         monkeypatch.chdir(copied)
         assert main(ON) == 0
         assert eventful.differences(whole, Path("run")) == [], copied.name
+
+
+@pytest.mark.parametrize("name", ["EMA", "an exchange of one's own", "a reader of one's own"])
+def test_a_signal_in_a_validation_saves_the_weights_in_training(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write([("soak.faults.Killer", {}), *EVERY[name]], val_check_interval=0.5)
+    begin = ["fit", "--config", "config.yaml", "--run"]
+    assert main([*begin, "whole"]) == 0
+    monkeypatch.setenv(MOMENT, "validation:1:SIGTERM")
+    assert main([*begin, "run"]) == 143
+    monkeypatch.delenv(MOMENT)
+    assert main(ON) == 0
+    assert eventful.differences(Path("whole"), Path("run")) == []

@@ -26,7 +26,7 @@ from ae_lightning.nn import MLP
 from ae_lightning.systems import UndercompleteAutoEncoder
 from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
 from ae_lightning.training.checkpoint_optimizers import check_optimizers
-from ae_lightning.training.checkpoint_schema import check_values
+from ae_lightning.training.checkpoint_values import check_values
 from helpers.cases import CASES, SHAPE
 from helpers.interpreter import python
 from helpers.pairs import pair_of
