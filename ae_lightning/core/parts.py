@@ -177,7 +177,8 @@ def check_arguments(cls: type, keywords: Mapping[str, Any]) -> None:
             shown = printable(name, 60)
             raise UsageError(f"{cls.__name__} has no argument {shown}; {nearest(name, known)}")
         kinds = list(kinds_of(known[name].annotation, cls))
-        if kinds and all(any(kind is one for one in SCALARS) for kind in kinds):
+        simple = kinds and all(any(kind is one for one in SCALARS) for kind in kinds)
+        if simple and value is not known[name].default:  # which may be None all the same
             conform(reduce(or_, kinds), value, f"{cls.__name__}.{name}")
 
 

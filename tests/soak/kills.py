@@ -70,7 +70,7 @@ def signals() -> Iterator[str]:
                 code, said = ae_lightning(arguments, folder, {MOMENT: when}).end(SECONDS)
                 if code != 128 + signal.Signals[name]:
                     raise Failed(f"{when}: exit code {code}: {said}")
-                if said.splitlines()[-1] == f"ae-lightning fit --run {n} --resume":
+                if said.splitlines()[-1] == f"ae-lightning fit --run {n} --resume --trust soak":
                     arguments = ["fit", "--run", str(n), "--resume", *eventful.TRUST]
                 elif "nothing is kept" not in said:
                     raise Failed(f"{when}: it does not say how to continue: {said}")

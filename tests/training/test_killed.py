@@ -81,7 +81,7 @@ def test_a_stopped_run_has_a_state_of_that_place(
     progress = newest["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]
     assert progress["processed"] == batches
     line = said.splitlines()[-1]
-    assert line == f"ae-lightning fit --run {run} --resume"
+    assert line == f"ae-lightning fit --run {run} --resume --trust soak"
     assert re.search(rf"stopped by {moment[-7:].strip(':')} after step \d+; to continue:", said)
     resumed, said = ae_lightning(folder, shlex.split(line)[1:])
     assert resumed == 0, said
@@ -100,7 +100,7 @@ def test_a_second_ctrl_c_while_a_state_is_written_damages_nothing(folder: Path) 
 def test_a_second_ctrl_c_elsewhere_stops_at_once(folder: Path) -> None:
     code, said = start(folder, "at_once", "batch:4:SIGINT+SIGINT")
     assert code == 130, said
-    assert said.splitlines()[-1] == "ae-lightning fit --run at_once --resume"
+    assert said.splitlines()[-1] == "ae-lightning fit --run at_once --resume --trust soak"
     # Nothing was saved where it stopped: the newest state is that of a validation before.
     newest = torch.load(run_directory.states(folder / "at_once")[0], weights_only=True)
     assert newest["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"] == 2

@@ -68,7 +68,7 @@ def test_both_ranks_end_at_one_place(
     newest = torch.load(run_directory.states(folder / run)[0], weights_only=True)
     progress = newest["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]
     assert progress["processed"] == batches
-    assert said[0].splitlines()[-1] == f"ae-lightning fit --run {run} --resume"
+    assert said[0].splitlines()[-1] == f"ae-lightning fit --run {run} --resume --trust soak"
     assert said[1] == ""
     goes_on(folder, run)
 
@@ -93,7 +93,7 @@ def test_processes_that_rank_zero_started_may_end_before_it(folder: Path) -> Non
     assert code == 143, text
     assert (folder / "ended.txt").read_text() == "143"
     line = text.splitlines()[-1]
-    assert line == "ae-lightning fit --run own --resume"
+    assert line == "ae-lightning fit --run own --resume --trust soak"
     codes, said = ranks(folder, shlex.split(line)[1:], "", "")
     assert codes == [0, 0], said
     assert eventful.differences(folder / "whole", folder / "own") == []

@@ -180,7 +180,7 @@ def test_what_only_a_checkpoint_names_is_not_fetched(address, here, capsys, monk
         assert code == 2
         assert f"give --data.path {address} " in one_sentence(capsys.readouterr().err)
         harmless(watch, here / "run")
-    data = recorded(read_checkpoint(here / BEST))["data"]
+    data = recorded(read_checkpoint(here / BEST), here / BEST)["data"]
     with pytest.raises(UsageError, match=re.escape(f"give --data.path {address} ")):
         rebuild(data)
 
@@ -225,7 +225,7 @@ def test_flags_name_what_is_recorded():
 
 @pytest.mark.parametrize(("path", "flags"), [("s3://a/b", " --data.path s3://a/b"), ("b", "")])
 def test_the_command_that_continues_a_run_names_them(path, flags):
-    fit: Any = SimpleNamespace(run=Path("run"), datamodule=Stream(path))
+    fit: Any = SimpleNamespace(run=Path("run"), datamodule=Stream(path), whole_config=dict)
     assert Fit._to_continue(fit) == f"ae-lightning fit --run run --resume{flags}"
 
 
