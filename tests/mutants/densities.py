@@ -79,7 +79,12 @@ TABLE: Table = {
         ("samples are mirrored", "where(l > 0, 1 - y, y)", "where(l > 0, y, 1 - y)", LIKELIHOODS),
     ],
     "ae_lightning/distributions/categorical.py": [
-        ("a level is rounded down", "(value * self.top).round()", "(value * self.top).floor()", FAST),
+        (
+            "a level is rounded down",
+            "(value * self.top).round()",
+            "(value * self.top).floor()",
+            FAST,
+        ),
         ("levels are k/L", "/ (levels - 1)", "/ levels", LIKELIHOODS),
         ("the gradient's sign", ".mul_(-g)", ".mul_(g)", FAST),
         (
@@ -180,6 +185,11 @@ TABLE: Table = {
             "noise[:0] = 0",
             PRIORS,
         ),
-        ("a standard normal of another scale", "torch.ones_like(self.loc)", "1.1 + self.loc", PRIORS),
+        (
+            "a standard normal of another scale",
+            "torch.ones_like(self.loc)",
+            "1.1 + self.loc",
+            PRIORS,
+        ),
     ],
 }

@@ -11,7 +11,7 @@ SCORES = (GEOMETRY, "theory smoothing", "theory chains")
 
 TABLE: Table = {
     "ae_lightning/geometry.py": [
-        ("1.13 times the score", "/ sigma**2", "/ sigma**2 * 1.13", *SCORES, "theory score"),
+        ("1.13 times the score", "/ sigma**2", "/ sigma**2 * 1.13", *SCORES),
         ("the score too small by 1.15", "/ sigma**2", "/ sigma**2 / 1.15", *SCORES, "theory score"),
         ("σ for σ² in the score", "/ sigma**2", "/ sigma", *SCORES),
         (
@@ -51,7 +51,12 @@ TABLE: Table = {
             NORMS,
         ),
         ("rows for columns of V", "return V[:, :k]", "return V.mT[:, :k]", GEOMETRY),
-        ("right for left singular vectors", "U, values, _ = torch", "_, values, U = torch", GEOMETRY),
+        (
+            "right for left singular vectors",
+            "U, values, _ = torch",
+            "_, values, U = torch",
+            GEOMETRY,
+        ),
     ],
     "ae_lightning/samplers.py": [
         ("√ε for √2ε", "math.sqrt(2 * step)", "math.sqrt(step)", SAMPLERS, "theory chains"),
@@ -81,7 +86,12 @@ TABLE: Table = {
     ],
     "ae_lightning/metrics.py": [
         ("20 dB for 10", "return 10 * torch.log10", "return 20 * torch.log10", METRICS),
-        ("no extent in the peak", "(value_range[1] - value_range[0]) ** 2 / mse", "1 / mse", METRICS),
+        (
+            "no extent in the peak",
+            "(value_range[1] - value_range[0]) ** 2 / mse",
+            "1 / mse",
+            METRICS,
+        ),
         ("covariance once, not twice", "(2 * vxy + c2)", "(vxy + c2)", METRICS),
         ("a wider window", "(2 * 1.5**2)", "(2 * 1.6**2)", METRICS),
         ("nats for bits", "nll / (x * math.log(2)) + 8", "nll / x + 8", METRICS),
@@ -110,9 +120,19 @@ TABLE: Table = {
             'values["distortion"] + values["rate"])',
             METRICS,
         ),
-        ("the rate's sign in the bound", 'values["distortion"] + values["kl"])', 'values["distortion"] - values["kl"])', METRICS),
+        (
+            "the rate's sign in the bound",
+            'values["distortion"] + values["kl"])',
+            'values["distortion"] - values["kl"])',
+            METRICS,
+        ),
         ("a sum of squares for a variance", "(squares / count >", "(squares >", METRICS),
-        ("the largest for the magnitude", "counts * code.abs().amax(0)", "counts * code.amax(0)", METRICS),
+        (
+            "the largest for the magnitude",
+            "counts * code.abs().amax(0)",
+            "counts * code.amax(0)",
+            METRICS,
+        ),
     ],
     "ae_lightning/evidence.py": [
         ("the sum, without 1/K", " - math.log(samples)", "", EVIDENCE),

@@ -54,7 +54,9 @@ def plant(folder: Path, mutant: Mutant | None = None) -> Path:
     """Copy the library and its tests to a folder, with an error in it if a mutant is given."""
     for name in COPIED:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
         else:
             shutil.copy(ROOT / name, folder / name)
     for name in BESIDE:

@@ -36,14 +36,18 @@ TABLE: Table = {
             "normal_(0.0, self.sigma,",
             "normal_(0.0, self.sigma**2,",
             CORRUPTIONS,
-            "theory score",
         ),
         ("p for p/2", "round(self.p * LEVELS / 2)", "round(self.p * LEVELS)", CORRUPTIONS),
     ],
     "ae_lightning/nn/mlp.py": [
         ("no slope of the last layer", "A = A * last[:, None]", "A = A + 0 * last[:, None]", NORMS),
         ("no slope on the way back", "v = (v * slope(self.activation, u))", "v = (v)", NORMS),
-        ("half a gradient", "return 2 * g[..., None] * AG, dW", "return g[..., None] * AG, dW", NORMS),
+        (
+            "half a gradient",
+            "return 2 * g[..., None] * AG, dW",
+            "return g[..., None] * AG, dW",
+            NORMS,
+        ),
     ],
     "ae_lightning/nn/activations.py": [
         (
@@ -64,11 +68,26 @@ TABLE: Table = {
     ],
     "ae_lightning/schedules.py": [
         ("a cosine upside down", "(1 + math.cos(math", "(1 - math.cos(math", SCHEDULES),
-        ("a whole cosine", "math.cos(math.pi * progress)", "math.cos(2 * math.pi * progress)", SCHEDULES),
-        ("a line from 0", "return self.start + (self.end - self.start) * progress", "return self.end * progress", SCHEDULES),
+        (
+            "a whole cosine",
+            "math.cos(math.pi * progress)",
+            "math.cos(2 * math.pi * progress)",
+            SCHEDULES,
+        ),
+        (
+            "a line from 0",
+            "return self.start + (self.end - self.start) * progress",
+            "return self.end * progress",
+            SCHEDULES,
+        ),
         ("steps for epochs", "clock.epoch / self.epochs", "clock.step / self.epochs", SCHEDULES),
         ("no end", "self.value(min(1.0, progress))", "self.value(progress)", SCHEDULES),
-        ("the lead of a resumed run is lost", "(clock.step + clock.lead)", "(clock.step)", SCHEDULES),
+        (
+            "the lead of a resumed run is lost",
+            "(clock.step + clock.lead)",
+            "(clock.step)",
+            SCHEDULES,
+        ),
         ("a cycle that rises throughout", "phase / self.rise)", "phase)", SCHEDULES),
         ("a fall that does not reach the end", "/ (1 - self.rise))", ")", SCHEDULES),
     ],
@@ -85,14 +104,12 @@ TABLE: Table = {
             "-out.p.log_prob(out.x).mean(0)",
             "-out.p.log_prob(out.x_tilde).mean(0)",
             TRAINED,
-            "theory score",
         ),
         (
             "the clean input for the corrupted one",
             "self.encoder(pair.x_tilde)",
             "self.encoder(pair.x)",
             TRAINED,
-            "theory score",
         ),
         (
             "a sum over the batch for a mean",
@@ -101,7 +118,12 @@ TABLE: Table = {
             SYSTEMS,
         ),
         ("no weight", "loss = loss + weight * terms[name]", "loss = loss + terms[name]", TERMS),
-        ("a reward", "loss = loss + weight * terms[name]", "loss = loss - weight * terms[name]", TERMS),
+        (
+            "a reward",
+            "loss = loss + weight * terms[name]",
+            "loss = loss - weight * terms[name]",
+            TERMS,
+        ),
         ("a stale weight", "r.weight_at(self.clock)", "r.weight_at(Clock())", TRAINED),
         (
             "draws without a gradient",

@@ -70,7 +70,12 @@ TABLE: Table = {
             "value_at(self.capacity, type(model.clock)())",
             DIVERGENCES,
         ),
-        ("the opposite sign", "(log_joint - log_product)", "(log_product - log_joint)", CORRELATION),
+        (
+            "the opposite sign",
+            "(log_joint - log_product)",
+            "(log_product - log_joint)",
+            CORRELATION,
+        ),
         (
             "a sum over samples for a mean",
             "(log_joint - log_product).mean(0)",
@@ -91,7 +96,12 @@ TABLE: Table = {
         ("the walk's own state for x", "-p.log_prob(out.x)", "-p.log_prob(x)", WALK),
         ("a walk of means", "x = p.sample()", "x = p.mean", WALK),
         ("σ² for σ", "self.sigma * torch.randn_like", "self.sigma**2 * torch.randn_like", WALK),
-        ("a sum over steps for a mean", "torch.stack(penalties).mean(0)", "torch.stack(penalties).sum(0)", WALK),
+        (
+            "a sum over steps for a mean",
+            "torch.stack(penalties).mean(0)",
+            "torch.stack(penalties).sum(0)",
+            WALK,
+        ),
         ("a walk that stands still", "x = p.sample()", "p.sample()", WALK),
     ],
     "ae_lightning/regularizers/weights.py": [
