@@ -123,6 +123,7 @@ TABLE: Table = {
             "loss = loss + weight * terms[name]",
             "loss = loss - weight * terms[name]",
             TERMS,
+            "theory local",
         ),
         ("a stale weight", "r.weight_at(self.clock)", "r.weight_at(Clock())", TRAINED),
         (

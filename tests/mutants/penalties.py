@@ -161,8 +161,21 @@ TABLE: Table = {
         (
             "the code for the reconstruction, projected",
             "vector_jacobian(model.reconstruct, out.x, u)",
-            "vector_jacobian(model.code, out.x, u[..., : model.latent])",
+            "vector_jacobian(model.code, out.x, u.flatten(2)[..., : model.latent])",
             DERIVATIVES,
+        ),
+        (
+            "away from the data",
+            "vector_jacobian(model.reconstruct, out.x, u)",
+            "vector_jacobian(model.reconstruct, 0 * out.x, u)",
+            DERIVATIVES,
+            "theory local",
+        ),
+        (
+            "no gradient",
+            "vector_jacobian(model.reconstruct, out.x, u).square()",
+            "vector_jacobian(model.reconstruct, out.x, u).detach().square()",
+            EVERY + " -k reaches",
             "theory local",
         ),
         ("unscaled projections", " / self.projections**0.5", "", DERIVATIVES),
