@@ -169,10 +169,11 @@ def test_a_denoising_autoencoder_refuses_clean_pairs(tmp_path) -> None:
 
 
 def test_what_is_encoded_is_corrupted_and_what_is_to_be_reconstructed_is_clean() -> None:
-    model, pair = systems.DenoisingAutoEncoder((1, 8, 8)), noisy()
+    model, pair = systems.DenoisingAutoEncoder((1, 8, 8)).double(), noisy()
+    pair = Pair(*(t.double() for t in pair))
     r = model.reconstruct(pair.x_tilde)
     log_p = td.Normal(r, 1.0).log_prob(pair.x).sum((1, 2, 3))
-    assert torch.isclose(model.objective(model.propagate(pair))["loss"], -log_p.mean(), rtol=1e-5)
+    assert torch.isclose(model.objective(model.propagate(pair))["loss"], -log_p.mean(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("R", [1, 5, 50])

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("" if saw is False else words[-3000:], flush=True)
     minutes = (time.monotonic() - began) / 60
     print(
-        f"{len(mutants)} mutants, {len(cases)} times, in {minutes:.0f} min: {len(failed)} survive"
+        f"{len(mutants)} mutants, {len(cases)} trials, {minutes:.0f} min: {len(failed)} survivors"
     )
     print(*failed, sep="\n", end="\n" if failed else "")
     return 1 if failed else 0
