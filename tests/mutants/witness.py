@@ -42,7 +42,8 @@ def hear(witness: str, mutant: Mutant | None = None) -> Testimony:
         process.start()
         process.join(SECONDS)
         if process.is_alive():
-            os.killpg(process.pid or 0, signal.SIGKILL)
+            assert process.pid is not None
+            os.killpg(process.pid, signal.SIGKILL)  # and what it started
             process.join()
         words = (folder / "words").read_text() if (folder / "words").exists() else ""
     saw = {0: False, 1: None if BROKEN.search(words) else True}.get(process.exitcode or 0)
@@ -63,8 +64,7 @@ def speak(tree: Path, witness: str, words: Path) -> None:
         sys.exit(prove_one(*arguments))
     import pytest
 
-    options = ["-x", "-q", "-p", "no:cacheprovider", "--durations=0"]
-    sys.exit(pytest.main([f"tests/{kind}", *arguments, *options]))
+    sys.exit(pytest.main([f"tests/{kind}", *arguments, "-x", "-p", "no:cacheprovider"]))
 
 
 def prove_one(name: str) -> int:
