@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test bench gpu soak clean
+.PHONY: help install demo lint test bench gpu mutants soak clean
 
 help:     ## print these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -29,6 +29,9 @@ bench: install  ## print the ratios of training speed, each with its spread; ONL
 
 gpu: install  ## try and time training on a GPU, or say that there is none; ONLY="speed images" runs some: minutes
 	PYTHONPATH=tests $(BIN)/python -m gpu $(ONLY) $(if $(JSON),--json $(JSON))
+
+mutants: install  ## put errors into the mathematics, which tests and claims must see; ONLY="mmd" runs some: minutes
+	PYTHONPATH=tests $(BIN)/python -m mutants $(ONLY)
 
 soak: install  ## kill, stop and damage real runs, and compare; ONLY="sigkill" runs some: minutes
 	PYTHONPATH=tests $(BIN)/python -m soak $(ONLY)

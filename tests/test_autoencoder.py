@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, Trainer
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
-from ae_lightning.likelihoods import Bernoulli, Gaussian
+from ae_lightning.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
 from ae_lightning.nn import MLP
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.regularizers.divergences import Rate
@@ -124,6 +124,13 @@ def test_weight_0_is_watched_without_a_trace(tmp_path) -> None:
         weights.append(torch.cat([p.flatten() for p in model.parameters()]))
     assert weights[0].equal(weights[1])
     assert trainer.callback_metrics["train/rate"] > 0
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian, Bernoulli, ContinuousBernoulli])
+def test_it_starts_with_the_data_mean_as_reconstruction(likelihood) -> None:
+    model, x = AutoEncoder((2, 4), 3, MLP([]), Dirac(), MLP([]), likelihood()), torch.rand(9, 2, 4)
+    model.start(x)
+    assert torch.allclose(model.decode(torch.zeros(1, 3)).mean[0], x.mean(0), atol=1e-5)
 
 
 def test_it_starts_at_the_data_mean_once(tmp_path) -> None:

@@ -58,6 +58,7 @@ def one_unit_dead(kind: str) -> AutoEncoder:
     with torch.no_grad():  # one unit dead, the others spread wide enough to be active
         last.weight.mul_(3)[0] = 0
         last.bias[0] = 0
+        last.bias[1] -= 5  # a unit that is negative throughout
     return model
 
 
@@ -272,6 +273,8 @@ def test_bits_per_dimension_of_bytes():
     D = 3072
     uniform_density = torch.zeros(())  # log 1 on [0, 1]^D
     assert bits_per_dimension(uniform_density, D) == 8
+    halved = torch.tensor(D * math.log(2))  # in every dimension: one bit more
+    assert bits_per_dimension(halved, D).item() == pytest.approx(9, rel=1e-6)
     doubled = bits_per_dimension(torch.tensor(2 * 100.0), 2 * D)
     assert doubled == bits_per_dimension(torch.tensor(100.0), D)
     likelihood = Categorical()  # of bytes already: the same 8 bits, with none to add

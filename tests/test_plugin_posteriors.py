@@ -9,7 +9,7 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.distributions import sample_by_index
 from ae_lightning.geometry import code_projections, jacobian, squared_jacobian
-from ae_lightning.posteriors import DiagonalGaussian, Posterior
+from ae_lightning.posteriors import DiagonalGaussian, Dirac, Posterior
 from ae_lightning.regularizers import Contractive, ContractiveHessian, Rate
 from helpers.closeness import close
 from helpers.models import model_of
@@ -150,8 +150,9 @@ def test_the_noise_of_a_flow_belongs_to_the_example() -> None:
     assert z[:, 3:].equal(sample_by_index(two, 2, 0, torch.arange(3, 5)))
 
 
-def test_a_model_in_half_precision_penalises_single_precision_derivatives() -> None:
-    model = model_of(posterior=Squashed()).float()
+@pytest.mark.parametrize("kind", [Dirac, Squashed])
+def test_a_model_in_half_precision_penalises_single_precision_derivatives(kind) -> None:
+    model = model_of(posterior=kind()).float()
     x = batch_of().x.float()
     pair: Pair = pair_of(x)
     exact = penalty_of(Contractive(), model, model.propagate(pair))

@@ -14,6 +14,7 @@ from ae_lightning.core.parts import rebuild
 from ae_lightning.distributions import kl
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.priors import (
+    ExponentialPrior,
     GaussianMixture,
     LaplacePrior,
     NormalPrior,
@@ -86,6 +87,25 @@ def test_a_model_with_it_comes_back_from_its_record_and_weights(make):
 def test_a_mixture_of_nothing_is_refused(cls):
     with pytest.raises(UsageError, match="components is 0: a mixture needs at least one"):
         cls(components=0)
+
+
+@pytest.mark.parametrize(
+    ("prior", "factor"),
+    [
+        (StandardNormal(), td.Normal(0.0, 1.0)),
+        (NormalPrior(2.0), td.Normal(0.0, 2.0)),
+        (LaplacePrior(0.5), td.Laplace(0.0, 0.5)),
+        (ExponentialPrior(0.5), td.Exponential(2.0)),
+    ],
+)
+def test_a_prior_without_parameters_is_a_product_of_its_factors(prior, factor):
+    p, z = model_with(prior, posterior=Dirac()).prior(), torch.rand(8, 2, dtype=torch.float64)
+    assert (p.log_prob(z) - factor.log_prob(z).sum(1)).abs().max() < 1e-6
+
+
+def test_an_exponential_density_is_0_below_0():
+    p = model_with(ExponentialPrior(0.5), posterior=Dirac()).prior()
+    assert p.log_prob(torch.tensor([[-1.0, 1.0]]).double()).item() == -math.inf
 
 
 def test_a_laplace_scale_that_is_not_positive_is_refused():

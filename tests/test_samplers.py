@@ -14,7 +14,9 @@ from ae_lightning.likelihoods import Bernoulli, Gaussian
 from ae_lightning.nn import MLP
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.priors import GaussianMixture
+from ae_lightning.regularizers import Rate
 from ae_lightning.samplers import ancestral, denoising_chain, langevin
+from ae_lightning.systems import VariationalAutoEncoder
 
 CHAINS = 100_000
 
@@ -147,6 +149,7 @@ def test_ancestral_draws_follow_prior_then_decoder():
         decoder=MLP([]),
         likelihood=Gaussian(0.5),
         prior=GaussianMixture(2),
+        regularizers={"rate": Rate()},
         value_range=None,
     ).double()
     x = ancestral(model, CHAINS)
@@ -159,7 +162,7 @@ def test_ancestral_draws_follow_prior_then_decoder():
 
 
 def test_ancestral_draws_of_binary_data_are_binary():
-    model = AutoEncoder((1, 4, 4), 2, MLP([]), DiagonalGaussian(), MLP([]), Bernoulli())
+    model = VariationalAutoEncoder((1, 4, 4), 2, likelihood=Bernoulli())
     x = ancestral(model, 10)
     assert x.shape == (10, 1, 4, 4)
     assert set(x.unique().tolist()) == {0.0, 1.0}

@@ -21,6 +21,12 @@ def test_a_span_of_steps_of_epochs_and_of_the_whole_training_are_the_same_curve(
 
 
 @pytest.mark.parametrize("kind", SCHEDULES)
+def test_over_the_whole_training_the_lead_of_a_resumed_run_counts_as_steps(kind) -> None:
+    assert kind(0.5, 2.0)(Clock(3, 0, 8, lead=2)) == kind(0.5, 2.0)(Clock(5, 0, 8))
+    assert kind(0.5, 2.0, steps=8)(Clock(3, lead=2)) == kind(0.5, 2.0, steps=8)(Clock(3))
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
 def test_begins_at_start_and_stays_at_end(kind) -> None:
     schedule = kind(0.25, 3.0, steps=7)
     assert schedule(Clock(0)) == 0.25

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch import distributions as td
 
 from ae_lightning import systems
 from ae_lightning.autoencoder import AutoEncoder
@@ -85,6 +86,15 @@ def test_a_contractive_autoencoder_of_values_outside_the_unit_interval_is_under_
         assert type(model.likelihood) is kind
 
 
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_weight_of_a_system_learns_from_its_loss(name) -> None:
+    model = getattr(systems, name)((1, 8, 8), latent=6)
+    model.objective(model.propagate(noisy()))["loss"].backward()
+    for name, weight in model.named_parameters():
+        assert weight.grad is not None, name
+        assert weight.grad.any(), name
+
+
 @pytest.mark.parametrize("name", HAND_MADE)
 def test_a_system_equals_its_hand_composition_to_the_bit(name, tmp_path) -> None:
     batches, weights = [noisy() for _ in range(3)], []
@@ -108,7 +118,7 @@ def test_every_system_comes_back_from_its_checkpoint(name, tmp_path) -> None:
     x = noisy().x
     assert again.code(x).equal(model.eval().code(x))
     assert again.reconstruct(x).equal(model(x))
-    if model.posterior.stochastic:
+    if model.held_to_prior:
         assert again.sample(3).shape == (3, 1, 8, 8)
 
 
@@ -156,6 +166,32 @@ def test_a_denoising_autoencoder_refuses_clean_pairs(tmp_path) -> None:
     x = torch.rand(4, 1, 8, 8)
     with pytest.raises(UsageError, match=r"GaussianNoise\(sigma=0.3\)"):
         fit(systems.DenoisingAutoEncoder((1, 8, 8)), [pair_of(x)], tmp_path, max_epochs=1)
+
+
+def test_what_is_encoded_is_corrupted_and_what_is_to_be_reconstructed_is_clean() -> None:
+    model, pair = systems.DenoisingAutoEncoder((1, 8, 8)).double(), noisy()
+    pair = Pair(*(t.double() for t in pair))
+    r = model.reconstruct(pair.x_tilde)
+    log_p = td.Normal(r, 1.0).log_prob(pair.x).sum((1, 2, 3))
+    assert torch.isclose(model.objective(model.propagate(pair))["loss"], -log_p.mean(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("R", [1, 5, 50])
+def test_the_importance_weighted_bound_and_its_gradient_are_those_of_its_definition(R) -> None:
+    model = systems.ImportanceWeightedAutoEncoder((1, 8, 8), samples=R).double()
+    out = model.propagate(Pair(*(t.double() for t in noisy())))
+    mu, log_sigma = out.features.chunk(2, 1)
+    log_p = td.Normal(out.p.mean, model.likelihood.sigma).log_prob(out.x).flatten(2).sum(2)
+    log_prior, log_q = td.Normal(0, 1), td.Normal(mu, log_sigma.exp())
+    log_w = log_p + (log_prior.log_prob(out.z) - log_q.log_prob(out.z)).sum(2)  # (R, B)
+    shift = log_w.detach().amax(0)
+    by_hand = -(shift + (log_w - shift).exp().mean(0).log()).mean()
+    bound = model.objective(out)["bound"]
+    assert torch.isclose(bound, by_hand, rtol=1e-12)
+    [g], [slow] = (
+        torch.autograd.grad(L, out.features, retain_graph=True) for L in (bound, by_hand)
+    )
+    assert torch.allclose(g, slow, rtol=1e-9)
 
 
 def test_the_importance_weighted_bound_at_one_sample_is_the_elbo_and_refuses_a_rate() -> None:

@@ -136,6 +136,6 @@ def test_levels_round_to_the_nearest_and_bytes_are_kept():
     one_hot = torch.full((256, 256), -1e3, dtype=torch.float64)  # level k is certain at pixel k
     one_hot[k, k] = 0
     p = likelihood(one_hot.flatten()[None])
-    for x in (k / 255, (k + 0.4) / 255, np.float32(k) / np.float32(255)):
+    for x in (k / 255, (k + 0.4) / 255, (k - 0.4) / 255, np.float32(k) / np.float32(255)):
         assert p.log_prob(torch.as_tensor(x)) == 0
     assert close(p.mean[0], k.double() / 255)

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 import random
 import warnings
 
@@ -37,10 +38,10 @@ def rescaled(model):
         last.weight[mu] *= C
         last.bias[mu] *= C
         if isinstance(model.posterior, DiagonalGaussian) and model.posterior.sigma is None:
-            last.bias[model.latent :] += torch.tensor(C).log()  # of log σ
+            last.bias[model.latent :] += math.log(C)  # of log σ
         for prior in [model.prior] if isinstance(model.prior, GaussianMixture) else []:
             prior.means *= C
-            prior.log_sigmas += torch.tensor(C).log()
+            prior.log_sigmas += math.log(C)
         if isinstance(model.decoder, MLP):
             scaled = iter(model.decoder.layers)
             if model.decoder.unit_columns or any(
