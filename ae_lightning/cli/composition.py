@@ -63,7 +63,7 @@ def read(name: str) -> Tree:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         place = f", line {mark.line + 1}" if mark else ""
         problem = problem or str(error).splitlines()[0]
-        raise UsageError(f"the config {name}{place} is not plain YAML: {problem}.") from None
+        raise UsageError(f"the config {name}{place} is not YAML: {problem}.") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):

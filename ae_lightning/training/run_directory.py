@@ -188,7 +188,7 @@ def settle(run: Path, step: int) -> None:
     Files that a crash has cut short are removed. States after this step, which the run has skipped,
     get another name, or they would count as its newest.
     """
-    for path in (*run.iterdir(), *(run / CHECKPOINTS).glob("*")):
+    for path in (*run.glob("*"), *(run / CHECKPOINTS).glob("*")):  # neither need be there
         name = cut_short[1] if (cut_short := PARTIAL.fullmatch(path.name)) else ""
         if (name in (CONFIG, METRICS, PAGE, RUN_ID, BEST) or STATE.fullmatch(name)) and (
             path.is_file() or path.is_symlink()
@@ -227,7 +227,8 @@ def checkpoint_of(path: Path) -> Path:
         UsageError: if it is neither a run nor a file.
     """
     if not path.exists():
-        raise UsageError(f"there is neither a run nor a checkpoint {path}.")
+        kind = "no checkpoint" if path.suffix == ".ckpt" else "neither a run nor a checkpoint"
+        raise UsageError(f"there is {kind} {path}.")
     return best_checkpoint(path) if path.is_dir() else path
 
 

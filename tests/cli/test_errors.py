@@ -28,7 +28,7 @@ FILES = {
 CON = "--model.init_args.regularizers.con"
 WRONG = {
     "config": (["--config", "vea"], "vea", "did you mean vae?"),
-    "yaml": (["--config", "bad.yaml"], "bad.yaml, line 2", "not plain YAML"),
+    "yaml": (["--config", "bad.yaml"], "bad.yaml, line 2", "not YAML"),
     "option in yaml": (["--config", "option.yaml"], "trainer.max_epoch", "trainer.max_epochs?"),
     "section in yaml": (["--config", "section.yaml"], "trainr.max_epochs", "trainer.max_epochs?"),
     "argument in yaml": (["--config", "argument.yaml"], "model.latnt", "did you mean latent?"),

@@ -32,6 +32,7 @@ WAYS: dict[str, list[list[str]]] = {
     "configs": [],
     "optimize": [],
     "theory": [],
+    "completion": [],
 }
 PATHS = {
     *("summary.run", "plot.checkpoint"),  # the others are read or written as other things
