@@ -29,12 +29,17 @@ def trust(name: str) -> None:
 
 
 def trust_named(node: Any) -> None:
-    """Trust the modules of all classes that a user's own config or flag names."""
+    """Trust the modules of all classes that a user's own config or flag names.
+
+    A class begins with a capital, unlike the end of a file's name.
+    """
     if isinstance(node, Mapping):
         node = list(node.values())
     if isinstance(node, str):
-        if dotted(name := node.partition("=")[2] if node.startswith("--") else node, least=2):
-            _trusted.add(name.rpartition(".")[0])
+        name = node.partition("=")[2] if node.startswith("--") else node
+        module, _, last = name.rpartition(".")
+        if dotted(name, least=2) and last[0].isupper():
+            _trusted.add(module)
     elif isinstance(node, Iterable):
         for inner in node:
             trust_named(inner)
