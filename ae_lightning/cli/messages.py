@@ -23,6 +23,7 @@ LESS: Final = re.compile(
     r"Parser key|Does not validate|Subtypes|Errors:|G(ot|iven) value|Expected a |Not a valid|"
     r"Subclass types|a class path|a dict with|Import path|Problem with|Type coll|.*no attribute"
 )
+LOST_READER: Final = r"DataLoader worker \(pid.*\) (exited|is killed)"
 TOO_LARGE: Final = r"(allocate|enough|out of) memory|(lcul|tipl)\w+ overflow|numel: int|unpacking l"
 
 
@@ -163,6 +164,11 @@ def known_failure(error: BaseException) -> str | None:
         return text
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}."
+    if isinstance(error, RuntimeError) and re.search(LOST_READER, text):
+        return (
+            "a process that reads the data has ended; if shared memory is short (/dev/shm, or "
+            "--shm-size of a container), raise it, or read with --data.num_workers 0."
+        )
     if isinstance(error, MemoryError | RuntimeError | TypeError) and re.search(TOO_LARGE, text):
         return f"model and data do not fit into memory: reduce them or data.batch_size ({text})."
     return None
