@@ -52,7 +52,8 @@ def loss(model: AutoEncoder, pair: Pair) -> float:
 
 
 def largest_error(found: dict[str, Any], expected: dict[str, Any], name: str) -> float:
-    rows = zip(found["rows"], expected["rows"], strict=True)
+    """The largest relative difference of a metric, over the rows that log it."""
+    rows = [(a, b) for a, b in zip(found["rows"], expected["rows"], strict=True) if name in b]
     return max(abs(a[name] - b[name]) / max(abs(b[name]), 1e-3) for a, b in rows)
 
 
