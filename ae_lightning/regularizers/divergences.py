@@ -90,9 +90,9 @@ class TotalCorrelation(Regularizer):
     r"""Penalise the dependence between the code's dimensions, KL(q(z) ‖ Π_k q(z_k)), in nats.
 
     By minibatch stratified sampling, q(z_i) ≈ Σ_j w_ij q(z_i|x_j) over M of N examples: the one
-    that z_i was drawn from stands for itself, w_ii = 1/N, one other has the weight
-    (N − M + 1)/(N(M − 1)), and the others 1/(M − 1). Rate(1) and TotalCorrelation(β − 1) together
-    are the β-TCVAE.
+    that z_i was drawn from stands for itself, w_ii = 1/N, and the others for all others,
+    w_ij = (1 − 1/N)/(M − 1); the paper gives one of them another weight, of which this is the mean.
+    Rate(1) and TotalCorrelation(β − 1) together are the β-TCVAE.
 
     These weights are unbiased for q(z), and not for its logarithm. For independent Gaussian codes,
     where the truth is 0, M = 128 and N = 60,000 give −0.8 nats at K = 2 and σ = 0.1 (a standard
@@ -132,8 +132,8 @@ class TotalCorrelation(Regularizer):
         q = out.q if features is out.features else model.posterior(features)
         log_q = factors(q, "TotalCorrelation").log_prob(out.z[:, :, None])  # (R, B, M, K)
         B, M = log_q.shape[1:3]
-        first = rank_and_world()[0] * B if M > B else 0  # where this rank's examples are among all
-        own = torch.arange(first, first + B, device=log_q.device)
+        rank, world = rank_and_world() if M > B else (0, 1)
+        own = torch.arange(rank, M, world, device=log_q.device)  # this rank's among all (`gather`)
         N = self.dataset_size or model.dataset_size or M
         log_w = self.shares(own, M, max(N, M)).log().to(log_q)  # (B, M)
         log_joint = (log_q.sum(3) + log_w).logsumexp(2)
@@ -144,10 +144,9 @@ class TotalCorrelation(Regularizer):
         """The weight w_ij of each example j of the batch for z_i, drawn from example own[i]."""
         if M == 1:
             return torch.ones(1, 1)
-        w = torch.full((len(own), M), 1 / (M - 1), dtype=torch.float64, device=own.device)
-        rows = torch.arange(len(own), device=own.device)
-        w[rows, own] = 1 / N
-        w[rows, (own + 1) % M] = (N - M + 1) / (N * (M - 1))
+        others = (1 - 1 / N) / (M - 1)
+        w = torch.full((len(own), M), others, dtype=torch.float64, device=own.device)
+        w[torch.arange(len(own), device=own.device), own] = 1 / N
         return w
 
 

@@ -40,10 +40,15 @@ class Walkback(Regularizer):
         self.sigma, self.steps = above("sigma", sigma), at_least("steps", steps, 1)
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
-        x, penalties = out.x, []
+        # In evaluation each example walks alone, by the same noise: the same in any batch.
+        rows = (out.x,) if model.training else out.x.split(1)
+        return torch.cat([self._walk(model, x) for x in rows])
+
+    def _walk(self, model: Model, x: Tensor) -> Tensor:
+        x_t, penalties = x, []
         with noise_of(model):
             for _ in range(int(self.steps)):
-                p = model.decode(model.code(x + self.sigma * torch.randn_like(x)))
-                penalties.append(-p.log_prob(out.x))
-                x = p.sample()
+                p = model.decode(model.code(x_t + self.sigma * torch.randn_like(x_t)))
+                penalties.append(-p.log_prob(x))
+                x_t = p.sample()
         return torch.stack(penalties).mean(0)

@@ -83,6 +83,8 @@ PENALTIES: dict[str, Callable[[], AutoEncoder]] = {
         VARIATIONAL, "Rate", capacity=schedules.Linear(0, 2, steps=5)
     ),
     "TotalCorrelation": lambda: penalised(VARIATIONAL, "TotalCorrelation", 2.0),
+    "WeightedTotalCorrelation": lambda: penalised(VARIATIONAL, "WeightedTotalCorrelation", 2.0),
+    "Walkback": lambda: penalised(PLAIN, "Walkback", 0.3),
     "Contractive": lambda: penalised(CONTRACTIVE, "Contractive"),
     "Contractive, projected": lambda: penalised(CONTRACTIVE, "Contractive", projections=2),
     "ContractiveHessian": lambda: penalised(CONTRACTIVE, "ContractiveHessian", 0.3),
@@ -105,6 +107,8 @@ PARTS: dict[str, Callable[[], AutoEncoder]] = {
     "Categorical": lambda: vae(likelihood=likelihoods.Categorical(levels=4)),
     "GaussianMixture": lambda: vae(prior=priors.GaussianMixture(components=4)),
     "VampPrior": lambda: vae(prior=priors.VampPrior(components=4)),
+    "NormalPrior": lambda: vae(prior=priors.NormalPrior(2.0)),
+    "ExponentialPrior": lambda: small(PLAIN, prior=priors.ExponentialPrior()),
     "convolutions": convolutional,
     "dropout": lambda: small(PLAIN, encoder=MLP(widths=(7,), dropout=0.3)),
     "UnitVariance": normalised,

@@ -151,15 +151,21 @@ class Place:
         return []
 
 
+class NoWeights:
+    """An optimizer without parameters."""
+
+    param_groups: tuple[()] = ()
+
+
 def guarded() -> str | None:
     """What the guard says of a loss that is finite on the first rank alone."""
     guard = NonFiniteGuard()
     guard.note({"loss": torch.tensor(2.0), "rate": torch.tensor(1.0)})
-    guard.check(Place, [], scaled=False)  # all is well on every rank
+    guard.check(Place, NoWeights, scaled=False)  # all is well on every rank
     bad = torch.tensor(math.nan if rank_and_world()[0] else 1.0)
     guard.note({"loss": bad, "rate": bad})
     try:
-        guard.check(Place, [], scaled=False)
+        guard.check(Place, NoWeights, scaled=False)
     except NonFiniteError as error:
         return str(error)
     return None

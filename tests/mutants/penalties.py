@@ -82,8 +82,8 @@ TABLE: Table = {
             "(log_joint - log_product).sum(0)",
             CORRELATION,
         ),
-        ("one too few of the data", "(N - M + 1) /", "(N - M) /", CORRELATION),
-        ("an example's own share", "w[rows, own] = 1 / N", "w[rows, own] = 1 / M", CORRELATION),
+        ("a share too much", "(1 - 1 / N) / (M - 1)", "1 / (M - 1)", CORRELATION),
+        ("an example's own share", ", own] = 1 / N", ", own] = 1 / M", CORRELATION),
         (
             "no weights in the product",
             "(log_q + log_w[..., None])",
@@ -93,8 +93,8 @@ TABLE: Table = {
         ("no N", "1 / (M * (self.dataset_size or 1))", "1 / M", CORRELATION),
     ],
     "ae_lightning/regularizers/walkback.py": [
-        ("the walk's own state for x", "-p.log_prob(out.x)", "-p.log_prob(x)", WALK),
-        ("a walk of means", "x = p.sample()", "x = p.mean", WALK),
+        ("the walk's own state for x", "-p.log_prob(x)", "-p.log_prob(x_t)", WALK),
+        ("a walk of means", "x_t = p.sample()", "x_t = p.mean", WALK),
         ("σ² for σ", "self.sigma * torch.randn_like", "self.sigma**2 * torch.randn_like", WALK),
         (
             "a sum over steps for a mean",
@@ -102,7 +102,7 @@ TABLE: Table = {
             "torch.stack(penalties).sum(0)",
             WALK,
         ),
-        ("a walk that stands still", "x = p.sample()", "p.sample()", WALK),
+        ("a walk that stands still", "x_t = p.sample()", "p.sample()", WALK),
     ],
     "ae_lightning/regularizers/weights.py": [
         (

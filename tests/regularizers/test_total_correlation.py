@@ -22,7 +22,7 @@ def weight(kind: type, i: int, j: int, N: int) -> float:
         return 1 / (N * B)
     if j == i:
         return 1 / N
-    return (N - B + 1) / (N * (B - 1)) if j == (i + 1) % B else 1 / (B - 1)
+    return (1 - 1 / N) / (B - 1)
 
 
 @BOTH
