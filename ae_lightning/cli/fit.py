@@ -91,6 +91,7 @@ class Fit(CommandLine):
         finally:
             if self.lock is not None:
                 self.lock.release()
+                os.environ.pop(HANDED_ON, None)
 
     def _has_trained(self) -> bool:
         trainer = getattr(self, "trainer", None)

@@ -205,7 +205,7 @@ def test_of_two_resumptions_one_trains_and_no_row_is_doubled(folder: Path, attem
     shutil.rmtree(folder / "run", ignore_errors=True)
     arguments = ["fit", "--config", "eventful.yaml", "--run", "run"]
     assert ae_lightning(folder, arguments, {MOMENT: "batch:5"})[0] == -9
-    one_trained(together(folder, ["fit", "--run", "run", "--resume"], 2 + attempt))
+    one_trained(together(folder, ["fit", "--run", "run", "--resume", *eventful.TRUST], 2 + attempt))
     assert eventful.differences(folder / "whole", folder / "run") == []
 
 
