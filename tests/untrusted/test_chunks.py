@@ -208,7 +208,12 @@ VARIANTS: dict[str, tuple[Attack, str]] = {
 
 # ------------------------------------------------------------------------------ tests
 
-COMMANDS = [[*FIT, "data", "--run", "new"], ["test", "--run", "run"], ["plot", "run", "codes"]]
+# A run records where its data lay in full, and these are a copy.
+COMMANDS = [
+    [*FIT, "data", "--run", "new"],
+    ["test", "--run", "run", "--data.path", "data", "--data_changed", "accept"],
+    ["plot", "run", "codes", "--data", "data"],
+]
 
 
 @pytest.fixture(scope="module")
