@@ -1,5 +1,6 @@
 """The pictures of a checkpoint, as training draws them."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -99,7 +100,7 @@ def make_data(state: dict[str, Any], file: Path, named: str | None, shape: tuple
             raise UsageError(f"{file} holds a model for data of shape {shape}, and not for images.")
         former = known["init_args"] if known else {}
         kept = {n: rebuild(former[n]) for n in ("corruption", "batch_size") if n in former}
-        if (folder / MANIFEST).is_file():
+        if os.path.lexists(folder / MANIFEST):
             return Stream(named, **kept)
         greyscale = shape[0] == 1
         return ImageFolder(named, resize=shape[-1], greyscale=greyscale, **kept)

@@ -89,10 +89,10 @@ def require_trusted(name: object, source: object = "a checkpoint") -> None:
     Raises:
         UsageError: if it lies within none of what is trusted, with what would allow it.
 
-    >>> require_trusted("my_lab.Slowness", "config.yaml")  # doctest: +ELLIPSIS
+    >>> require_trusted("their_lab.Slowness", "config.yaml")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ae_lightning.core.errors.UsageError: config.yaml names my_lab.Slowness, which is not of ...
+    ae_lightning.core.errors.UsageError: config.yaml names their_lab.Slowness, which is not of ...
     """
     if not (isinstance(name, str) and dotted(name, least=2)):
         raise UsageError(f"{source} names {printable(repr(name), 80)}: expected a class's path.")

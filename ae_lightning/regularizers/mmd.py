@@ -41,6 +41,7 @@ class Kernel(Recorded, ABC):
 class InverseMultiquadratic(Kernel):
     """k = 1/(1 + t), whose heavy tails pull on outliers too.
 
+    >>> import torch
     >>> InverseMultiquadratic()(torch.tensor([[0.0]]), torch.tensor([[0.0], [2.0]]))
     tensor([[1.0000, 0.3333]])
     """
@@ -52,6 +53,7 @@ class InverseMultiquadratic(Kernel):
 class GaussianKernel(Kernel):
     """k = exp(−t).
 
+    >>> import torch
     >>> GaussianKernel()(torch.tensor([[0.0]]), torch.tensor([[0.0], [2.0]]))
     tensor([[1.0000, 0.1353]])
     """
