@@ -56,7 +56,7 @@ def wrong_data(random: Random, spell: Spell) -> Iterator[Case]:
     Path("short.npy").write_bytes(Path("images.npy").read_bytes()[:-9])
     Path("text.npz").write_text("hello")
     Path("plain").write_text("hello")
-    said = {"one.npy": "val_size"}
+    said = {"one.npy": "at least 3"}
     names = [*arrays, "names.npz", "labels.npz", "label.npz", "pairs.npz", "splits.npz"]
     for name in [*names, "nested.pt", "number.pt", "empty.npy", "short.npy", "text.npz", "plain"]:
         yield [*FIT, "--data.path", name], said.get(name, name)
