@@ -169,7 +169,8 @@ class Evaluation(Metric):
                 sums, so that it is the same in every process.
         """
         figures = {"distortion": model.distortion(out).mean()} if "distortion" not in terms else {}
-        figures |= self._figures(model, out, counts) | terms
+        code = model.posterior.code(out.features)
+        figures |= self._figures(model, out, code, counts) | terms
         present = self.counts.new_tensor([len(out.x) * (name in figures) for name in self.names])
         present = present * counts
         zero = torch.zeros_like(figures["mse"])
@@ -177,7 +178,7 @@ class Evaluation(Metric):
         # Not in place, so that a sum takes on the model's precision.
         self.sums = self.sums + present * means.detach()
         self.counts = self.counts + present
-        code = model.posterior.code(out.features).detach()
+        code = code.detach()
         mean = code.mean(0)
         moments = counts * torch.stack(
             [torch.full_like(mean, len(code)), mean, (code - mean).square().sum(0)]
@@ -185,9 +186,10 @@ class Evaluation(Metric):
         self.moments = merge_moments(torch.stack([self.moments.to(moments), moments]))
         self.largest = torch.maximum(self.largest.to(code), counts * code.abs().amax(0))
 
-    def _figures(self, model: Model, out: ForwardPass, counts: Tensor | bool) -> dict[str, Tensor]:
-        code, x = model.posterior.code(out.features), out.x
-        figures = {}
+    def _figures(
+        self, model: Model, out: ForwardPass, code: Tensor, counts: Tensor | bool
+    ) -> dict[str, Tensor]:
+        x, figures = out.x, {}
         reconstruction = out.p.mean[0]
         if model.posterior.stochastic:
             reconstruction = model.decode(code).mean
