@@ -27,6 +27,11 @@ class Prior(Part, ABC):
     def start(self, x: Tensor) -> None:
         """Initialise from the first batch (B, *S) of training data, before the first step."""
 
+    @property
+    def learned(self) -> bool:
+        """Whether the prior has parameters of its own."""
+        return any(True for _ in self.parameters())
+
     @abstractmethod
     def forward(self) -> Distribution:
         """Return p(z)."""

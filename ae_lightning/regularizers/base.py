@@ -70,7 +70,7 @@ class Regularizer(Part, ABC):
 
     def holds_scale(self, model: Model) -> bool:
         """Whether a smaller code that the decoder scales back would cost more of this penalty."""
-        return self.holds_prior and not any(True for _ in model.prior.parameters())
+        return self.holds_prior and not model.prior.learned
 
     def implied_prior(self, posterior: Posterior) -> Prior | None:
         """Return the prior whose −log density the weighted penalty is, up to a constant, if any."""

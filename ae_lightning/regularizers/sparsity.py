@@ -30,7 +30,7 @@ def warn_of_free_scale(penalty: Regularizer, model: Model) -> None:
         (activation is not None and activation.normalised)
         or model.decoder.holds_scale
         or (isinstance(posterior, DiagonalGaussian) and posterior.sigma is not None)
-        or (model.bound_holds_prior and not any(True for _ in model.prior.parameters()))
+        or (model.bound_holds_prior and not model.prior.learned)
         or any(r.active and r.holds_scale(model) for r in model.regularizers.values())
     )
     if not held:

@@ -22,7 +22,7 @@ TABLE: Table = {
         ),
         (
             "a learned prior holds the scale",
-            "return self.holds_prior and not any(True for _ in model.prior.parameters())",
+            "return self.holds_prior and not model.prior.learned",
             "return self.holds_prior",
             SCALE,
         ),
