@@ -18,7 +18,7 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.datamodules import Stream
 from helpers.attack import command, harmless, one_sentence, watched
 from helpers.pairs import everything
-from helpers.streaming import FIT, copied, equal, trained_on_chunks
+from helpers.streaming import FIT, equal
 
 Attack = Callable[[Path], object]
 SPLITS = ("train", "val", "test")
@@ -216,23 +216,11 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained_on_chunks(tmp_path_factory.mktemp("good"))
-
-
-@pytest.fixture
-def here(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a copy of the chunks, and of a run that was trained on them."""
-    monkeypatch.chdir(tmp_path)
-    return copied(good, tmp_path)
-
-
 @pytest.mark.parametrize(
     ("attack", "sentence"), (ATTACKS | VARIANTS).values(), ids=ATTACKS | VARIANTS
 )
-def test_a_strangers_chunks_are_refused_in_one_sentence(attack, sentence, here):
-    attack(here / "data")
+def test_a_strangers_chunks_are_refused_in_one_sentence(attack, sentence, chunks_here):
+    attack(chunks_here / "data")
     error, watch = watched(lambda: [everything(Stream("data"), split) for split in SPLITS])
     assert isinstance(error, UsageError), error
     assert re.search(sentence, str(error)), str(error)
@@ -243,20 +231,20 @@ def test_a_strangers_chunks_are_refused_in_one_sentence(attack, sentence, here):
 
 
 @pytest.mark.parametrize(("attack", "sentence"), ATTACKS.values(), ids=ATTACKS)
-def test_so_they_are_by_every_command(attack, sentence, here, capsys):
-    attack(here / "data")
+def test_so_they_are_by_every_command(attack, sentence, chunks_here, capsys):
+    attack(chunks_here / "data")
     for args in COMMANDS:
         capsys.readouterr()
-        code, watch = command(*args, folder=here)
+        code, watch = command(*args, folder=chunks_here)
         assert re.search(sentence, one_sentence(capsys.readouterr().err))
         assert code == 2
-        harmless(watch, here / "new", here / "run")
+        harmless(watch, chunks_here / "new", chunks_here / "run")
         assert watch.unpickled == []
     assert not Path("owned").exists()
     assert not Path("new").exists()
 
 
-def test_what_else_lies_in_the_folder_is_not_read(here):
+def test_what_else_lies_in_the_folder_is_not_read(chunks_here):
     before = [everything(Stream("data"), split) for split in SPLITS]
     for split in SPLITS:
         config = {"data_format": ["pickle"], "compression": "zstd", "item_loader": "os.system"}

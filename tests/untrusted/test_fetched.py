@@ -29,21 +29,9 @@ from ae_lightning.training.checkpoint_reading import read_checkpoint, recorded
 from helpers.attack import command, harmless, one_sentence, watched
 from helpers.images import write_images
 from helpers.pairs import everything
-from helpers.streaming import copied, equal, optimized, trained_on_chunks
+from helpers.streaming import equal, optimized
 
 SPLITS = ("train", "val", "test")
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained_on_chunks(tmp_path_factory.mktemp("good"))
-
-
-@pytest.fixture
-def here(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a copy of the chunks, and of a run that was trained on them."""
-    monkeypatch.chdir(tmp_path)
-    return copied(good, tmp_path)
 
 
 def fetched(folder: str = "data") -> Stream:
@@ -90,7 +78,7 @@ DAMAGES = [zeroed, of_another, lengthened, lambda f: os.truncate(f, 9), in_a_pip
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("again", [True, False], ids=["by the same reader", "by another"])
-def test_a_cached_chunk_that_is_damaged_is_fetched_again(damage, again, here):
+def test_a_cached_chunk_that_is_damaged_is_fetched_again(damage, again, chunks_here):
     """The reader of the former chunk must not go on in its place."""
     data = fetched()
     before = read(data)
@@ -102,7 +90,7 @@ def test_a_cached_chunk_that_is_damaged_is_fetched_again(damage, again, here):
     assert all(not chunk.is_symlink() and chunk.is_file() for chunk in chunks)
 
 
-def test_damage_that_remains_is_named(here, capsys):
+def test_damage_that_remains_is_named(chunks_here, capsys):
     read(fetched())
     for folder in ("cache", "data"):
         for chunk in Path(folder).rglob("chunk-1.bin"):
@@ -113,11 +101,11 @@ def test_damage_that_remains_is_named(here, capsys):
     with pytest.raises(UsageError, match=sentence):
         read(fetched())
     flags = ["--data.path", "local:data", "--data.cache_dir", "cache"]
-    assert command("test", "--run", "run", *flags, folder=here)[0] == 2
+    assert command("test", "--run", "run", *flags, folder=chunks_here)[0] == 2
     assert re.match(sentence, one_sentence(capsys.readouterr().err))
 
 
-def test_a_folder_that_claims_to_be_another_does_not_take_its_place(here):
+def test_a_folder_that_claims_to_be_another_does_not_take_its_place(chunks_here):
     before = read(Stream("data"))
     shutil.copytree("data", "stranger")
     for chunk in Path("stranger").rglob("*.bin"):
@@ -127,8 +115,8 @@ def test_a_folder_that_claims_to_be_another_does_not_take_its_place(here):
     assert alike(read(fetched()), before)
     manifest = Path("stranger", "stream.json")
     tree = json.loads(manifest.read_text())
-    other = write_images(here / "other", {"a": 25, "b": 25})
-    optimized(other, here / "another", val_size=6)
+    other = write_images(chunks_here / "other", {"a": 25, "b": 25})
+    optimized(other, chunks_here / "another", val_size=6)
     digests = json.loads(Path("another", "stream.json").read_text())["digests"]
     manifest.write_text(json.dumps(tree | {"digests": digests}))
     for chunk in Path("stranger").rglob("*.bin"):
@@ -139,8 +127,8 @@ def test_a_folder_that_claims_to_be_another_does_not_take_its_place(here):
 
 
 @pytest.mark.parametrize("name", ["stream.json", "train/chunk-0.bin"])
-def test_what_never_ends_is_not_fetched(name, here):
-    linked(here / "data" / name)
+def test_what_never_ends_is_not_fetched(name, chunks_here):
+    linked(chunks_here / "data" / name)
     with pytest.raises(UsageError, match=rf"^data/{name} is not a regular file\.$"):
         read(fetched())
 
@@ -171,42 +159,42 @@ WAYS = [
 
 
 @pytest.mark.parametrize("address", ELSEWHERE)
-def test_what_only_a_checkpoint_names_is_not_fetched(address, here, capsys, monkeypatch):
+def test_what_only_a_checkpoint_names_is_not_fetched(address, chunks_here, capsys, monkeypatch):
     monkeypatch.setattr(Remote, "__init__", lambda *_: pytest.fail("it is fetched"))
-    record(here / "run", path=address)
+    record(chunks_here / "run", path=address)
     for way in WAYS if address == ELSEWHERE[0] else WAYS[-2:]:
         capsys.readouterr()
-        code, watch = command(*way, folder=here)
+        code, watch = command(*way, folder=chunks_here)
         assert code == 2
         assert f"give --data.path {address} " in one_sentence(capsys.readouterr().err)
-        harmless(watch, here / "run")
-    data = recorded(read_checkpoint(here / BEST), here / BEST)["data"]
+        harmless(watch, chunks_here / "run")
+    data = recorded(read_checkpoint(chunks_here / BEST), chunks_here / BEST)["data"]
     with pytest.raises(UsageError, match=re.escape(f"give --data.path {address} ")):
         rebuild(data)
 
 
-def test_nor_is_it_without_config_yaml(here, capsys):
-    record(here / "run", path="s3://bucket/data")
-    (here / "run" / "config.yaml").unlink()
-    code, watch = command(*WAYS[-1], folder=here)
+def test_nor_is_it_without_config_yaml(chunks_here, capsys):
+    record(chunks_here / "run", path="s3://bucket/data")
+    (chunks_here / "run" / "config.yaml").unlink()
+    code, watch = command(*WAYS[-1], folder=chunks_here)
     assert code == 2
     assert "give --data.path s3://bucket/data " in one_sentence(capsys.readouterr().err)
-    harmless(watch, here / "run")
+    harmless(watch, chunks_here / "run")
 
 
-def test_what_this_call_names_is_fetched(here, capsys):
-    record(here / "run", path="local:data", cache_dir="/nowhere")
+def test_what_this_call_names_is_fetched(chunks_here, capsys):
+    record(chunks_here / "run", path="local:data", cache_dir="/nowhere")
     Path("mine.yaml").write_text(
         "data: {class_path: ae_lightning.datamodules.Stream, "
         "init_args: {path: 'local:data', cache_dir: cache, num_workers: 0}}"
     )
     flags = ["--data.path", "local:data", "--data.cache_dir", "cache"]
     for named in (flags, ["--config", "mine.yaml"]):
-        assert command("test", "--run", "run", *named, folder=here)[0] == 0
-    assert command("plot", "run", "codes", "--data", "mine.yaml", folder=here)[0] == 0
-    assert command(*WAYS[-1], *flags, folder=here)[0] == 0
+        assert command("test", "--run", "run", *named, folder=chunks_here)[0] == 0
+    assert command("plot", "run", "codes", "--data", "mine.yaml", folder=chunks_here)[0] == 0
+    assert command(*WAYS[-1], *flags, folder=chunks_here)[0] == 0
     capsys.readouterr()
-    assert command("test", "--run", "run", *flags[:2], folder=here)[0] == 2
+    assert command("test", "--run", "run", *flags[:2], folder=chunks_here)[0] == 2
     assert "give --data.cache_dir cache " in one_sentence(capsys.readouterr().err)
 
 
@@ -262,7 +250,7 @@ def functions(tree: ast.AST, above: str = "") -> Any:
             yield node, f"{above}{node.name}"
 
 
-def test_nothing_of_litdata_that_unpickles_is_used(here, monkeypatch):
+def test_nothing_of_litdata_that_unpickles_is_used(chunks_here, monkeypatch):
     litdata = pytest.importorskip("litdata")
     assert unpickling(Path(litdata.__file__).parent) == UNPICKLING
     assert unpickling(Path(str(streaming.__file__)).parent) == set()
