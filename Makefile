@@ -22,7 +22,7 @@ lint: install  ## check style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy ae_lightning datamodules callbacks
 
 test: lint  ## check style and types, and run doctests and tests
-	$(BIN)/python -m pytest
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: install  ## print the ratios of training speed, each with its spread; ONLY="shipped startup" runs some
 	PYTHONPATH=tests $(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
