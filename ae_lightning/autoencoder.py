@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.optim import Adam, Optimizer
@@ -27,7 +28,7 @@ from ae_lightning.schedules import Clock, OneCycle, Schedule
 from ae_lightning.training import accumulated_gradients
 from ae_lightning.training.allocator import keep_freed_memory, skip_driver_search
 from ae_lightning.training.checkpoint_io import use_atomic
-from ae_lightning.training.checkpoint_schema import FORMAT, FORMAT_KEY
+from ae_lightning.training.checkpoint_schema import FORMAT, FORMAT_KEY, PARTS
 from ae_lightning.training.clock import Timekeeper, steps_per_epoch
 from ae_lightning.training.heartbeat import Heartbeat
 from ae_lightning.training.lr_schedulers import lr_scheduler
@@ -95,6 +96,17 @@ class AutoEncoder(Model, Restored):
     def defaults(cls) -> Record:
         """What the arguments stand for if they are left out, as plain values."""
         return {"optimizer": to_plain(ADAM), "lr_schedule": OneCycle().record}
+
+    @property
+    def parts_record(self) -> Record | None:
+        """The record of a `Model` of the same parts; None if a class of a user's own adds to it."""
+        if not type(self).__module__.startswith("ae_lightning."):
+            return None
+        plain = (c for c in type(self).__mro__ if not issubclass(c, LightningModule))
+        kind = next(c for c in plain if issubclass(c, Model))
+        own = {name: getattr(self, name) for name in signature(Model).parameters}
+        own |= {"regularizers": dict(self.regularizers.items())}
+        return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": to_plain(own)}
 
     # ------------------------------------------------------------------- training
 
@@ -268,6 +280,8 @@ class AutoEncoder(Model, Restored):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._guard.look(self)
         checkpoint[FORMAT_KEY] = FORMAT
+        if (parts := self.parts_record) is not None:
+            checkpoint[PARTS] = parts
         checkpoint["clock"] = list(self.clock)
         checkpoint["steps_per_epoch"] = steps_per_epoch(self.trainer)
 

@@ -4,7 +4,6 @@ Every system takes, beside what it names, the arguments of `AutoEncoder`: `prior
 `optimizer`, `lr_schedule`, `value_range` and `seed`.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -14,9 +13,9 @@ import torch
 from torch import Tensor
 
 from ae_lightning.autoencoder import AutoEncoder
+from ae_lightning.bounds import ImportanceWeighted
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import Record
-from ae_lightning.core.types import ForwardPass
 from ae_lightning.likelihoods import Bernoulli, Gaussian, Likelihood
 from ae_lightning.nn import MLP, Activation, Network, Rectifier, Sigmoid, TiedMLP
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
@@ -248,19 +247,16 @@ class VariationalAutoEncoder(System):
 
 
 @final
-class ImportanceWeightedAutoEncoder(System):
-    r"""Tighten the bound with R samples; it is no sum of distortion and penalties.
+class ImportanceWeightedAutoEncoder(ImportanceWeighted, System):
+    """Tighten the variational bound with several samples of each code: see `ImportanceWeighted`.
 
-    .. math:: L_R = E \log \frac{1}{R} \sum_r \frac{p(x|z_r)\, p(z_r)}{q(z_r|x)} \le \log p(x)
-
-    `loss` is −L_R and the other penalties; distortion, rate and `elbo` are those at R = 1.
+    Raises:
+        UsageError: if it is given a Rate, which its bound holds already.
 
     References:
         | Importance Weighted Autoencoders (Burda et al., 2016)
     """
 
-    bound_terms: ClassVar[tuple[str, ...]] = ("bound", "distortion")
-    bound_holds_prior = True
     size = 16
     parts = GAUSSIAN
 
@@ -270,10 +266,3 @@ class ImportanceWeightedAutoEncoder(System):
         super().__init__(shape, latent, samples=samples, **others)
         if any(isinstance(r, Rate) for r in self.regularizers.values()):
             raise UsageError("the importance-weighted bound holds the rate already: drop Rate.")
-
-    def objective(self, out: ForwardPass) -> dict[str, Tensor]:
-        log_p = out.p.log_prob(out.x)  # (R, B)
-        log_w = log_p + self.prior().log_prob(out.z) - out.q.log_prob(out.z)
-        L = log_w.double().logsumexp(0).to(log_w) - math.log(len(log_w))
-        terms = self.penalised({"bound": -L.mean()}, out)
-        return {**terms, "distortion": -log_p.detach().mean()}

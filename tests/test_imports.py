@@ -17,7 +17,7 @@ ROWS = (
     {"distributions", "schedules", "training"},
     {"corruptions", "likelihoods", "posteriors", "priors", "nn"},
     {"model"},
-    {"geometry", "samplers"},
+    {"geometry", "samplers", "bounds"},
     {"regularizers", "metrics", "evidence"},
     {"autoencoder"},
     {"systems"},

@@ -20,8 +20,8 @@ from ae_lightning.core.files import replacing
 from ae_lightning.core.printing import tell
 from ae_lightning.core.trust import trust_named
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_fitting import check_weights
 from ae_lightning.training.checkpoint_reading import read_checkpoint, recorded
+from ae_lightning.training.checkpoint_weights import check_weights
 
 PREDICTIONS = "predictions.npz"
 

@@ -1,39 +1,19 @@
-"""Whether what a checkpoint holds fits the model and the training that it is loaded into."""
+"""Whether what a checkpoint holds fits the training that it is loaded into."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from torch import Tensor, nn
 
-from ae_lightning.core.errors import UsageError, nearest, printable
+from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.training.checkpoint_optimizers import check_optimizers
 from ae_lightning.training.checkpoint_schema import RESUMING
+from ae_lightning.training.checkpoint_weights import check_weights
 from ae_lightning.training.likeness import complete, difference, differs
 
 NEEDED = ("callbacks", "optimizer_states", "lr_schedulers")  # to resume a training
 AVERAGED = "current_model_state"  # Lightning's WeightAveraging keeps the weights themselves here
-
-
-def check_weights(model: nn.Module, found: Mapping[str, Tensor], source: object) -> None:
-    """Refuse weights that are not those of a model: by name, shape, kind, and finite values.
-
-    Raises:
-        UsageError: naming the first that is wrong.
-    """
-    own = model.state_dict()
-    wrongs = [f"there is no {name}" for name in own if name not in found]
-    for name, tensor in found.items():
-        if wrongs:
-            break
-        if name not in own:
-            close = nearest(printable(name, 80), own)
-            wrongs.append(f"the model has no {printable(name, 80)}; {close}".rstrip("."))
-        elif wrong := differs(own[name], tensor, name):
-            wrongs.append(wrong)
-    if wrongs:
-        raise UsageError(f"{source} does not fit the model: {printable(wrongs[0], 300)}.")
 
 
 def check_states(checkpoint: Mapping[str, Any], trainer: Trainer, source: object) -> None:

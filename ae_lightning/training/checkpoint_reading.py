@@ -15,7 +15,6 @@ from ae_lightning.core.files import damage
 from ae_lightning.core.fingerprints import Fingerprint
 from ae_lightning.core.parts import Record, check_record, make, part_class, rebuild, to_plain
 from ae_lightning.core.untrusted import conform
-from ae_lightning.training.checkpoint_fitting import check_weights
 from ae_lightning.training.checkpoint_schema import (
     DATA,
     FORMAT,
@@ -24,6 +23,7 @@ from ae_lightning.training.checkpoint_schema import (
     DataRecord,
     check_structure,
 )
+from ae_lightning.training.checkpoint_weights import check_weights
 
 
 def read_checkpoint(file: Path, mmap: bool = True) -> dict[str, Any]:
@@ -113,7 +113,9 @@ def fingerprint_of(checkpoint: dict[str, Any]) -> Fingerprint | None:
     return found
 
 
-def check_recorded_weights(checkpoint: Record, kind: type, changes: Record, source: object) -> None:
+def check_recorded_weights(
+    checkpoint: Record, kind: type, changes: Record, source: object, key: str = MODEL
+) -> None:
     """Refuse weights that are not those of the recorded model, before memory is taken for it.
 
     It is built without memory, so that sizes that a stranger wrote take none.
@@ -121,11 +123,12 @@ def check_recorded_weights(checkpoint: Record, kind: type, changes: Record, sour
     Args:
         kind: the class of the model.
         changes: plain arguments that replace the recorded ones.
+        key: of the record.
 
     Raises:
         UsageError: if it cannot be built, or its weights are others.
     """
-    arguments = checkpoint[MODEL]["init_args"] | changes
+    arguments = checkpoint[key]["init_args"] | changes
     try:
         with torch.device("meta"), torch.random.fork_rng([]):
             sketch = make(kind, {k: rebuild(v) for k, v in arguments.items()})
@@ -136,22 +139,25 @@ def check_recorded_weights(checkpoint: Record, kind: type, changes: Record, sour
     check_weights(sketch, checkpoint["state_dict"], source)
 
 
-def rebuild_model(checkpoint: Record, kind: type, changes: Record, source: object) -> Any:
+def rebuild_model(
+    checkpoint: Record, kind: type, changes: Record, source: object, key: str = MODEL
+) -> Any:
     """Build the module that a checkpoint records, without its weights.
 
     Args:
         kind: the class that it must be of.
         changes: arguments that replace the recorded ones.
         source: the checkpoint's file, for the sentence.
+        key: of the record.
 
     Raises:
         UsageError: if it is of another class, or its weights are not those of the checkpoint.
     """
-    record = checkpoint[MODEL]
+    record = checkpoint[key]
     check_record(record)
     made_by = part_class(record["class_path"])
     if not issubclass(made_by, kind):
         raise UsageError(f"the checkpoint holds a {made_by.__name__}, not a {kind.__name__}.")
-    check_recorded_weights(checkpoint, made_by, to_plain(changes), source)
+    check_recorded_weights(checkpoint, made_by, to_plain(changes), source, key)
     arguments = {k: rebuild(v) for k, v in record["init_args"].items() if k not in changes}
     return make(made_by, arguments, changes)

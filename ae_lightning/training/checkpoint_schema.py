@@ -22,6 +22,7 @@ FORMAT: Final = 1  # of the checkpoints that this version saves and loads
 # resuming needs beside Lightning's own.
 FORMAT_KEY: Final = "ae_lightning_format"
 MODEL: Final = "hyper_parameters"
+PARTS: Final = "model_parts"  # the same model as a `Model`, which needs no Lightning
 DATA: Final = "datamodule_hyper_parameters"
 RUN_CONFIG: Final = "config"
 RESUMING: Final = "resuming"
@@ -225,6 +226,7 @@ Checkpoint = TypedDict(
         "state_dict": dict[str, InstanceOf[Tensor]],
         "loops": Loops,
         MODEL: ModelRecord,
+        PARTS: NotRequired[ModelRecord],  # if the class is one of ours
         "clock": Annotated[list[Lag], AfterValidator(_clock)],
         "steps_per_epoch": Count,
         # What a checkpoint of weights only lacks, and a training cannot be resumed without.
@@ -247,7 +249,7 @@ def check_structure(checkpoint: dict[str, Any], source: object) -> None:
     """
     check_values(checkpoint, source, MOST_VALUES)
     conform(Checkpoint, checkpoint, source)
-    for key in (MODEL, DATA):
+    for key in (MODEL, PARTS, DATA):
         check_values(checkpoint.get(key), f"{source}: {key}", MOST_RECORDED)
     modules = getattr(checkpoint["state_dict"], "_metadata", {})
     conform(dict[str, dict[str, int]], dict(modules), f"{source}: state_dict")

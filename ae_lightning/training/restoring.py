@@ -6,9 +6,10 @@ from typing import Any, Self
 from lightning.pytorch import LightningModule
 
 from ae_lightning.core.files import path_of
-from ae_lightning.training.checkpoint_fitting import check_optimization, check_states, check_weights
+from ae_lightning.training.checkpoint_fitting import check_optimization, check_states
 from ae_lightning.training.checkpoint_reading import read_checkpoint, rebuild_model, require_format
 from ae_lightning.training.checkpoint_schema import check_structure
+from ae_lightning.training.checkpoint_weights import check_weights
 from ae_lightning.training.warm_start import init_from
 
 

@@ -1,0 +1,31 @@
+"""Objectives that are no sum of distortion and penalties."""
+
+import math
+from typing import ClassVar
+
+from torch import Tensor
+
+from ae_lightning.core.types import ForwardPass
+from ae_lightning.model import Model
+
+
+class ImportanceWeighted(Model):
+    r"""A model under the importance-weighted bound of R samples, which holds the rate already.
+
+    .. math:: L_R = E \log \frac{1}{R} \sum_r \frac{p(x|z_r)\, p(z_r)}{q(z_r|x)} \le \log p(x)
+
+    `loss` is −L_R and the penalties; distortion, rate and `elbo` are those at R = 1.
+
+    References:
+        | Importance Weighted Autoencoders (Burda et al., 2016)
+    """
+
+    bound_terms: ClassVar[tuple[str, ...]] = ("bound", "distortion")
+    bound_holds_prior = True
+
+    def objective(self, out: ForwardPass) -> dict[str, Tensor]:
+        log_p = out.p.log_prob(out.x)  # (R, B)
+        log_w = log_p + self.prior().log_prob(out.z) - out.q.log_prob(out.z)
+        L = log_w.double().logsumexp(0).to(log_w) - math.log(len(log_w))
+        terms = self.penalised({"bound": -L.mean()}, out)
+        return {**terms, "distortion": -log_p.detach().mean()}
