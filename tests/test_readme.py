@@ -12,8 +12,8 @@ from PIL import Image
 import ae_lightning
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.callbacks.report.choosing import known_pictures
-from ae_lightning.cli.composition import shipped
 from ae_lightning.cli.main import PLAIN_COMMANDS, TRAINER_COMMANDS, main
+from ae_lightning.core.config_files import shipped
 from ae_lightning.core.parts import locate
 from ae_lightning.theory import CLAIMS
 

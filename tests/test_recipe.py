@@ -7,8 +7,8 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 
 from ae_lightning import systems
-from ae_lightning.cli.composition import read, shipped
 from ae_lightning.cli.main import main
+from ae_lightning.core.config_files import read, shipped
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import Digits
 from ae_lightning.nn import MLP

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ae_lightning
-from ae_lightning.cli.composition import shipped, shipped_sweeps
+from ae_lightning.core.config_files import shipped, shipped_sweeps
 from helpers.interpreter import python
 
 ROOT = Path(ae_lightning.__file__).parents[1]

@@ -18,7 +18,6 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.cli import composition
 from ae_lightning.cli.formatting import HelpFormatter
 from ae_lightning.cli.messages import (
     MARK,
@@ -30,6 +29,7 @@ from ae_lightning.cli.messages import (
 )
 from ae_lightning.cli.presets import with_parts
 from ae_lightning.cli.rules import check_settings
+from ae_lightning.core.config_files import Tree
 from ae_lightning.core.distributed import first_process
 from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import path_of
@@ -93,7 +93,7 @@ class CommandLine(LightningCLI):
     def __init__(
         self,
         command: str,
-        tree: composition.Tree,
+        tree: Tree,
         flags: list[str],
         own: Namespace,
         strange: bool = False,
@@ -234,7 +234,7 @@ def with_homes(node: Any) -> Any:
     return node
 
 
-def refuse_linked(tree: composition.Tree, flags: list[str]) -> None:
+def refuse_linked(tree: Tree, flags: list[str]) -> None:
     """Refuse configs and flags that set an argument that follows from something else."""
     for target, links in LINKS.items():
         node = tree.get(target)

@@ -6,11 +6,11 @@ from string import Template
 from typing import Final, Literal
 
 from ae_lightning import systems
-from ae_lightning.cli.composition import shipped
 from ae_lightning.cli.fit import Fit
 from ae_lightning.cli.messages import family
 from ae_lightning.cli.pages import section
 from ae_lightning.core.arguments import parameters_of
+from ae_lightning.core.config_files import shipped
 from ae_lightning.datamodules import PairDataModule
 
 SCRIPT: Final = Template("""\

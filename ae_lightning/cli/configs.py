@@ -2,7 +2,7 @@
 
 from itertools import groupby
 
-from ae_lightning.cli.composition import kind_and_purpose, shipped, shipped_sweeps
+from ae_lightning.core.config_files import kind_and_purpose, shipped, shipped_sweeps
 from ae_lightning.core.errors import UsageError, nearest
 from ae_lightning.core.printing import tell
 

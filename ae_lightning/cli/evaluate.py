@@ -15,6 +15,7 @@ from ae_lightning.cli import composition
 from ae_lightning.cli.command_line import CommandLine, listed, unlinked
 from ae_lightning.cli.loggers import fill_in, with_folders
 from ae_lightning.cli.resume import refuse_other_data
+from ae_lightning.core import config_files
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import replacing
 from ae_lightning.core.printing import tell
@@ -39,7 +40,7 @@ class Evaluate(CommandLine):
         self.file = chosen(command, own, flags)
         if command == "predict":
             self.out = free(own.out or run_directory.folder_of(self.file) / PREDICTIONS)
-        trees = [composition.read(name) for name in own.config]
+        trees = [config_files.read(name) for name in own.config]
         trust_named([trees, flags])
         self.checkpoint = read_checkpoint(self.file)
         self.recorded = recorded(self.checkpoint, self.file)

@@ -30,7 +30,9 @@ from ae_lightning.cli.resume import (
     state_to_resume,
 )
 from ae_lightning.cli.summary import summary
+from ae_lightning.core import config_files
 from ae_lightning.core.addresses import flags_naming
+from ae_lightning.core.config_files import Tree
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError, printable
 from ae_lightning.core.files import path_of, write_text
@@ -57,7 +59,7 @@ class Fit(CommandLine):
     """
 
     def __init__(self, own: Namespace, flags: list[str]) -> None:
-        trees = [composition.read(name) for name in own.config]
+        trees = [config_files.read(name) for name in own.config]
         trust_named([trees, flags])
         self.run: Path | None = own.run
         self.state: Path | None = None
@@ -229,7 +231,7 @@ class Fit(CommandLine):
             what = f"but for {', '.join(left)}" if left else "all of them"
             self.say(printable(f"weights from {source}: {what}"))
 
-    def whole_config(self) -> composition.Tree:
+    def whole_config(self) -> Tree:
         """What `fit` needs to do the same again."""
         source = self.settings.init_from
         return ({} if source is None else {"init_from": source}) | {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ae_lightning.cli.composition import Tree
+from ae_lightning.core.config_files import Tree
 from ae_lightning.core.distributed import first_process
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import read_text, write_text

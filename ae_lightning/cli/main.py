@@ -16,7 +16,7 @@ from inspect import getfullargspec
 from pathlib import Path
 from typing import Final
 
-from ae_lightning.cli.composition import unreadable
+from ae_lightning.core.config_files import unreadable
 from ae_lightning.core.errors import TrainingError, UsageError, printable
 from ae_lightning.core.files import path_of
 from ae_lightning.core.printing import abandon_stdout, show_warnings, tell, use_streams

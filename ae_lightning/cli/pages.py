@@ -8,7 +8,7 @@ from itertools import groupby
 from textwrap import fill
 from typing import Final
 
-from ae_lightning.cli.composition import kind_and_purpose, shipped
+from ae_lightning.core.config_files import kind_and_purpose, shipped
 from ae_lightning.core.errors import UsageError, nearest
 
 SECTIONS: Final = ("trainer", "model", "data", "checkpoints", "all")

@@ -11,8 +11,8 @@ from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.callbacks.report.choosing import all_suitable, pictures_named
 from ae_lightning.callbacks.report.history import read_history
 from ae_lightning.callbacks.report.run_page import title_of, write_report
-from ae_lightning.cli import composition
 from ae_lightning.cli.resume import refuse_other_data
+from ae_lightning.core import config_files
 from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import path_of
 from ae_lightning.core.parts import rebuild
@@ -104,7 +104,7 @@ def make_data(state: dict[str, Any], file: Path, named: str | None, shape: tuple
             return Stream(named, **kept)
         greyscale = shape[0] == 1
         return ImageFolder(named, resize=shape[-1], greyscale=greyscale, **kept)
-    tree = composition.read(named) if named is not None else {"data": known}
+    tree = config_files.read(named) if named is not None else {"data": known}
     if named is not None:
         trust_named(tree)
     record = tree.get("data")

@@ -9,9 +9,10 @@ import yaml
 from ae_lightning import systems  # whose classes go by their bare names
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.cli.classes import class_named
-from ae_lightning.cli.composition import Tree, compose, merge
+from ae_lightning.cli.composition import compose, merge
 from ae_lightning.cli.options import Option, options_in
 from ae_lightning.core.arguments import parameters_of
+from ae_lightning.core.config_files import Tree
 from ae_lightning.core.errors import UsageError, closest
 from ae_lightning.core.yaml_text import load_yaml
 

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from ae_lightning.cli import composition
 from ae_lightning.cli.command_line import LINKS
-from ae_lightning.cli.composition import Tree
+from ae_lightning.core import config_files
 from ae_lightning.core.addresses import RECORDED, withhold
+from ae_lightning.core.config_files import Tree
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import check_record, part_class, to_plain
 from ae_lightning.core.trust import classes_of, require_trusted
@@ -77,7 +78,7 @@ def former_config(run: Path, checkpoint: dict[str, Any]) -> tuple[Tree, str]:
     """
     file, kept = run / run_directory.CONFIG, checkpoint.get(RUN_CONFIG)
     try:
-        tree, wrong = composition.read(str(file)), ""
+        tree, wrong = config_files.read(str(file)), ""
         if not {"model", "data"} <= tree.keys():
             wrong = f"{file} is not a whole config"
     except UsageError as error:

@@ -245,7 +245,7 @@ def says(capsys: pytest.CaptureFixture[str], call: Callable[[], int]) -> str:
 
 
 def test_configs_lists_every_shipped_config_once(capsys: pytest.CaptureFixture[str]) -> None:
-    from ae_lightning.cli.composition import shipped
+    from ae_lightning.core.config_files import shipped
 
     lines = says(capsys, lambda: main(["configs"])).splitlines()
     listed = [line.split()[0] for line in lines if line]

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ae_lightning.cli.composition import compose, kind_and_purpose, merge, read, same_class, shipped
+from ae_lightning.cli.composition import compose, merge, same_class
 from ae_lightning.cli.presets import with_defaults
+from ae_lightning.core.config_files import kind_and_purpose, read, shipped
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import locate
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ae_lightning.cli.composition import shipped
 from ae_lightning.cli.main import PLAIN_COMMANDS, TRAINER_COMMANDS, main
 from ae_lightning.cli.pages import FIRST, TRAINER
+from ae_lightning.core.config_files import shipped
 from helpers.attack import one_sentence
 from helpers.interpreter import python
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ae_lightning.cli.composition import kind_and_purpose, shipped
 from ae_lightning.cli.main import main
+from ae_lightning.core.config_files import kind_and_purpose, shipped
 
 KINDS = {name: kind_and_purpose(file)[0] for name, file in shipped().items()}
 SYSTEMS, DATA = ([n for n, kind in KINDS.items() if kind == k] for k in ("system", "data"))

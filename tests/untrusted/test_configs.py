@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ae_lightning import UsageError
-from ae_lightning.cli import composition
 from ae_lightning.cli.main import main
+from ae_lightning.core import config_files
 from helpers.attack import CANARY, command, harmless, one_sentence, watched
 
 LETTERS = list(pairwise("abcdefghij"))
@@ -135,7 +135,7 @@ def test_a_config_that_would_build_too_much_or_else_is_refused(
     sentence = refused(capsys, *FIT, "--config", "config.yaml")
     assert "config.yaml" in sentence
     assert said in sentence
-    error, _ = watched(lambda: composition.read("config.yaml"))
+    error, _ = watched(lambda: config_files.read("config.yaml"))
     assert isinstance(error, UsageError)
 
 
@@ -182,4 +182,4 @@ def test_yaml_is_read_as_people_mean_it(tmp_path: Path) -> None:
     for text, meant in texts.items():
         for encoding in ("utf-8", "utf-16"):
             (tmp_path / "plain.yaml").write_text(text, encoding=encoding)
-            assert composition.read("plain.yaml")["a"] == meant
+            assert config_files.read("plain.yaml")["a"] == meant

@@ -21,8 +21,8 @@ from ae_lightning import (
     regularizers,
     schedules,
 )
-from ae_lightning.cli.composition import shipped
 from ae_lightning.cli.main import PLAIN_COMMANDS, TRAINER_COMMANDS
+from ae_lightning.core.config_files import shipped
 from helpers.fuzz.spelling import DATA, FIT, Case, Spell, written
 from helpers.fuzz.values import NO_VALUE, RANGES, SAID
 
