@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ae_lightning.core.parts import Part
     from ae_lightning.core.trust import trust
     from ae_lightning.core.types import ForwardPass, Pair
+    from ae_lightning.inference.trained import TrainedModel, load
     from ae_lightning.regularizers import Regularizer
     from ae_lightning.schedules import Schedule
     from ae_lightning.systems import (
@@ -31,6 +32,7 @@ HOMES = {
     "core.parts": ["Part"],
     "core.trust": ["trust"],
     "core.types": ["ForwardPass", "Pair"],
+    "inference.trained": ["TrainedModel", "load"],
     "regularizers": ["Regularizer"],
     "schedules": ["Schedule"],
     "systems": [

@@ -3,7 +3,8 @@
 import builtins
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import PurePosixPath
 from typing import Any, Literal, TypeVar, final
 
 import torch
@@ -13,13 +14,14 @@ from ae_lightning.core.errors import UsageError, at_least, one_of
 from ae_lightning.core.files import path_of
 from ae_lightning.core.fingerprints import Fingerprint
 
-from .loading.datasets import Examples
+from .loading.datasets import Examples, Named
 from .loading.decoding import Unreadable, count_frames
 from .loading.divided_folder import DividedFolder
 from .loading.image_files import READ_AT_ONCE, SLOW, ImageFiles, demand_memory
 from .loading.listing import Source, few
 from .loading.notices import Notice
 from .loading.rendering import Fit, Rendering
+from .loading.splits import require_split
 from .pairs import PairDataModule
 
 T = TypeVar("T", int, float)
@@ -39,7 +41,7 @@ class ImageFolder(PairDataModule):
     stepped over.
 
     Args:
-        path: the folder.
+        path: the folder; or one image file, for what follows training.
         resize: the side, in pixels, of the square that images are brought to, or (height, width);
             if None, they keep their size, which must be the same for all.
         fit: whether images of other proportions are cropped at the centre, padded with the
@@ -121,10 +123,13 @@ class ImageFolder(PairDataModule):
     @cached_property
     def _like(self) -> Tensor:
         """The first example that can be read."""
+        return self._first([source for split in self._sources.values() for source in split])
+
+    def _first(self, sources: Sequence[Source]) -> Tensor:
+        """The first of some files that can be read."""
         if self.render.size is not None:  # else the image itself bounds it
             channels = 1 if self.render.greyscale else 3
-            self._demand_memory((channels, *self.render.size), 1)
-        sources = [source for split in self._sources.values() for source in split]
+            self._demand_memory((channels, *self.render.size), 1, len(sources))
         for source in sorted(sources, key=lambda source: source.name.split("/")):
             try:
                 return self.render(source.path, source.frame)
@@ -135,29 +140,49 @@ class ImageFolder(PairDataModule):
 
     @cached_property
     def _sources(self) -> dict[str, list[Source]]:
-        """The examples of each split: a file is one, or as many as it has frames."""
-        splits = self.folder.files.items()
-        return {split: [e for f in files for e in self._frames(f)] for split, files in splits}
+        """The examples of each split."""
+        return {split: self._framed(files) for split, files in self.folder.files.items()}
+
+    def _framed(self, files: Sequence[Source]) -> list[Source]:
+        """The examples in some files: each is one, or as many as it has frames."""
+        return [source for file in files for source in self._frames(file)]
 
     def _frames(self, file: Source) -> list[Source]:
-        number = 1
         if self.frames == "refuse":
             return [file]
-        if self.frames == "all":
-            try:
-                number = count_frames(file.path)
-            except Unreadable:
-                if not self.skip:
-                    raise
+        if self.frames == "first":
+            return [file._replace(frame=0)]
+        try:
+            number = count_frames(file.path)
+        except Unreadable:
+            if not self.skip:
+                raise
+            number = 1
         return [file._replace(frame=i) for i in builtins.range(number)]
 
+    def named(self, split: str | None = None) -> list[Named]:
+        """Return the files of a split; or all as one group, however few they are."""
+        if split is not None:
+            require_split(split, self.folder.files)
+        sources = (
+            self._sources[split] if split is not None else self._framed(self.folder.everything)
+        )
+        kinds = sorted({self.folder.class_of(source) for source in sources})
+        files = self._files(sources, kinds, self._first(sources))
+        names = partial(name_of, sources)
+        return [Named(split or "train", files, names, lambda y: kinds[y] or None)]
+
+    def _files(self, sources: Sequence[Source], kinds: Sequence[str], like: Tensor) -> ImageFiles:
+        label = {name: y for y, name in enumerate(kinds)}
+        y = torch.tensor([label[self.folder.class_of(source)] for source in sources])
+        return ImageFiles(sources, y, like, self.render, self.num_workers)
+
     def read(self) -> Mapping[str, Examples]:
-        self._demand_memory(self.shape, self._like.element_size())
-        label = {name: y for y, name in enumerate(self.classes)}
+        n = sum(map(len, self._sources.values()))
+        self._demand_memory(self.shape, self._like.element_size(), n)
         sets, left_out = dict[str, Examples](), list[str]()
         for split, sources in self._sources.items():
-            y = torch.tensor([label[self.folder.class_of(source)] for source in sources])
-            files = ImageFiles(sources, y, self._like, self.render, self.num_workers)
+            files = self._files(sources, self.classes, self._like)
             sets[split], wrong = files, list[str]()
             if self.in_memory:
                 sets[split], wrong = files.load(self.skip)
@@ -165,13 +190,12 @@ class ImageFolder(PairDataModule):
                 sets[split], wrong = files.readable()
             left_out += wrong
         if left_out:
-            n, be = sum(map(len, self._sources.values())), "is" if len(left_out) == 1 else "are"
+            be = "is" if len(left_out) == 1 else "are"
             Notice(f"{len(left_out)} of {n} images {be} left out: {few(left_out)}.").say()
         return sets
 
-    def _demand_memory(self, shape: Sequence[int], value: int) -> None:
-        """Refuse what memory cannot hold: all images, or else those of the batches in flight."""
-        n = sum(map(len, self._sources.values()))
+    def _demand_memory(self, shape: Sequence[int], value: int, n: int) -> None:
+        """Refuse what memory cannot hold: n images, or else those of the batches in flight."""
         hint = "lower resize, or " * (self.render.size is not None) + "set in_memory to false"
         ahead = 2 * self.num_workers * READ_AT_ONCE if n >= SLOW else 0
         if not self.in_memory:
@@ -179,6 +203,13 @@ class ImageFolder(PairDataModule):
             hint = "lower batch_size, num_workers or resize"
         processes = 1 if self.trainer is None else self.trainer.num_devices
         demand_memory(n, ahead, shape, math.prod(shape) * value * processes, hint)
+
+
+def name_of(sources: Sequence[Source], place: int) -> str:
+    """A file's name below the folder, with the number of its frame beyond the first."""
+    name, _, _, frame = sources[place]
+    whole = PurePosixPath(name)
+    return str(whole.with_name(f"{whole.stem}.{frame}{whole.suffix}")) if frame else name
 
 
 def as_pair(value: T | Sequence[T]) -> tuple[T, T]:

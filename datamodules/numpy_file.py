@@ -118,6 +118,9 @@ class NumpyFile(PairDataModule):
             "digests": {split: digest_of(content(part)) for split, part in parts},
         }
 
+    def label_of(self, y: int) -> str | int | None:
+        return y if any(name.startswith("y") for name in self._arrays) else None
+
     def read(self) -> Mapping[str, Examples]:
         shapes = {split: tuple(a.x.shape[1:]) for split, a in self._examples.items()}
         if len(set(shapes.values())) > 1:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ae_lightning.core.addresses import is_remote, require_named
 from ae_lightning.core.distributed import rank_and_world
-from ae_lightning.core.errors import UsageError, above, at_least, nearest
+from ae_lightning.core.errors import UsageError, above, at_least
 from ae_lightning.core.files import path_of
 from ae_lightning.core.fingerprints import Fingerprint, changes
 from ae_lightning.core.parts import Recorded
@@ -23,10 +23,10 @@ from ae_lightning.corruptions import Clean, Corruption, Dequantise, corrupt_by_i
 
 from .loading.batch_loader import BatchLoader
 from .loading.batch_samplers import EvaluationSampler, TrainingSampler
-from .loading.datasets import BatchDraw, Examples
+from .loading.datasets import BatchDraw, Examples, Named
 from .loading.purposes import CLEAN, CORRUPTION, SPLIT
 from .loading.regrid import BatchGrid, Regrid, SavedGrid
-from .loading.splits import require_enough
+from .loading.splits import held_out, require_enough, require_split
 
 SPLITS: Final = ("train", "val", "test")
 CPU: Final = torch.device("cpu")
@@ -132,17 +132,11 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
 
     def _split(self, examples: Examples) -> tuple[Examples, Examples]:
         n = len(examples)
-        size = self.held_out(n)
+        size = held_out(n, self.val_size)
         if size >= n:
             raise UsageError(f"val_size is {size}: expected fewer than the {n} training examples.")
         order = torch.randperm(n, generator=generator_of(self.split_seed, 0, 0, 0, SPLIT))
         return examples.select(order[: n - size]), examples.select(order[n - size :])
-
-    def held_out(self, n: int) -> int:
-        """Return how many of n examples to set aside for a split that does not come with them."""
-        if self.val_size is None:
-            return min(-(-n // 10), 5000)
-        return int(self.val_size) if self.val_size >= 1 else max(1, round(self.val_size * n))
 
     @property
     def fingerprint(self) -> Fingerprint | None:
@@ -170,13 +164,27 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
             UsageError: if there is no such split or place.
         """
         self.setup()
-        if split not in self.sets:
-            raise UsageError(f"there is no split {split!r}: {nearest(split, list(self.sets))}")
+        require_split(split, self.sets)
         examples, rows = self.sets[split], torch.as_tensor(list(places), dtype=torch.long)
         outside = rows[(rows < 0) | (rows >= len(examples))]
         if len(outside):
             raise UsageError(f"{split} has the places 0 to {len(examples) - 1}, not {outside[0]}.")
-        return self._pair(split, CPU, *examples.__getitems__(BatchDraw(rows)))
+        return self.pair(split, CPU, *examples.__getitems__(BatchDraw(rows)))
+
+    def named(self, split: str | None = None) -> list[Named]:
+        """Return the examples of a split, or all, in an order that stays, each with a name.
+
+        Raises:
+            UsageError: if there is no such split.
+        """
+        self.setup()
+        require_split(split, self.sets)
+        wanted = [s for s in SPLITS if s in self.sets and split in (None, s)]
+        return [Named(s, self.sets[s], partial("{}/{}".format, s), self.label_of) for s in wanted]
+
+    def label_of(self, y: int) -> str | int | None:
+        """Return the class of a label, by name or number; None if there are no labels."""
+        return y
 
     def train_dataloader(self) -> BatchLoader[Pair]:
         return self._loader("train", self.training_sampler())
@@ -200,7 +208,7 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
     def _loader(
         self, split: str, sampler: TrainingSampler | EvaluationSampler
     ) -> BatchLoader[Pair]:
-        examples, finish = self._near(split), partial(self._pair, split, self._device)
+        examples, finish = self._near(split), partial(self.pair, split, self._device)
         loader = BatchLoader(examples, sampler, finish, examples.workers)
         self._loaders.add(loader)
         return loader
@@ -257,25 +265,29 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
     def _present_grid(self) -> BatchGrid:
         return BatchGrid(rank_and_world()[1], self.training_sampler().global_batch)
 
-    def _pair(
+    def pair(
         self, split: str, device: torch.device, stored: Tensor, y: Tensor, draw: BatchDraw
     ) -> Pair:
         """Make the clean x of what is stored, and x̃ of x, on the device."""
-        background = device.type == "cuda"  # any other copy could be read before it is complete
-        x = stored.to(device, non_blocking=background)
-        y = y.to(device, non_blocking=background)
-        draw = draw.to(device)
-        if x.dtype == torch.uint8:
-            # A number of Python's would be multiplied by its reciprocal on a GPU: another last bit.
-            x = x / torch.full((), 255.0, device=x.device)
-        elif isinstance(self.preparation, Dequantise):
+        x, background = self.scaled(stored, device), device.type == "cuda"
+        y, draw = y.to(device, non_blocking=background), draw.to(device)
+        if stored.dtype != torch.uint8 and isinstance(self.preparation, Dequantise):
             name = type(self).__name__
             raise UsageError(f"dequantise is true, and what {name} stores are no bytes: drop it.")
-        if self.trainer is not None:
-            x = self.trainer.precision_plugin.convert_input(x)
         x = self._drawn(self.preparation, x, draw, split, CLEAN)
         x_tilde = self._drawn(self.corruption, x, draw, split, CORRUPTION)
         return Pair(x_tilde, x, y, draw.rows if draw.counts else torch.full_like(draw.rows, -1))
+
+    def scaled(self, stored: Tensor, device: torch.device) -> Tensor:
+        """Move what is stored to the device, and bytes to [0, 1]."""
+        # On a GPU, any other copy could be read before it is complete.
+        x = stored.to(device, non_blocking=device.type == "cuda")
+        if x.dtype == torch.uint8:
+            # A number of Python's would be multiplied by its reciprocal there: another last bit.
+            x = x / torch.full((), 255.0, device=x.device)
+        if self.trainer is not None:
+            x = self.trainer.precision_plugin.convert_input(x)
+        return x
 
     def _drawn(
         self, process: Corruption, x: Tensor, draw: BatchDraw, split: str, purpose: int

@@ -12,6 +12,7 @@ from ae_lightning.core.randomness import generator_of
 
 from .loading.datasets import Examples, InMemory
 from .loading.purposes import SPRITES
+from .loading.splits import held_out
 from .pairs import SPLITS, PairDataModule
 from .toys.parametrised import differentials
 
@@ -90,8 +91,8 @@ class Sprites(PairDataModule):
 
     def _all(self, split: str) -> tuple[Tensor, Tensor]:
         """The factors (N, 4), in float64, and shapes (N,) of a split."""
-        held_out = -(-self.size // 10) if self.val_size is None else self.held_out(self.size)
-        sizes = {"train": self.size, "val": held_out, "test": held_out}
+        apart = -(-self.size // 10) if self.val_size is None else held_out(self.size, self.val_size)
+        sizes = {"train": self.size, "val": apart, "test": apart}
         if split not in sizes:
             raise UsageError(f"there is no split {split!r}: {nearest(split, list(sizes))}")
         generator = generator_of(self.split_seed, list(sizes).index(split), 0, 0, SPRITES)

@@ -114,6 +114,9 @@ class Stream(PairDataModule):
             "digests": {"all": known.digest},
         }
 
+    def label_of(self, y: int) -> str | int | None:
+        return self.manifest.classes[y] or None if self.manifest.classes else y
+
     def read(self) -> Mapping[str, Examples]:
         return {split: self._streamed(split) for split in SPLITS}
 

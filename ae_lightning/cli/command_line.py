@@ -1,4 +1,4 @@
-"""What fit, validate, test and predict share: LightningCLI, strict and terse."""
+"""What fit, validate and test share: LightningCLI, strict and terse."""
 
 import logging
 import re
@@ -82,7 +82,7 @@ class CommandLine(LightningCLI):
     """One command: configs already composed, then flags.
 
     Args:
-        command: fit, validate, test or predict.
+        command: fit, validate or test.
         tree: the composed configs.
         flags: the flags, which override them.
         own: the options that were read before.

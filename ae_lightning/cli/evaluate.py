@@ -1,4 +1,4 @@
-"""validate, test and predict: run a checkpoint, which holds all that they need."""
+"""validate and test: run a checkpoint, which holds all that they need."""
 
 import re
 from argparse import SUPPRESS, Namespace
@@ -7,8 +7,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from lightning.pytorch.cli import LightningArgumentParser
 
 from ae_lightning.cli import composition
@@ -17,18 +15,15 @@ from ae_lightning.cli.loggers import fill_in, with_folders
 from ae_lightning.cli.resume import refuse_other_data
 from ae_lightning.core import config_files
 from ae_lightning.core.errors import UsageError
-from ae_lightning.core.files import replacing
 from ae_lightning.core.printing import tell
 from ae_lightning.core.trust import trust_named
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import read_checkpoint, recorded
 from ae_lightning.training.checkpoint_weights import check_weights
 
-PREDICTIONS = "predictions.npz"
-
 
 class Evaluate(CommandLine):
-    """Run one of the three on the model and data that a checkpoint records.
+    """Run one of the two on the model and data that a checkpoint records.
 
     Raises:
         UsageError: if there is no such checkpoint, or the options do not fit it.
@@ -38,8 +33,6 @@ class Evaluate(CommandLine):
         if any(re.match(r"-h$|--(.*\.)?help(=|$)", flag) for flag in flags):  # needs no checkpoint
             super().__init__(command, {}, flags, own)
         self.file = chosen(command, own, flags)
-        if command == "predict":
-            self.out = free(own.out or run_directory.folder_of(self.file) / PREDICTIONS)
         trees = [config_files.read(name) for name in own.config]
         trust_named([trees, flags])
         self.checkpoint = read_checkpoint(self.file)
@@ -52,9 +45,6 @@ class Evaluate(CommandLine):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
         parser.add_argument("--ckpt_path", type=str, default=SUPPRESS, help="The checkpoint.")
-        if self.command == "predict":
-            help = f"The file to write; by default {PREDICTIONS} in the run's directory."
-            parser.add_argument("--out", type=str, default=SUPPRESS, help=help)
 
     def before_instantiate_classes(self) -> None:
         if self.settings.trainer.logger is None:
@@ -85,37 +75,11 @@ class Evaluate(CommandLine):
         """Print the figures of the test set."""
         self._report(self.trainer.test(verbose=False, **arguments)[0])
 
-    def predict(self, **arguments: Any) -> None:
-        """Write codes, reconstructions and distortions of the test set."""
-        if self.trainer.world_size > 1:
-            raise UsageError("predict runs in one process: set --trainer.devices 1.")
-        batches: Any = self.trainer.predict(**arguments)
-        arrays = {name: torch.cat([b[name] for b in batches]).cpu() for name in batches[0]}
-        order = arrays["index"].argsort()
-        ordered: dict[str, Any] = {name: array[order].numpy() for name, array in arrays.items()}
-        with replacing(self.out) as opened:
-            np.savez(opened.file, **ordered)
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in ordered.items())
-        tell(f"{self.out}: {shapes}")
-
     def _report(self, figures: Mapping[str, float]) -> None:
         if not self.trainer.is_global_zero:
             return
         shown = {name: value for name, value in figures.items() if "/rate_" not in name}
         tell(self.file, *(f"  {name:20} {value:.6g}" for name, value in shown.items()))
-
-
-def free(file: Path) -> Path:
-    """A file that predictions may be written to.
-
-    Raises:
-        UsageError: if it exists, or its folder does not.
-    """
-    if file.exists():
-        raise UsageError(f"{file} exists: name another by --out FILE, or remove it first.")
-    if not file.parent.is_dir():
-        raise UsageError(f"--out is {file}: there is no folder {file.parent}.")
-    return file
 
 
 def chosen(command: str, own: Namespace, flags: list[str]) -> Path:

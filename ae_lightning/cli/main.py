@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.metadata import version
 from inspect import getfullargspec
 from pathlib import Path
-from typing import Final
+from typing import Final, get_type_hints
 
 from ae_lightning.core.config_files import unreadable
 from ae_lightning.core.errors import TrainingError, UsageError, printable
@@ -26,12 +26,14 @@ TRAINER_COMMANDS: Final = {
     "fit": "train a system on a data set: --config vae --config digits",
     "validate": "the figures of the validation set, from --run DIR or --ckpt_path FILE",
     "test": "the figures of the test set, likewise",
-    "predict": "codes, reconstructions and distortions of the test set, likewise",
 }
 # Each is a plain typed function, in the module of its name in ae_lightning.cli.
 PLAIN_COMMANDS: Final = {
     "configs": "list the shipped configs, or print one: configs [NAME]",
     "summary": "what a run has reached, and where its files lie",
+    "encode": "the codes of one's own files: encode MODEL DATA --out codes.csv",
+    "reconstruct": "r(x) of one's own images, as files: reconstruct MODEL DATA --out DIR",
+    "denoise": "noisy images without the noise: denoise MODEL DATA --out DIR",
     "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
     "optimize": "write a folder of images as chunks to stream: optimize FOLDER OUT",
     "completion": "what completes this in a shell: completion bash >> ~/.bashrc",
@@ -46,11 +48,11 @@ RANKS: Final = (
 
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # a disk, say that of stdout
 
-OPTIONS: Final = """options of fit, validate, test and predict:
+OPTIONS: Final = """options of fit, validate and test:
   --config NAME     a shipped config or a file; several add up from left to right
   --run DIR         the run's directory; by default, fit makes runs/<system>-<data>-<n>
   --resume [auto]   fit: continue the run in --run DIR; auto: or start it there
-  --ckpt_path FILE  validate, test, predict: this checkpoint, with its model and its data
+  --ckpt_path FILE  validate, test: this checkpoint, with its model and its data
   --trust MODULE    let a run or a checkpoint name classes of your own, as by --trust my_lab
   --data_changed accept  take data that are not those of the checkpoint
   --debug           show where an error arose
@@ -170,8 +172,6 @@ def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:
         parser.add_argument("--resume", nargs="?", const="always", choices=("always", "auto"))
     else:
         parser.add_argument("--ckpt_path", type=path)
-    if command == "predict":
-        parser.add_argument("--out", type=path)
     try:
         own, flags = parser.parse_known_args(args)
     except ArgumentError as error:
@@ -212,7 +212,12 @@ def call(function: Callable[..., None], args: list[str]) -> None:
     parser.add_argument("--trust", action="append", default=[], help="a package to import")
     signature = getfullargspec(function)
     optional = signature.args[len(signature.args) - len(signature.defaults or ()) :]
-    parser.add_function_arguments(function, as_group=False, as_positional=True, skip=set(optional))
+    kinds = get_type_hints(function)
+    switches = [name for name in signature.kwonlyargs if kinds[name] is bool]
+    apart: set[str | int] = {*optional, *switches}
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip=apart)
+    for name in switches:
+        parser.add_argument(f"--{name}", action="store_true", help=described.get(name))
     for name in optional:
         parser.add_argument(name, nargs="?", type=str, default=None, help=described.get(name))
     if signature.varargs:

@@ -31,7 +31,6 @@ FIRST: Final = {
     },
     "validate": CHECKPOINT,
     "test": CHECKPOINT,
-    "predict": CHECKPOINT | {"--out FILE": "the file to write (predictions.npz, in the run)"},
 }
 TRAINER: Final = {
     "--trainer.max_epochs N": "how long to train",

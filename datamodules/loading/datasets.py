@@ -1,6 +1,7 @@
 """The examples of one split, as a data set that gives a whole batch at once."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -58,6 +59,21 @@ class Examples(Dataset[tuple[Tensor, Tensor]], ABC):
     def order(self, seed: int, epoch: int) -> Order:
         """Return an epoch's training order, a function of (seed, epoch)."""
         return Order(len(self), seed, epoch)
+
+
+class Named(NamedTuple):
+    """Examples of one split, and what each is called: a file by its path below the folder.
+
+    Args:
+        split: the split, by which their evaluation noise is keyed.
+        name: gives the name of the example at a place.
+        label: gives the class of a label y, by name or number; None if there are no labels.
+    """
+
+    split: str
+    examples: Examples
+    name: Callable[[int], str]
+    label: Callable[[int], str | int | None]
 
 
 class InMemory(Examples):

@@ -9,7 +9,7 @@ from ae_lightning.core.fingerprints import Fingerprint, digest_of
 
 from .listing import Listing, Source, few
 from .notices import Notice
-from .splits import divide, ready_splits, refuse_splits, require_enough
+from .splits import divide, folders_of, is_split, ready_splits, refuse_splits, require_enough
 
 SHARE: Final = 0.1  # of the files, in each split that is divided from train
 
@@ -36,6 +36,21 @@ class DividedFolder:
         return ready_splits(self.path)
 
     @cached_property
+    def everything(self) -> list[Source]:
+        """All files, in splits or not; the path may also be a file.
+
+        Raises:
+            UsageError: if there are none, or something cannot be read.
+        """
+        if self.path.is_file():
+            return [Source(self.path.name, self.path, self.path.stat().st_size)]
+        found = self.listing.images(self.path, lambda folder: None)
+        self._tell(set())
+        if not found:
+            raise UsageError(f"{self.path} holds no images.")
+        return found
+
+    @cached_property
     def files(self) -> dict[str, list[Source]]:
         """The files of each split.
 
@@ -44,7 +59,7 @@ class DividedFolder:
         """
         roots = self.ready or {"train": self.path}
         files = {s: self.listing.images(root, refuse_splits) for s, root in roots.items()}
-        self._tell()
+        self._tell({root.name for root in self.ready.values()})
         for split, found in files.items():
             if not found:
                 raise UsageError(f"{roots[split]} holds no images.")
@@ -57,9 +72,8 @@ class DividedFolder:
                 files[split] = [train[row] for row in rows]
         return files
 
-    def _tell(self) -> None:
-        """Say what is not used."""
-        used = {root.name for root in self.ready.values()}
+    def _tell(self, used: set[str]) -> None:
+        """Say what is not used, beside the splits of these names."""
         entries = sorted(p.name for p in self.path.iterdir() if p.name[0] != ".")
         beside = [name for name in entries if name not in used] if used else []
         for where, names in ((f"{self.path}, beside its splits", beside), *self.listing.left_out):
@@ -68,8 +82,13 @@ class DividedFolder:
 
     def class_of(self, file: Source) -> str:
         """The subfolder that a file lies in; "" if it lies in the folder itself."""
-        kind, *inner = file.name.split("/")[bool(self.ready) :]
+        kind, *inner = file.name.split("/")[self._in_splits :]
         return kind if inner else ""
+
+    @cached_property
+    def _in_splits(self) -> bool:
+        """Whether the files' names begin with those of splits, which may not all be there."""
+        return is_split(self.path, folders_of(self.path))
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

@@ -3,11 +3,11 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, nearest
 
 # The names of folders, in any letter case, that are understood.
 NAMES: Final = {
@@ -43,6 +43,8 @@ def is_split(folder: Path, hints: dict[str, str]) -> bool:
 
     A class may be called train, as among vehicles.
     """
+    if not hints:
+        return False
     visible = [e.name for e in os.scandir(folder) if os.path.isdir(e) and e.name[0] != "."]
     alone = visible == [*hints] and visible[0].casefold() in SPLIT_OF
     return len(set(hints.values())) > 1 or alone
@@ -55,7 +57,7 @@ def ready_splits(folder: Path) -> dict[str, Path]:
         UsageError: if a folder looks like a split, and is not used.
     """
     hints = folders_of(folder)
-    if not hints or not is_split(folder, hints):
+    if not is_split(folder, hints):
         return {}
     found: dict[str, Path] = {}
     for name, split in hints.items():
@@ -141,3 +143,16 @@ def divide(
         yield split, order[begin:end]
         begin = end
     yield "train", order[begin:]
+
+
+def require_split(split: str | None, known: Mapping[str, Any]) -> None:
+    """Raise UsageError if a split is named that there is not."""
+    if split is not None and split not in known:
+        raise UsageError(f"there is no split {split!r}: {nearest(split, list(known))}")
+
+
+def held_out(n: int, size: float | None) -> int:
+    """Return how many of n examples to set aside for a split that does not come with them."""
+    if size is None:
+        return min(-(-n // 10), 5000)
+    return int(size) if size >= 1 else max(1, round(size * n))

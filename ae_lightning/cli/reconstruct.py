@@ -1,0 +1,85 @@
+"""The reconstructions of one's own files, each under its own name."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.outputs import output_file, output_folder, output_path
+from ae_lightning.core.printing import tell
+from ae_lightning.inference.image_writing import write_image
+from ae_lightning.inference.inputs import Inputs, opened
+from ae_lightning.inference.reconstructions import each_reconstruction
+from ae_lightning.inference.trained import TrainedModel
+
+
+def reconstruct(
+    model: Path,
+    *data: str,
+    out: Path,
+    steps: int = 1,
+    error: bool = False,
+    split: str | None = None,
+    limit: int | None = None,
+    batch_size: int = 256,
+    device: str = "auto",
+    corrupt: bool = False,
+    force: bool = False,
+) -> None:
+    """Write the reconstruction of every image under its own name and in its own format.
+
+    Args:
+        model: a run, for its best checkpoint, or a checkpoint.
+        data: a folder, image files, an array file or a shipped data set such as mnist; that of
+            training, if none is given.
+        out: the folder to write to; or, for an array of all of them, a .npy file.
+        steps: how often to reconstruct.
+        error: write NAME.error.png beside each, the map of |r(x) − x|.
+        split: train, val or test; by default, all.
+        limit: how many examples to take at most.
+        batch_size: how many to reconstruct at a time.
+        device: auto, cpu, cuda, cuda:1, ….
+        corrupt: corrupt the inputs, as in training.
+        force: replace what OUT names, if it exists.
+
+    Raises:
+        UsageError: if there is no such model or no such data, or they do not fit.
+    """
+    path = output_path(out, force)
+    trained, inputs = opened(model, data, split, limit, device)
+    write_reconstructions(path, trained, inputs, steps, error, batch_size, corrupt)
+
+
+def write_reconstructions(
+    out: Path,
+    trained: TrainedModel,
+    inputs: Inputs,
+    steps: int,
+    error: bool,
+    batch_size: int,
+    corrupt: bool,
+) -> None:
+    """Reconstruct data into a folder of images or a .npy file, and say where it lies."""
+    each = each_reconstruction(trained, inputs, steps, batch_size, corrupt)
+    if out.suffix == ".npy":
+        r = np.concatenate([part.r for part in each])
+        with output_file(out) as opened_file:
+            np.save(opened_file, r)
+        tell(f"{out}: an array of shape {r.shape}")
+        return
+    if len(trained.shape) != 3:
+        raise UsageError(
+            f"{trained.file} holds a model for data of shape {trained.shape}, and not for images: "
+            "name a .npy file by --out."
+        )
+    low, high = trained.model.value_range or (0.0, 1.0)
+    written = 0
+    with output_folder(out) as folder:
+        for part in each:
+            for name, r, map_ in zip(part.path, part.r, part.error, strict=True):
+                file = write_image(folder, name, (r - low) / (high - low), inputs.deep)
+                if error:
+                    of = file.relative_to(folder).as_posix()
+                    write_image(folder, f"{of}.error.png", map_ / (high - low))
+                written += 1
+    tell(f"{out}: {written:,} images" + ", each with the map of its error" * error)

@@ -1,0 +1,69 @@
+"""What a command writes: whole or not at all, and never over something else unless it is told."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import partial_of, path_of, put, replacing
+
+
+def output_path(out: str | Path, force: bool = False) -> Path:
+    """Return the path that a result may be written to; to be asked before the work begins.
+
+    Args:
+        force: whether it may replace what is there.
+
+    Raises:
+        UsageError: if something is there, or its folder is not.
+    """
+    path = path_of(out, "out")
+    if os.path.lexists(path) and not force:
+        raise UsageError(f"{path} exists: name another by --out, or add --force to replace it.")
+    if not path.parent.is_dir():
+        raise UsageError(f"out is {path}: there is no folder {path.parent}.")
+    return path
+
+
+@contextmanager
+def output_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that appears when it is whole.
+
+    Raises:
+        UsageError: if a folder is there.
+        OSError: if the disk is full or fails.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: expected the name of a file.")
+    with replacing(path) as opened:
+        yield opened.file
+
+
+@contextmanager
+def output_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder that appears when it is whole.
+
+    If it is there already, files of the same names are replaced, and others stay.
+
+    Raises:
+        UsageError: if a file is there.
+        OSError: if the disk is full or fails.
+    """
+    if os.path.lexists(path) and not path.is_dir():
+        raise UsageError(f"{path} is a file: expected the name of a folder.")
+    partial = partial_of(path)
+    partial.mkdir()
+    try:
+        yield partial
+        if not path.exists():
+            partial.rename(path)
+            return
+        for file in sorted(p for p in partial.rglob("*") if p.is_file()):
+            target = path / file.relative_to(partial)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            put(file, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

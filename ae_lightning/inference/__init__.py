@@ -1,0 +1,27 @@
+"""What is done with a trained model: one function for each command, on one's own files."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ae_lightning.inference.codes import encode
+    from ae_lightning.inference.reconstructions import denoise, reconstruct
+    from ae_lightning.inference.trained import TrainedModel, load
+
+# A service that only loads a model waits for neither Lightning nor data.
+HOMES = {
+    "codes": ["encode"],
+    "reconstructions": ["denoise", "reconstruct"],
+    "trained": ["TrainedModel", "load"],
+}
+HOME_OF = {name: module for module, names in HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOME_OF:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(f"{__name__}.{HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *HOME_OF])

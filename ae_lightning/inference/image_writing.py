@@ -1,0 +1,79 @@
+"""Images as files: under their own name and in their own format, if it can hold them."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.untrusted import inside
+
+OPTIONS: Final[dict[str, dict[str, Any]]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+}
+
+
+def write_image(folder: Path, name: str, x: NDArray[Any], deep: bool = False) -> Path:
+    """Write an image below a folder, and return its path.
+
+    Colours and grey values of 8 bits keep the format that the name tells, or else become a PNG;
+    what is deeper, or has other channels, becomes a TIFF of floats.
+
+    Args:
+        name: its path below the folder, of which folders are made as needed.
+        x: (C, H, W), in [0, 1].
+        deep: whether the images that it belongs to have more than 8 bits a value.
+
+    Raises:
+        UsageError: if the name leads out of the folder.
+    """
+    file = inside(folder, name, "the data")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if deep or len(x) not in (1, 3):
+        return write_floats(as_named(file, (".tif", ".tiff"), ".tif"), x)
+    return write_bytes(file, (x.clip(0, 1) * 255).round().astype(np.uint8))
+
+
+def write_bytes(file: Path, x: NDArray[np.uint8]) -> Path:
+    """Write an image of 8 bits (C, H, W), C being 1 or 3."""
+    from PIL import Image
+
+    image = Image.fromarray(x[0] if len(x) == 1 else np.ascontiguousarray(x.transpose(1, 2, 0)))
+    known = Image.registered_extensions()
+    written = [suffix for suffix, kind in known.items() if kind in Image.SAVE]
+    file = as_named(file, written, ".png")
+    kind = known[file.suffix.lower()]
+    options = OPTIONS.get(kind, {})
+    try:
+        image.save(file, kind, **options)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        file.unlink(missing_ok=True)  # a format that takes no such image, such as XBM
+        file = file.with_name(f"{file.name}.png")
+        image.save(file, "PNG")
+    return file
+
+
+def write_floats(file: Path, x: NDArray[Any]) -> Path:
+    """Write an image of floats (C, H, W) as a TIFF."""
+    try:
+        import tifffile
+    except ImportError:
+        raise UsageError(
+            "images of more than 8 bits, and bands, are written with tifffile: pip install "
+            "'ae-lightning[tiff]'."
+        ) from None
+    values = x.astype(np.float32)
+    if len(x) == 3:
+        tifffile.imwrite(file, values.transpose(1, 2, 0), photometric="rgb")
+    else:
+        tifffile.imwrite(file, values[0] if len(x) == 1 else values, photometric="minisblack")
+    return file
+
+
+def as_named(file: Path, suffixes: Any, default: str) -> Path:
+    """A file's own name if its suffix is one of these, or else with the default one added."""
+    return file if file.suffix.lower() in suffixes else file.with_name(file.name + default)

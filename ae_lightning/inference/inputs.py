@@ -1,0 +1,268 @@
+"""What a trained model is used on: data of any kind, whole, in an order that stays, in batches."""
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ae_lightning.core.config_files import is_file, read, shipped
+from ae_lightning.core.errors import UsageError, at_least, nearest, printable
+from ae_lightning.core.files import path_of
+from ae_lightning.core.parts import Record, rebuild
+from ae_lightning.core.trust import trust_named
+from ae_lightning.core.types import Pair
+from ae_lightning.datamodules import ImageFolder, NumpyFile, PairDataModule, Stream
+from ae_lightning.datamodules.loading.batch_loader import BatchLoader
+from ae_lightning.datamodules.loading.datasets import BatchDraw, Examples, Named
+from ae_lightning.datamodules.loading.image_files import Attempts, ImageFiles
+from ae_lightning.datamodules.loading.listing import few
+from ae_lightning.datamodules.streaming.manifest import MANIFEST
+from ae_lightning.inference.trained import TrainedModel, load
+
+ARRAYS: Final = (".npy", ".npz", ".pt")
+CONFIGS: Final = (".yaml", ".yml")
+# What a data module keeps of the one that a model was trained on, if it takes it at all.
+KEPT: Final = ("corruption", "dequantise", "batch_size", "split_seed", "val_size")
+
+
+class Batch(NamedTuple):
+    """Some examples as a model takes them.
+
+    Args:
+        names: of each: a file's path below the folder, or SPLIT/PLACE.
+        labels: the class of each, by name or number; None where there are no labels.
+        pair: the examples on the device; x̃ is x, unless corruption was asked for.
+    """
+
+    names: list[str]
+    labels: list[str | int | None]
+    pair: Pair
+
+
+class Inputs:
+    """Examples of one or several splits, read in batches.
+
+    Args:
+        data: where they come from.
+        groups: the examples.
+        limit: how many to take at most; all, if None.
+    """
+
+    def __init__(
+        self, data: PairDataModule, groups: Sequence[Named], limit: int | None = None
+    ) -> None:
+        self.data, self.groups = data, groups
+        self.limit = math.inf if limit is None else at_least("limit", limit, 1)
+
+    def __len__(self) -> int:
+        return int(min(sum(len(group.examples) for group in self.groups), self.limit))
+
+    @property
+    def deep(self) -> bool:
+        """Whether they are images of more than 8 bits a value."""
+        files = self.groups[0].examples
+        return isinstance(files, ImageFiles) and files.like.dtype.is_floating_point
+
+    def batches(
+        self,
+        batch_size: int = 256,
+        device: torch.device | None = None,
+        title: str | None = None,
+        corrupted: bool = False,
+    ) -> Iterator[Batch]:
+        """Read all in order; files that cannot be read are skipped if the data say so.
+
+        Args:
+            title: what a terminal shows beside the progress; nothing, if None.
+            corrupted: whether x̃ is corrupted as in evaluation, a function of the example alone.
+        """
+        from rich import get_console
+        from rich.progress import track
+
+        at_least("batch_size", batch_size, 1)
+        device = device or torch.device("cpu")
+        quiet = title is None or not get_console().is_terminal
+        number = sum(len(self._draws(group, size=batch_size)) for group in self._limited())
+        each = self._batches(batch_size, device, corrupted)
+        yield from track(each, title or "", number, transient=True, disable=quiet)
+
+    def _batches(self, batch_size: int, device: torch.device, corrupted: bool) -> Iterator[Batch]:
+        left_out = list[str]()
+        for group in self._limited():
+            examples, draws = self._readable(group.examples), self._draws(group, batch_size)
+            finish = self._finisher(group, device, corrupted, left_out)
+            workers = group.examples.workers if len(draws) > 1 else 0
+            loader = BatchLoader(examples, draws, finish, workers)
+            try:
+                yield from (batch for batch in loader if batch.names)
+            finally:
+                loader.release()
+        if left_out:
+            be = "is" if len(left_out) == 1 else "are"
+            warnings.warn(f"{len(left_out)} images {be} left out: {few(left_out)}.", stacklevel=2)
+
+    def _limited(self) -> Iterator[Named]:
+        left = len(self)
+        for group in self.groups:
+            if left > 0:
+                yield group
+            left -= len(group.examples)
+
+    def _draws(self, group: Named, size: int) -> list[BatchDraw]:
+        before = sum(len(g.examples) for g in self.groups[: self.groups.index(group)])
+        n = min(len(group.examples), len(self) - before)
+        return [BatchDraw(rows) for rows in torch.arange(n).split(size)]
+
+    def _readable(self, examples: Examples) -> Examples:
+        skip = isinstance(self.data, ImageFolder) and self.data.skip
+        return Attempts(examples, True) if skip and isinstance(examples, ImageFiles) else examples
+
+    def _finisher(
+        self, group: Named, device: torch.device, corrupted: bool, left_out: list[str]
+    ) -> Callable[[Tensor, Any, BatchDraw], Batch]:
+        def finish(x: Tensor, y: Any, draw: BatchDraw) -> Batch:
+            if isinstance(y, dict):  # of attempts: why some cannot be read
+                left_out.extend(y.values())
+                kept = torch.tensor([b for b, r in enumerate(draw.rows.tolist()) if r not in y])
+                x, draw = x[kept.long()], draw._replace(rows=draw.rows[kept.long()])
+                y = group.examples.y[draw.rows]  # type: ignore[attr-defined]
+            names = [group.name(place) for place in draw.rows.tolist()]
+            labels = [group.label(label) for label in y.tolist()]
+            if corrupted:
+                return Batch(names, labels, self.data.pair(group.split, device, x, y, draw))
+            x = self.data.scaled(x, device)
+            return Batch(names, labels, Pair(x, x, y, draw.rows))
+
+        return finish
+
+
+def open_inputs(
+    trained: TrainedModel,
+    data: Sequence[str] = (),
+    split: str | None = None,
+    limit: int | None = None,
+) -> Inputs:
+    """Find the examples that a user names.
+
+    Args:
+        trained: the model, whose size, channels, depth and background they are brought to.
+        data: a folder of images, image files, an array file, chunks that `optimize` wrote, or a
+            config, shipped or a file; the data of training, if empty.
+        split: train, val or test; all of them, if None.
+        limit: how many to take at most.
+
+    Raises:
+        UsageError: if there are no such data, or they do not fit the model.
+    """
+    if len(data) > 1:
+        modules = [data_named(trained, name) for name in data]
+        if not all(isinstance(m, ImageFolder) and m.path.is_file() for m in modules):
+            raise UsageError(f"{len(data)} data are given: name one, or several image files.")
+        groups = [together([group for module in modules for group in module.named(split)])]
+        found = Inputs(modules[0], groups, limit)
+    else:
+        module = data_named(trained, data[0] if data else None)
+        found = Inputs(module, module.named(split), limit)
+    require_fitting(trained, found)
+    return found
+
+
+def together(groups: Sequence[Named]) -> Named:
+    """Image files that were given one by one as one group.
+
+    Raises:
+        UsageError: if two bear one name.
+    """
+    files: list[Any] = [group.examples for group in groups]
+    sources = [source for some in files for source in some.sources]
+    names = [group.name(place) for group in groups for place in range(len(group.examples))]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"two files are called {printable(twice[0])}: give their folder.")
+    y, first = torch.zeros(len(sources), dtype=torch.long), files[0]
+    files = ImageFiles(sources, y, first.like, first.render, 2)
+    return Named("train", files, names.__getitem__, lambda y: None)
+
+
+def require_fitting(trained: TrainedModel, inputs: Inputs) -> None:
+    """Raise UsageError if data are not of a model's shape or range."""
+    files, data = inputs.groups[0].examples, inputs.data
+    shape = tuple(files.like.shape if isinstance(files, ImageFiles) else data.shape)
+    if shape != trained.shape:
+        raise UsageError(
+            f"{trained.file} holds a model for data of shape {trained.shape}, not {shape}."
+        )
+    wanted, given = trained.model.value_range, data.value_range
+    if wanted is not None and given != tuple(wanted):
+        low, high = wanted
+        raise UsageError(
+            f"the model takes values in [{low:g}, {high:g}], and these are of any size."
+        )
+
+
+def data_named(trained: TrainedModel, named: str | None) -> PairDataModule:
+    """The data that a user names, prepared as those of training; these themselves, if None.
+
+    Raises:
+        UsageError: if there are no such data, or none are recorded.
+    """
+    known = trained.data
+    if named is None:
+        if known is None:
+            raise UsageError(f"{trained.file} records no data: name some, such as mnist.")
+        return require_data(rebuild(known))
+    path, former = path_of(named, "data"), dict(known["init_args"]) if known else {}
+    kept = {name: rebuild(former[name]) for name in KEPT if name in former}
+    if path.is_dir() and os.path.lexists(path / MANIFEST):
+        return Stream(named, **kept)
+    if path.is_dir() or (is_file(path) and path.suffix not in (*ARRAYS, *CONFIGS)):
+        return ImageFolder(named, **kept | rendering(trained))
+    if is_file(path) and path.suffix in ARRAYS:
+        unit = trained.model.value_range is not None
+        return NumpyFile(named, unit_interval=unit, **kept)
+    if not is_file(path) and named not in (names := shipped()):
+        suffix = f": {nearest(named, [n for n, f in names.items() if 'data' in read(str(f))])}"
+        raise UsageError(f"there are no data {named[:100]}, as a file, a folder or shipped{suffix}")
+    tree = read(named)
+    trust_named(tree)
+    if not (record := tree.get("data")):
+        raise UsageError(f"{named} names no data, as mnist does.")
+    return require_data(rebuild(record))
+
+
+def require_data(found: Any) -> PairDataModule:
+    """Raise UsageError if what a record names is no data."""
+    if not isinstance(found, PairDataModule):
+        raise UsageError(f"{type(found).__name__} is no data: expected a PairDataModule.")
+    return found
+
+
+def rendering(trained: TrainedModel) -> Record:
+    """How images become examples: as in training, or else so that they fit the model."""
+    kind = trained.data["class_path"].rpartition(".")[2] if trained.data else ""
+    if trained.data and kind == ImageFolder.__name__:
+        names = ("resize", "fit", "greyscale", "background", "frames", "range", "bits")
+        others = ("max_pixels", "unreadable", "num_workers")
+        former = trained.data["init_args"]
+        return {name: rebuild(former[name]) for name in (*names, *others) if name in former}
+    if len(trained.shape) != 3:
+        raise UsageError(
+            f"{trained.file} holds a model for data of shape {trained.shape}, and not for images."
+        )
+    return {"resize": trained.shape[1:], "greyscale": trained.shape[0] == 1}
+
+
+def opened(
+    model: str | Path | TrainedModel,
+    data: Sequence[str],
+    split: str | None,
+    limit: int | None,
+    device: str,
+) -> tuple[TrainedModel, Inputs]:
+    """Load a model, unless it is loaded, and find the data to use it on."""
+    trained = model if isinstance(model, TrainedModel) else load(model, device)
+    return trained, open_inputs(trained, data, split, limit)

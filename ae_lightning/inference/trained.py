@@ -1,0 +1,223 @@
+"""A trained model, ready to use on values as they come: bytes or floats, one example or many."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import path_of
+from ae_lightning.core.parts import Record
+from ae_lightning.core.trust import trust as trust_package
+from ae_lightning.model import Model
+from ae_lightning.training import run_directory
+from ae_lightning.training.checkpoint_reading import read_checkpoint, rebuild_model, recorded
+from ae_lightning.training.checkpoint_schema import MODEL, PARTS
+
+Array = NDArray[Any]
+
+
+class TrainedModel:
+    """A model in evaluation mode on a device, and what is known of its training.
+
+    Its methods take x as NumPy arrays, tensors or lists: of bytes, or of floats on the scale of
+    training; one example of shape S, or several (B, *S); images also with their channels last, or
+    without the only one. They return float arrays, without the batch's dimension for one example.
+
+    Args:
+        model: the module, for all that is done with tensors.
+        file: where it was read.
+        data: the record of the data that it was trained on, if it has one.
+        figures: of the validation that it was chosen by, by their names.
+        step: how many optimizer steps it was trained for.
+    """
+
+    def __init__(
+        self, model: Model, file: Path, data: Record | None, figures: dict[str, float], step: int
+    ) -> None:
+        self.model, self.file, self.data = model, file, data
+        self.figures, self.step = figures, step
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape S of an example."""
+        return self.model.shape
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.model.device
+
+    @property
+    def run(self) -> Path:
+        """The folder of its run, or the one that its file lies in."""
+        return run_directory.folder_of(self.file)
+
+    @torch.no_grad()
+    def code(self, x: Any) -> Array:
+        """Return the codes f(x), the means of q(z|x): (B, K), or (K,) of one example."""
+        x, one = self.prepare(x)
+        return given_back(self.model.code(x), one)
+
+    @torch.no_grad()
+    def spread(self, x: Any) -> Array:
+        """Return the standard deviations of q(z|x), which are 0 for a point: (B, K), or (K,)."""
+        x, one = self.prepare(x)
+        return given_back(self.model.encode(x).stddev, one)
+
+    @torch.no_grad()
+    def reconstruct(self, x: Any, steps: int = 1) -> Array:
+        """Return r(x), or r(r(… x)) of several steps: (B, *S), or S."""
+        x, one = self.prepare(x)
+        return given_back(repeated(self.model, x, steps), one)
+
+    denoise = reconstruct
+
+    @torch.no_grad()
+    def decode(self, z: Any) -> Array:
+        """Return the means of p(x|z) of codes (B, K), or of one (K,).
+
+        Raises:
+            UsageError: if they are no finite codes of this model's size.
+        """
+        code = torch.as_tensor(np.asarray(z), dtype=torch.float32, device=self.device)
+        if code.ndim not in (1, 2) or code.shape[-1] != self.model.latent:
+            raise UsageError(
+                f"a code is of shape {tuple(code.shape)}: expected ({self.model.latent},), or "
+                f"(B, {self.model.latent})."
+            )
+        if not code.isfinite().all():
+            raise UsageError("a code holds values that are not finite.")
+        one = code.ndim == 1
+        return given_back(self.model.decode(code[None] if one else code).mean, one)
+
+    def prepare(self, x: Any) -> tuple[Tensor, bool]:
+        """Return values as the model takes them (B, *S), and whether they were one example.
+
+        Raises:
+            UsageError: if they are of another shape or type, or out of the range of training.
+        """
+        if not isinstance(x, Tensor):
+            try:
+                x = torch.as_tensor(np.ascontiguousarray(x))
+            except (TypeError, ValueError) as error:
+                raise UsageError(f"x is no array of numbers: {error}.") from None
+        x, one = batched(x.detach(), self.shape)
+        if x.dtype == torch.uint8:
+            return x.to(self.device) / 255, one
+        if not x.dtype.is_floating_point:
+            kind = str(x.dtype).removeprefix("torch.")
+            raise UsageError(f"x holds {kind}: expected uint8 in 0 … 255, or floats.")
+        low, high = self.model.value_range or (-torch.inf, torch.inf)
+        found = [float(v) for v in x.aminmax()] if x.numel() else []
+        if not all(np.isfinite(found)):
+            raise UsageError("x holds values that are not finite.")
+        if found and not low <= found[0] <= found[1] <= high:
+            raise UsageError(
+                f"x holds values from {found[0]:.3g} to {found[1]:.3g}: the model takes floats in "
+                f"[{low:g}, {high:g}], or bytes."
+            )
+        return x.to(self.device, torch.float32), one
+
+
+def load(
+    path: str | Path, device: str | torch.device = "cpu", trust: Iterable[str] = ()
+) -> TrainedModel:
+    """Load a trained model; nothing is unpickled, and Lightning is not needed.
+
+    Args:
+        path: a run, for its best checkpoint, or a checkpoint.
+        device: where it computes.
+        trust: the packages of a user's own that the checkpoint may name, which are imported then.
+
+    Raises:
+        UsageError: if there is none, it is damaged, or names what is not trusted; or if there is no
+            such device.
+
+    >>> from ae_lightning import load
+    >>> load("runs/vae-mnist-1").code(images).shape  # doctest: +SKIP
+    (64, 16)
+    """
+    for package in trust:
+        trust_package(package)
+    file = run_directory.checkpoint_of(path_of(path, "model"))
+    checkpoint = read_checkpoint(file)
+    model = rebuilt(checkpoint, file)
+    figures = checkpoint.get("callbacks", {}).get("Checkpoints", {}).get("latest", {})
+    data = recorded(checkpoint, file).get("data")
+    model = model.to(device_named(device)).eval().requires_grad_(False)
+    return TrainedModel(model, file, data, dict(figures), int(checkpoint["global_step"]))
+
+
+def rebuilt(checkpoint: dict[str, Any], file: Path) -> Model:
+    """The model of a checkpoint: of its parts alone, or of a class that a user has written."""
+    from ae_lightning.schedules import Clock
+
+    key = PARTS if PARTS in checkpoint else MODEL
+    model: Model = rebuild_model(checkpoint, Model, {}, file, key)
+    model.load_state_dict(checkpoint["state_dict"])
+    model.clock = Clock(*checkpoint["clock"])
+    return model
+
+
+def device_named(device: str | torch.device) -> torch.device:
+    """The device of a name; "auto" is a GPU if there is one.
+
+    Raises:
+        UsageError: if there is no such device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UsageError(
+            f"device is {device}: expected auto, cpu, or a device of this machine, such as cuda:0."
+        ) from None
+    return found
+
+
+def batched(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, bool]:
+    """Bring one example or several to (B, *S), and say whether it was one.
+
+    Raises:
+        UsageError: if they are of another shape.
+
+    >>> batched(torch.zeros(28, 28), (1, 28, 28))[0].shape
+    torch.Size([1, 1, 28, 28])
+    """
+    forms = [shape]
+    if len(shape) == 3:
+        forms += [(*shape[1:], shape[0])] + [shape[1:]] * (shape[0] == 1)
+    for form in forms:
+        for one in (True, False):
+            if tuple(x.shape[0 if one else 1 :]) != form:
+                continue
+            x = x[None] if one else x
+            if form == shape:
+                return x, one
+            return (x.unsqueeze(1) if form == shape[1:] else x.movedim(-1, 1)), one
+    raise UsageError(
+        f"x is of shape {tuple(x.shape)}: the model takes {shape}, or several as (B, "
+        f"{', '.join(map(str, shape))})."
+    )
+
+
+def repeated(model: Model, x: Tensor, steps: int) -> Tensor:
+    """Reconstruct repeatedly: r(x), r(r(x)), …"""
+    if steps < 1:
+        raise UsageError(f"steps is {steps}: expected at least 1.")
+    for _ in range(steps):
+        x = model.reconstruct(x)
+    return x
+
+
+def given_back(found: Tensor, one: bool) -> Array:
+    """As an array, and the only example if it was one."""
+    array: Array = found.float().cpu().numpy()
+    return array[0] if one else array
