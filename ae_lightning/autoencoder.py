@@ -265,11 +265,12 @@ class AutoEncoder(Model, Restored):
         self._log_evaluation("test")
 
     def predict_step(self, batch: Pair, batch_idx: int) -> dict[str, Tensor]:
-        """Return code, reconstruction, distortion, label and index of every example."""
+        """Return code, reconstruction, distortion, label and index of every example, clean."""
+        batch = batch._replace(x_tilde=batch.x)
         out = self.propagate(batch)
         return {
             "code": self.posterior.code(out.features),
-            "reconstruction": self.reconstruct(batch.x_tilde),
+            "reconstruction": self.reconstruct(batch.x),
             "distortion": self.distortion(out),
             "label": batch.y,
             "index": batch.places,

@@ -13,7 +13,7 @@ from ae_lightning.core.types import ForwardPass
 from ae_lightning.distributions import factorised_kl, kl
 from ae_lightning.geometry import squared_jacobian
 from ae_lightning.model import Model
-from ae_lightning.training.compilation import uncompiled
+from ae_lightning.training.uncompiled import uncompiled
 
 ACTIVE_VARIANCE = 0.01  # Burda et al., 2016: a unit is active if Var_x E[z|x] exceeds this
 ACTIVE_CODE = 1e-3  # a code element of smaller magnitude counts as zero

@@ -12,7 +12,7 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import path_of
 from ae_lightning.core.fingerprints import Fingerprint, digest_of
 
-from .loading.datasets import Examples, InMemory
+from .loading.datasets import Examples, InMemory, Named
 from .pairs import SPLITS, PairDataModule
 
 NAMED: Final = "x (and y), or x_train, x_test and perhaps x_val (and y_train, …)"
@@ -117,6 +117,14 @@ class NumpyFile(PairDataModule):
             "classes": [],
             "digests": {split: digest_of(content(part)) for split, part in parts},
         }
+
+    def named(self, split: str | None = None) -> list[Named]:
+        """Return the arrays of a split; or all, those that are not split in their own order."""
+        if split is not None:
+            return super().named(split)
+        whole = list(self._examples) == ["train"]
+        found = ((s, self._examples[s]) for s in SPLITS if s in self._examples)
+        return [Named(s, x, str if whole else f"{s}/{{}}".format, self.label_of) for s, x in found]
 
     def label_of(self, y: int) -> str | int | None:
         return y if any(name.startswith("y") for name in self._arrays) else None

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor
 
+from ae_lightning.core.addresses import is_remote
 from ae_lightning.core.config_files import is_file, read, shipped
 from ae_lightning.core.errors import UsageError, at_least, nearest, printable
 from ae_lightning.core.files import path_of
@@ -159,17 +160,20 @@ def open_inputs(
     Raises:
         UsageError: if there are no such data, or they do not fit the model.
     """
-    if len(data) > 1:
-        modules = [data_named(trained, name) for name in data]
-        if not all(isinstance(m, ImageFolder) and m.path.is_file() for m in modules):
-            raise UsageError(f"{len(data)} data are given: name one, or several image files.")
+    names: Sequence[str | None] = data or [None]
+    modules = [data_named(trained, name) for name in names]
+    for module in modules:
+        if not isinstance(module, ImageFolder):  # which would have to read a file first
+            require_fitting(trained, module.shape, module.value_range)
+    if len(modules) == 1:
+        groups = modules[0].named(split)
+    elif all(isinstance(module, ImageFolder) and module.path.is_file() for module in modules):
         groups = [together([group for module in modules for group in module.named(split)])]
-        found = Inputs(modules[0], groups, limit)
     else:
-        module = data_named(trained, data[0] if data else None)
-        found = Inputs(module, module.named(split), limit)
-    require_fitting(trained, found)
-    return found
+        raise UsageError(f"{len(data)} data are given: name one, or several image files.")
+    if isinstance(files := groups[0].examples, ImageFiles):
+        require_fitting(trained, tuple(files.like.shape), modules[0].value_range)
+    return Inputs(modules[0], groups, limit)
 
 
 def together(groups: Sequence[Named]) -> Named:
@@ -188,16 +192,16 @@ def together(groups: Sequence[Named]) -> Named:
     return Named("train", files, names.__getitem__, lambda y: None)
 
 
-def require_fitting(trained: TrainedModel, inputs: Inputs) -> None:
+def require_fitting(
+    trained: TrainedModel, shape: tuple[int, ...], value_range: tuple[float, float] | None
+) -> None:
     """Raise UsageError if data are not of a model's shape or range."""
-    files, data = inputs.groups[0].examples, inputs.data
-    shape = tuple(files.like.shape if isinstance(files, ImageFiles) else data.shape)
-    if shape != trained.shape:
+    if tuple(shape) != trained.shape:
         raise UsageError(
-            f"{trained.file} holds a model for data of shape {trained.shape}, not {shape}."
+            f"{trained.file} holds a model for data of shape {trained.shape}, not {tuple(shape)}."
         )
-    wanted, given = trained.model.value_range, data.value_range
-    if wanted is not None and given != tuple(wanted):
+    wanted = trained.model.value_range
+    if wanted is not None and value_range != tuple(wanted):
         low, high = wanted
         raise UsageError(
             f"the model takes values in [{low:g}, {high:g}], and these are of any size."
@@ -215,6 +219,8 @@ def data_named(trained: TrainedModel, named: str | None) -> PairDataModule:
         if known is None:
             raise UsageError(f"{trained.file} records no data: name some, such as mnist.")
         return require_data(rebuild(known))
+    if is_remote(named):
+        return Stream(named)
     path, former = path_of(named, "data"), dict(known["init_args"]) if known else {}
     kept = {name: rebuild(former[name]) for name in KEPT if name in former}
     if path.is_dir() and os.path.lexists(path / MANIFEST):

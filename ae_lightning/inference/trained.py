@@ -15,7 +15,7 @@ from ae_lightning.core.parts import Record
 from ae_lightning.core.trust import trust as trust_package
 from ae_lightning.model import Model
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import read_checkpoint, rebuild_model, recorded
+from ae_lightning.training.checkpoint_reading import data_record, read_checkpoint, rebuild_model
 from ae_lightning.training.checkpoint_schema import MODEL, PARTS
 
 Array = NDArray[Any]
@@ -148,7 +148,7 @@ def load(
     checkpoint = read_checkpoint(file)
     model = rebuilt(checkpoint, file)
     figures = checkpoint.get("callbacks", {}).get("Checkpoints", {}).get("latest", {})
-    data = recorded(checkpoint, file).get("data")
+    data = data_record(checkpoint, file)
     model = model.to(device_named(device)).eval().requires_grad_(False)
     return TrainedModel(model, file, data, dict(figures), int(checkpoint["global_step"]))
 

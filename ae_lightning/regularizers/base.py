@@ -17,7 +17,7 @@ from ae_lightning.model import Model
 from ae_lightning.posteriors import Posterior
 from ae_lightning.priors import Prior
 from ae_lightning.schedules import Clock, Schedule
-from ae_lightning.training.compilation import uncompiled
+from ae_lightning.training.uncompiled import uncompiled
 
 
 class DegenerateObjective(UserWarning):

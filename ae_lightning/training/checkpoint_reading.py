@@ -13,7 +13,16 @@ from ae_lightning.core.addresses import withhold
 from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import damage
 from ae_lightning.core.fingerprints import Fingerprint
-from ae_lightning.core.parts import Record, check_record, make, part_class, rebuild, to_plain
+from ae_lightning.core.parts import (
+    Record,
+    check_record,
+    defined_here,
+    make,
+    part_class,
+    rebuild,
+    to_plain,
+)
+from ae_lightning.core.trust import classes_of, require_trusted
 from ae_lightning.core.untrusted import conform
 from ae_lightning.training.checkpoint_schema import (
     DATA,
@@ -97,6 +106,21 @@ def recorded(checkpoint: dict[str, Any], file: Path) -> Record:
     check_record(tree)
     check_recorded_weights(checkpoint, part_class(checkpoint[MODEL]["class_path"]), {}, file)
     return tree | {"data": withhold(data)} if data else tree
+
+
+def data_record(checkpoint: dict[str, Any], file: Path) -> Record | None:
+    """Return a checkpoint's record of the data, withheld, importing nothing that records name.
+
+    Raises:
+        UsageError: if one of them names what is not trusted.
+    """
+    for path in classes_of([checkpoint[MODEL], checkpoint.get(DATA)]):
+        if defined_here(path) is None:
+            require_trusted(path, file)
+    if not (data := checkpoint.get(DATA)):
+        return None
+    kept: Record = withhold(conform(DataRecord, data, f"{file}: {DATA}"))
+    return kept
 
 
 def fingerprint_of(checkpoint: dict[str, Any]) -> Fingerprint | None:

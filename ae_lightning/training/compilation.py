@@ -1,16 +1,13 @@
 """Compile encoder and decoder with torch.compile, except where derivatives are taken of them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy
-from torch import nn
 
 from ae_lightning.core.errors import UsageError
-from ae_lightning.training.private import compiled_call, set_compiled_call
+from ae_lightning.training.uncompiled import networks, set_compiled_call
 
 Mode = Literal["reduce-overhead", "max-autotune"]
 
@@ -62,21 +59,3 @@ class Compilation(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         for network in networks(pl_module):
             set_compiled_call(network, None)
-
-
-def networks(model: Any) -> list[nn.Module]:
-    """Return what is compiled of a model."""
-    return [model.encoder, model.decoder]
-
-
-@contextmanager
-def uncompiled(model: Any) -> Iterator[None]:
-    """Call encoder and decoder as they are written, so that derivatives can be taken of them."""
-    compiled = [(network, compiled_call(network)) for network in networks(model)]
-    for network, _ in compiled:
-        set_compiled_call(network, None)
-    try:
-        yield
-    finally:
-        for network, call in compiled:
-            set_compiled_call(network, call)

@@ -1,5 +1,7 @@
 """All that is taken from inside Lightning, jsonargparse and torch, since none offers it in public.
 
+But for `uncompiled`, which is needed where Lightning is not.
+
 tests/training/test_private.py names the attribute and the library when one of them moves.
 """
 
@@ -20,7 +22,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 Handler = Callable[[int, FrameType | None], None]
@@ -108,20 +110,6 @@ def count_steps_done(trainer: Trainer, lr: Callable[[], float]) -> None:
             loop._batches_that_stepped = lagging
 
     connector.log_metrics = log_metrics
-
-
-def compiled_call(module: nn.Module) -> Callable[..., Any] | None:
-    """Return what `module.compile` has made the module call, or None.
-
-    torch has no way back from `compile`. A compiled `forward` on the instance would be public, but
-    a deep copy of the module would still call the original's.
-    """
-    return module._compiled_call_impl  # type: ignore[no-any-return]
-
-
-def set_compiled_call(module: nn.Module, call: Callable[..., Any] | None) -> None:
-    """Make a module call what `compiled_call` has returned; as it is written, if None."""
-    module._compiled_call_impl = call
 
 
 def can_skip(optimizer: Optimizer) -> bool:

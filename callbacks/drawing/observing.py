@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ae_lightning.model import Model
-from ae_lightning.training.compilation import uncompiled
+from ae_lightning.training.uncompiled import uncompiled
 
 
 @contextmanager

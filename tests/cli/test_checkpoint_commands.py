@@ -7,7 +7,6 @@ import zipfile
 from contextlib import chdir
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -47,41 +46,6 @@ def test_test_needs_no_config_and_another_directory_is_no_hindrance(
     assert main(["test", "--run", str(whole)]) == 0
     assert figures(capsys.readouterr().out) == alone
     assert os.listdir(tmp_path) == ["alone.ckpt"]
-
-
-def test_predictions_are_in_the_data_sets_order(
-    copy: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["predict", "--run", "copy"]) == 0
-    assert "copy/predictions.npz: " in capsys.readouterr().out
-    with np.load(copy / "predictions.npz") as file:
-        found = dict(file)
-    assert set(found) == {"code", "reconstruction", "distortion", "label", "index"}
-    assert (found["index"] == np.arange(297)).all()
-    assert found["code"].shape == (297, 16)
-    assert found["reconstruction"].shape == (297, 1, 8, 8)
-
-    from ae_lightning import VariationalAutoEncoder
-    from ae_lightning.datamodules import Digits
-
-    model = VariationalAutoEncoder.load_from_checkpoint(copy / "checkpoints" / "best.ckpt")
-    pair = Digits().pairs("test", range(297))
-    assert (found["label"] == pair.y.numpy()).all()
-    with torch.no_grad():
-        np.testing.assert_allclose(found["code"], model.code(pair.x), atol=1e-5)
-
-
-def test_predictions_are_never_overwritten(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", "--run", "copy"]) == 0
-    former = (copy / "predictions.npz").read_bytes()
-    assert main(["predict", "--run", "copy", "--model.samples", "2"]) == 2
-    assert "copy/predictions.npz exists: name another by --out FILE" in capsys.readouterr().err
-    assert main(["predict", "--run", "copy", "--out", "other.npz"]) == 0
-    with np.load("other.npz") as file:
-        assert file["code"].shape == (297, 16)
-    assert (copy / "predictions.npz").read_bytes() == former
-    assert main(["predict", "--run", "copy", "--out", "nowhere/other.npz"]) == 2
-    assert "there is no folder nowhere" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

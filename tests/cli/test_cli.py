@@ -255,7 +255,7 @@ def test_configs_lists_every_shipped_config_once(capsys: pytest.CaptureFixture[s
 def test_the_front_page_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     page = says(capsys, lambda: main([]))
     assert page == says(capsys, lambda: main(["--help"]))
-    assert all(f"\n  {c} " in page for c in ("fit", "validate", "test", "predict", "configs"))
+    assert all(f"\n  {c} " in page for c in ("fit", "validate", "test", "encode", "configs"))
     assert says(capsys, lambda: main(["--version"])).startswith("ae-lightning 0.")
 
 

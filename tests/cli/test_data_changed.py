@@ -71,7 +71,6 @@ def test_data_that_have_changed(here, capsys, change, told):
     for command in (
         ["test", "--run", "run"],
         ["validate", "--run", "run"],
-        ["predict", "--run", "run"],
         ["plot", "run", "reconstructions"],
         AGAIN,
     ):

@@ -117,7 +117,7 @@ def test_a_wrong_fit_is_one_sentence(
         (["frobnicate"], "the commands are fit"),
         (["validate"], "--ckpt_path FILE and --run DIR"),
         (["test", "--run", "nowhere"], "nowhere is not a run"),
-        (["predict", "--ckpt", "x"], "--ckpt is not an option"),
+        (["test", "--ckpt", "x"], "--ckpt is not an option"),
         (["validate", "--ckpt_path", "none.ckpt"], "there is no checkpoint none.ckpt"),
         (["validate", "--ckpt_path", "flat.yaml"], "flat.yaml is not a checkpoint"),
         (["plot", "nowhere"], "there is neither a run nor a checkpoint nowhere"),

@@ -55,7 +55,7 @@ def test_a_section_is_shown_whole_and_alone(capsys: pytest.CaptureFixture[str]) 
     assert "did you mean trainer?" in one_sentence(capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+@pytest.mark.parametrize("command", ["validate", "test"])
 def test_a_class_is_explained_without_a_checkpoint(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

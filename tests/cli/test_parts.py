@@ -148,7 +148,7 @@ def test_a_flag_for_a_named_part_is_left_to_the_parser() -> None:
     assert with_parts({"model": {"class_path": "LinearAutoEncoder"}}, flags)[1] == flags
 
 
-@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+@pytest.mark.parametrize("command", ["validate", "test"])
 def test_the_same_holds_of_a_runs_model(
     command: str, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

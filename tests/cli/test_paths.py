@@ -53,10 +53,10 @@ def test_every_command_that_reads_a_run_finds_it_at_home(whole: Path, home: Path
     shutil.copytree(whole, home / "a")
     best = "~/a/checkpoints/best.ckpt"
     assert main(["summary", "~/a"]) == 0
-    assert main(["predict", f"--ckpt_path={best}"]) == 0
+    assert main(["encode", best, "--out=~/c.npz"]) == 0
     assert main(["validate", "--run=~/a"]) == 0
     assert main(["plot", best, "filters", "--out=~/o"]) == 0
-    assert (home / "a/predictions.npz").exists()
+    assert (home / "c.npz").exists()
     assert (home / "o/index.html").exists()
     assert AutoEncoder.load_from_checkpoint(best).latent > 0
     assert write_report(Path("~/a"), "a run") == home / "a/index.html"
@@ -81,7 +81,7 @@ def test_data_lie_at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         [*FIT, "--run={}"],
         ["fit", "--resume", "--run={}"],
         ["test", "--ckpt_path={}"],
-        ["predict", "--run={}"],
+        ["encode", "{}", "--out=c.npz"],
         ["fit", "--config={}"],
         ["fit", "--config", "vae", "--config", "folder", "--data.path={}"],
         [*FIT, "--data", "NumpyFile", "--data.path={}"],

@@ -26,9 +26,11 @@ WAYS: dict[str, list[list[str]]] = {
     "fit": [["--run", "run", "--resume"]],
     "validate": [["--ckpt_path", "alone.ckpt"], ["--run", "run"]],
     "test": [["--ckpt_path", "alone.ckpt"], ["--run", "run"]],
-    "predict": [["--ckpt_path", "alone.ckpt"], ["--run", "run"]],
     "summary": [["run"]],
     "plot": [["alone.ckpt"], ["run"]],
+    "encode": [["alone.ckpt", "--out", "codes.npz"], ["run", "--out", "codes.npz"]],
+    "reconstruct": [["run", "--out", "all.npy"]],
+    "denoise": [["run", "--out", "all.npy"]],
     "configs": [],
     "optimize": [],
     "theory": [],
@@ -36,7 +38,9 @@ WAYS: dict[str, list[list[str]]] = {
 }
 PATHS = {
     *("summary.run", "plot.checkpoint"),  # the others are read or written as other things
-    *("plot.out", "optimize.folder", "optimize.out", "theory.report"),
+    *(f"{command}.model" for command in ("encode", "reconstruct", "denoise")),
+    *(f"{command}.out" for command in ("encode", "reconstruct", "denoise", "plot", "optimize")),
+    *("optimize.folder", "theory.report"),
 }
 EVERY_WAY = [(command, *way) for command, ways in WAYS.items() for way in ways]
 

@@ -177,7 +177,7 @@ def test_from_a_folder_of_images_to_all_that_a_checkpoint_can_do(
     capsys.readouterr()
     assert main(["summary", "run"]) == 0
     assert "ELBO" in capsys.readouterr().out
-    for command in ("validate", "test", "predict"):
+    for command in ("validate", "test"):
         assert main([command, "--run", "run", *moved]) == 0
     assert main(["plot", "run", "reconstructions", "--out", "pictures"]) == 0
     assert (tmp_path / "pictures" / "index.html").is_file()

@@ -85,7 +85,7 @@ LINK = "is a symbolic link"
 
 # Through which every command must go on; and what fit says of it, if it needs to be said.
 ANYWHERE: dict[str, tuple[Mutation, str]] = {
-    "predictions link": (link("predictions.npz", "../outside/new"), ""),
+    "codes link": (link("codes.npz", "outside/new"), ""),
     "config link": (link("config.yaml"), "config"),
     "config to zero": (link("config.yaml", "/dev/zero"), "config"),
     "config to nothing": (link("config.yaml", "nothing"), "config"),

@@ -150,7 +150,8 @@ def checkpoint(folder: Path, draw: random.Random) -> Case:
             ["fit", "--run", "now", "--resume", *longer]
             for longer in ([], ["--trainer.max_epochs=2"])
         ),
-        *([name, "--run", "now"] for name in ("validate", "test", "predict")),
+        *([name, "--run", "now"] for name in ("validate", "test")),
+        ["encode", "now", "--out", "c.npz", "--force"],
         *(["summary", "now"], ["plot", "now", "reconstructions"]),
     ]
     return what, draw.choice(commands)

@@ -34,7 +34,7 @@ COMMANDS = {
     "fit": ["--run", "run", "--resume"],
     "validate": ["--ckpt_path", "run/checkpoints/best.ckpt"],
     "test": ["--run", "run"],
-    "predict": ["--run", "run"],
+    "encode": ["run", "--out", "codes.npz"],
     "summary": ["run"],
     "plot": ["run"],
 }

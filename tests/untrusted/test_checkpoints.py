@@ -23,7 +23,7 @@ WAYS = {
     "fit": ["fit", "--run", "run", "--resume", "--trainer.max_epochs", "2"],
     "validate": ["validate", "--run", "run"],
     "test": ["test", "--ckpt_path", "alone.ckpt"],
-    "predict": ["predict", "--run", "run"],
+    "encode": ["encode", "run", "--limit", "9", "--out", "run/codes.npz", "--force"],
     "plot": ["plot", "alone.ckpt", "codes"],
     "summary": ["summary", "run"],
 }

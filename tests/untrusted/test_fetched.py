@@ -152,8 +152,9 @@ def record(run: Path, **arguments: Any) -> None:
 
 BEST = "run/checkpoints/best.ckpt"
 WAYS = [
-    *([c, *way] for c in ("validate", "test", "predict") for way in (["--run", "run"],)),
+    *([c, *way] for c in ("validate", "test") for way in (["--run", "run"],)),
     *(["test", "--ckpt_path", BEST], ["plot", BEST, "codes"], ["plot", "run", "codes"]),
+    ["encode", BEST, "--out", "codes.npz"],
     ["fit", "--run", "run", "--resume", "--trainer.max_epochs", "2"],
 ]
 

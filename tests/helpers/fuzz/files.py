@@ -84,7 +84,7 @@ def wrong_commands(random: Random, spell: Spell) -> Iterator[Case]:
     torch.save([1], "list.ckpt")
     torch.save(Trainer, "pickled.ckpt")
     files = [*broken, other, "list.ckpt", "pickled.ckpt", "nowhere.ckpt", "taken", "images.npy"]
-    for command in ("validate", "test", "predict"):
+    for command in ("validate", "test"):
         for name in files:
             yield [command, "--ckpt_path", name], name
         yield [command], "--ckpt_path"

@@ -1,0 +1,39 @@
+"""Call compiled networks as they are written; needs no Lightning."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+
+def compiled_call(module: nn.Module) -> Callable[..., Any] | None:
+    """Return what `module.compile` has made the module call, or None.
+
+    torch has no way back from `compile`. A compiled `forward` on the instance would be public, but
+    a deep copy of the module would still call the original's.
+    """
+    return module._compiled_call_impl  # type: ignore[no-any-return]
+
+
+def set_compiled_call(module: nn.Module, call: Callable[..., Any] | None) -> None:
+    """Make a module call what `compiled_call` has returned; as it is written, if None."""
+    module._compiled_call_impl = call
+
+
+def networks(model: Any) -> list[nn.Module]:
+    """Return what is compiled of a model."""
+    return [model.encoder, model.decoder]
+
+
+@contextmanager
+def uncompiled(model: Any) -> Iterator[None]:
+    """Call encoder and decoder as they are written, so that derivatives can be taken of them."""
+    compiled = [(network, compiled_call(network)) for network in networks(model)]
+    for network, _ in compiled:
+        set_compiled_call(network, None)
+    try:
+        yield
+    finally:
+        for network, call in compiled:
+            set_compiled_call(network, call)

@@ -1,0 +1,97 @@
+"""A loaded model takes values as they come, and says in a sentence what it does not take."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ae_lightning import UsageError, VariationalAutoEncoder, load
+from ae_lightning.inference import TrainedModel
+from helpers.interpreter import python
+
+
+def test_it_is_the_model_of_the_checkpoint_to_the_bit(run: Path, digits: TrainedModel) -> None:
+    model = VariationalAutoEncoder.load_from_checkpoint(run / "checkpoints" / "best.ckpt")
+    x = torch.rand(5, 1, 8, 8)
+    with torch.no_grad():
+        assert (digits.code(x) == model.code(x).numpy()).all()
+        assert (digits.spread(x) == model.encode(x).stddev.numpy()).all()
+        assert (digits.reconstruct(x) == model(x).numpy()).all()
+        assert (digits.decode(digits.code(x)) == model(x).numpy()).all()
+        assert (digits.denoise(x, steps=3) == model(model(model(x))).numpy()).all()
+    assert digits.model.held_to_prior
+    assert digits.figures["elbo" if "elbo" in digits.figures else "val/elbo"] != 0
+    assert digits.step > 0
+
+
+FORMS: dict[str, Any] = {
+    "bytes": lambda x: x[:, None],
+    "channels last": lambda x: x[..., None],
+    "no channel": lambda x: x,
+    "floats": lambda x: (x / 255)[:, None],
+    "float32": lambda x: (x / 255).astype(np.float32)[:, None],
+    "a list": lambda x: (x / 255).tolist(),
+    "a tensor": lambda x: torch.from_numpy(x)[:, None],
+    "not contiguous": lambda x: np.asfortranarray(x[:, None])[::-1][::-1],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_values_are_taken_in_any_form(digits: TrainedModel, form: str) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (3, 8, 8)).astype(np.uint8)
+    codes, given = digits.code(x), FORMS[form](x)
+    np.testing.assert_allclose(digits.code(given), codes, atol=1e-6)
+    np.testing.assert_allclose(digits.code(given[1]), codes[1], atol=1e-5)
+    assert digits.reconstruct(given[1]).shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (np.zeros((7, 8)), "of shape (7, 8): the model takes (1, 8, 8), or several"),
+        (np.zeros((2, 3, 8, 8)), "of shape (2, 3, 8, 8)"),
+        (torch.zeros(()), "of shape ()"),
+        (np.zeros((8, 8), np.int64), "holds int64: expected uint8"),
+        (np.zeros((8, 8), complex), "holds complex128"),
+        (np.full((8, 8), 1.5), "from 1.5 to 1.5: the model takes floats in [0, 1], or bytes"),
+        (np.full((8, 8), np.nan), "not finite"),
+        (np.array([["a"] * 8] * 8), "no array of numbers"),
+        ([[1.0], [1.0, 2.0]], "no array of numbers"),
+    ],
+)
+def test_what_it_cannot_take_is_refused(digits: TrainedModel, x: Any, said: str) -> None:
+    for use in (digits.code, digits.spread, digits.reconstruct):
+        with pytest.raises(UsageError) as error:
+            use(x)
+        assert said in str(error.value)
+
+
+def test_a_code_is_checked(digits: TrainedModel) -> None:
+    with pytest.raises(UsageError, match="of shape \\(3,\\): expected \\(16,\\)"):
+        digits.decode(np.zeros(3))
+    with pytest.raises(UsageError, match="not finite"):
+        digits.decode(np.full(16, np.inf))
+    with pytest.raises(UsageError, match="steps is 0"):
+        digits.denoise(np.zeros((8, 8)), steps=0)
+
+
+def test_what_is_no_model_or_no_device_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="neither a run nor a checkpoint"):
+        load(tmp_path / "nowhere")
+    for device in ("cdua", "cuda:99", "meta2"):
+        with pytest.raises(UsageError, match=f"device is {device}"):
+            load(run, device=device)
+
+
+def test_a_service_waits_for_torch_and_little_else(run: Path) -> None:
+    code = f"""
+import sys
+import ae_lightning
+model = ae_lightning.load({str(run)!r})
+model.code([[0.0] * 8] * 8)
+heavy = ("lightning", "lightning.pytorch", "torchvision", "torchmetrics", "matplotlib", "pandas")
+print([m for m in heavy if m in sys.modules])
+"""
+    assert python("-c", code).splitlines()[-1] == "[]"
