@@ -1,9 +1,8 @@
 """The pictures of a checkpoint, as training draws them."""
 
-import os
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 
@@ -12,15 +11,12 @@ from ae_lightning.callbacks.report.choosing import all_suitable, pictures_named
 from ae_lightning.callbacks.report.history import read_history
 from ae_lightning.callbacks.report.run_page import title_of, write_report
 from ae_lightning.cli.resume import refuse_other_data
-from ae_lightning.core import config_files
 from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import path_of
-from ae_lightning.core.parts import rebuild
 from ae_lightning.core.printing import tell
-from ae_lightning.core.trust import trust_named
 from ae_lightning.core.untrusted import inside
-from ae_lightning.datamodules import ImageFolder, Stream
-from ae_lightning.datamodules.streaming.manifest import MANIFEST
+from ae_lightning.inference.inputs import data_named
+from ae_lightning.inference.trained import TrainedModel
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import read_checkpoint, recorded
 from ae_lightning.training.checkpoint_schema import MODEL
@@ -41,8 +37,8 @@ def plot(
         checkpoint: the checkpoint, or a run's directory, for its best one.
         names: the pictures to draw; by default, all that suit the model. Arguments follow a name,
             as in latent_traversal:animated=true:start=null codes:umap=true.
-        data: other data: a config, shipped or a file, or a folder of images, scaled to the model's
-            size; by default, the data of training.
+        data: other data: a folder of images, which are prepared as those of training, an array
+            file or a config, shipped or a file; by default, the data of training.
         out: where to write; by default, plots in the run's directory.
         data_changed: whether to take the data of training although they have changed since.
 
@@ -53,7 +49,9 @@ def plot(
     state = read_checkpoint(file)
     pictures = pictures_named(names)  # before the data is read, which may take a while
     model = AutoEncoder.load_from_checkpoint(file)
-    source = make_data(state, file, data, model.shape)
+    step = int(state.get("global_step", 0))
+    trained = TrainedModel(model, file, recorded(state, file).get("data"), {}, step)
+    source = data_named(trained, data)
     if tuple(source.shape) != model.shape:
         raise UsageError(
             f"{file} holds a model for data of shape {model.shape}, not {source.shape}."
@@ -63,7 +61,6 @@ def plot(
     run = run_directory.folder_of(file)
     history = read_history(run)
     out = inside(run, run_directory.PLOTS, run) if out is None else path_of(out, "out")
-    step = int(state.get("global_step", 0))
     for picture in pictures:
         picture.history = history
         if (reason := picture.suits(model, source)) is not None:
@@ -85,30 +82,3 @@ def plot(
     record = {"model": state[MODEL], "data": source.record}
     text = yaml.safe_dump(record, sort_keys=False)
     tell(write_report(out, title_of(model, source), text, history))
-
-
-def make_data(state: dict[str, Any], file: Path, named: str | None, shape: tuple[int, ...]) -> Any:
-    """Build the data that a checkpoint was trained on, or other data.
-
-    Args:
-        named: a config of other data, or a folder of images.
-        shape: what a folder's images are made to fit.
-    """
-    known = recorded(state, file).get("data")
-    if named is not None and (folder := path_of(named, "data")).is_dir():
-        if len(shape) != 3:
-            raise UsageError(f"{file} holds a model for data of shape {shape}, and not for images.")
-        former = known["init_args"] if known else {}
-        kept = {n: rebuild(former[n]) for n in ("corruption", "batch_size") if n in former}
-        if os.path.lexists(folder / MANIFEST):
-            return Stream(named, **kept)
-        greyscale = shape[0] == 1
-        return ImageFolder(named, resize=shape[-1], greyscale=greyscale, **kept)
-    tree = config_files.read(named) if named is not None else {"data": known}
-    if named is not None:
-        trust_named(tree)
-    record = tree.get("data")
-    if not record:
-        where = f"{file} records no data: name one" if named is None else f"{named} names no data"
-        raise UsageError(f"{where}, as in --data mnist.")
-    return rebuild(record)

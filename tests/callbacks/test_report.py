@@ -240,7 +240,7 @@ def test_plot_leaves_out_a_picture_that_fails_and_says_why(
         (["codez"], "there is no picture codez: did you mean codes?"),
         (["codes", "latent_manifold"], "a code of size 2, and this is 3"),
         (["l0_error"], "this code is not sparse"),
-        (["--data", "vae"], "vae names no data, as in --data mnist."),
+        (["--data", "vae"], "vae names no data, as mnist does."),
         (["--dta", "vae"], "plot: --dta is not an option: did you mean --data?"),
     ],
 )
