@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.bounds import ImportanceWeighted
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import Record
 from ae_lightning.likelihoods import Bernoulli, Gaussian, Likelihood
 from ae_lightning.nn import MLP, Activation, Network, Rectifier, Sigmoid, TiedMLP
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.regularizers import L1, Contractive, Rate, Regularizer
+from ae_lightning.variants import Denoising, ImportanceWeighted
 
 Choice = Mapping[str, Callable[[], Any]]  # what makes each part, by its name
 
@@ -193,7 +193,7 @@ class ContractiveAutoEncoder(System):
 
 
 @final
-class DenoisingAutoEncoder(System):
+class DenoisingAutoEncoder(Denoising, System):
     r"""Reconstruct the clean input from a corrupted one: r(x̃) − x̃ points back to the data.
 
     Under Gaussian corruption and squared error, (r(x̃) − x̃)/σ² estimates ∇ log p_σ.
@@ -206,7 +206,6 @@ class DenoisingAutoEncoder(System):
         | A Connection Between Score Matching and Denoising Autoencoders (Vincent, 2011)
     """
 
-    needs_corruption = True
     size = 256
     parts: ClassVar[Choice] = {
         "encoder": partial(MLP, widths=(512,)),

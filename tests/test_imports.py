@@ -17,7 +17,7 @@ ROWS = (
     {"distributions", "schedules", "training"},
     {"corruptions", "likelihoods", "posteriors", "priors", "nn"},
     {"model"},
-    {"geometry", "samplers", "bounds"},
+    {"geometry", "samplers", "variants"},
     {"regularizers", "metrics", "evidence"},
     {"autoencoder"},
     {"systems"},

@@ -35,6 +35,7 @@ PLAIN_COMMANDS: Final = {
     "reconstruct": "r(x) of one's own images, as files: reconstruct MODEL DATA --out DIR",
     "denoise": "noisy images without the noise: denoise MODEL DATA --out DIR",
     "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
+    "explore": "a page in the browser to play with a model: explore MODEL [DATA]",
     "optimize": "write a folder of images as chunks to stream: optimize FOLDER OUT",
     "completion": "what completes this in a shell: completion bash >> ~/.bashrc",
     "theory": "prove the claims of the notes by experiment: theory [CLAIM …] [--report DIR]",

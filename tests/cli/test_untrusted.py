@@ -31,6 +31,7 @@ WAYS: dict[str, list[list[str]]] = {
     "encode": [["alone.ckpt", "--out", "codes.npz"], ["run", "--out", "codes.npz"]],
     "reconstruct": [["run", "--out", "all.npy"]],
     "denoise": [["run", "--out", "all.npy"]],
+    "explore": [["alone.ckpt"]],
     "configs": [],
     "optimize": [],
     "theory": [],
@@ -38,7 +39,7 @@ WAYS: dict[str, list[list[str]]] = {
 }
 PATHS = {
     *("summary.run", "plot.checkpoint"),  # the others are read or written as other things
-    *(f"{command}.model" for command in ("encode", "reconstruct", "denoise")),
+    *(f"{command}.model" for command in ("encode", "reconstruct", "denoise", "explore")),
     *(f"{command}.out" for command in ("encode", "reconstruct", "denoise", "plot", "optimize")),
     *("optimize.folder", "theory.report"),
 }

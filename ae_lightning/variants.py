@@ -1,4 +1,4 @@
-"""Objectives that are no sum of distortion and penalties."""
+"""What a model is beyond its parts: these need no Lightning, and systems build on them."""
 
 import math
 from typing import ClassVar
@@ -7,6 +7,12 @@ from torch import Tensor
 
 from ae_lightning.core.types import ForwardPass
 from ae_lightning.model import Model
+
+
+class Denoising(Model):
+    """A model that is trained on corrupted inputs alone."""
+
+    needs_corruption = True
 
 
 class ImportanceWeighted(Model):
