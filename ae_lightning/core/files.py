@@ -262,6 +262,19 @@ def damage(file: Path) -> str | None:
     return "its end is missing or damaged"
 
 
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a regular file.
+
+    Raises:
+        UsageError: if it is not a regular file.
+        OSError: if it cannot be read.
+    """
+    with open_regular(file) as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(0)
+        return _digest(opened, size)
+
+
 def _digest(file: BinaryIO, size: int) -> str:
     """Return the digest of a file's next `size` bytes."""
     sum_ = hashlib.sha256()

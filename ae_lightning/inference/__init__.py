@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ae_lightning.inference.codes import encode
+    from ae_lightning.inference.exports import export
+    from ae_lightning.inference.hub import pull, push
     from ae_lightning.inference.reconstructions import denoise, reconstruct
     from ae_lightning.inference.trained import TrainedModel, load
 
 # A service that only loads a model waits for neither Lightning nor data.
 HOMES = {
     "codes": ["encode"],
+    "exports": ["export"],
+    "hub": ["pull", "push"],
     "reconstructions": ["denoise", "reconstruct"],
     "trained": ["TrainedModel", "load"],
 }

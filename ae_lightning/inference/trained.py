@@ -1,6 +1,6 @@
 """A trained model, ready to use on values as they come: bytes or floats, one example or many."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,20 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import path_of
 from ae_lightning.core.parts import Record
 from ae_lightning.core.trust import trust as trust_package
+from ae_lightning.inference.weight_folders import (
+    WEIGHTS,
+    is_weight_folder,
+    read_weight_folder,
+)
 from ae_lightning.model import Model
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import data_record, read_checkpoint, rebuild_model
-from ae_lightning.training.checkpoint_schema import MODEL, PARTS
+from ae_lightning.training.checkpoint_reading import (
+    data_record,
+    fingerprint_of,
+    read_checkpoint,
+    rebuild_model,
+)
+from ae_lightning.training.checkpoint_schema import MODEL, PARTS, RUN_CONFIG
 
 Array = NDArray[Any]
 
@@ -34,13 +44,23 @@ class TrainedModel:
         data: the record of the data that it was trained on, if it has one.
         figures: of the validation that it was chosen by, by their names.
         step: how many optimizer steps it was trained for.
+        classes: the labels' names, in order, if the data name them.
+        config: of the run that trained it, if it has one.
     """
 
     def __init__(
-        self, model: Model, file: Path, data: Record | None, figures: dict[str, float], step: int
+        self,
+        model: Model,
+        file: Path,
+        data: Record | None,
+        figures: dict[str, float],
+        step: int,
+        classes: Sequence[str] = (),
+        config: Record | None = None,
     ) -> None:
         self.model, self.file, self.data = model, file, data
         self.figures, self.step = figures, step
+        self.classes, self.config = list(classes), config
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -130,7 +150,8 @@ def load(
     """Load a trained model; nothing is unpickled, and Lightning is not needed.
 
     Args:
-        path: a run, for its best checkpoint, or a checkpoint.
+        path: a run, for its best checkpoint; a checkpoint; or a folder of weights, exported or
+            pulled.
         device: where it computes.
         trust: the packages of a user's own that the checkpoint may name, which are imported then.
 
@@ -144,13 +165,26 @@ def load(
     """
     for package in trust:
         trust_package(package)
-    file = run_directory.checkpoint_of(path_of(path, "model"))
+    file, saved = read_saved(path_of(path, "model"))
+    model = rebuilt(saved, file).to(device_named(device)).eval().requires_grad_(False)
+    data, config = data_record(saved, file), saved.get(RUN_CONFIG)
+    step, classes = int(saved["global_step"]), saved["classes"]
+    return TrainedModel(model, file, data, dict(saved["figures"]), step, classes, config)
+
+
+def read_saved(path: Path) -> tuple[Path, dict[str, Any]]:
+    """Read a run's best checkpoint, a checkpoint, or a folder of weights, and say from which file.
+
+    Raises:
+        UsageError: if it is none of these, or is damaged.
+    """
+    if is_weight_folder(path):
+        return path / WEIGHTS, read_weight_folder(path)
+    file = run_directory.checkpoint_of(path)
     checkpoint = read_checkpoint(file)
-    model = rebuilt(checkpoint, file)
     figures = checkpoint.get("callbacks", {}).get("Checkpoints", {}).get("latest", {})
-    data = data_record(checkpoint, file)
-    model = model.to(device_named(device)).eval().requires_grad_(False)
-    return TrainedModel(model, file, data, dict(figures), int(checkpoint["global_step"]))
+    data = fingerprint_of(checkpoint)
+    return file, checkpoint | {"figures": figures, "classes": data["classes"] if data else []}
 
 
 def rebuilt(checkpoint: dict[str, Any], file: Path) -> Model:

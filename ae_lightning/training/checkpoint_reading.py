@@ -114,7 +114,7 @@ def data_record(checkpoint: dict[str, Any], file: Path) -> Record | None:
     Raises:
         UsageError: if one of them names what is not trusted.
     """
-    for path in classes_of([checkpoint[MODEL], checkpoint.get(DATA)]):
+    for path in classes_of([checkpoint.get(MODEL), checkpoint.get(DATA)]):
         if defined_here(path) is None:
             require_trusted(path, file)
     if not (data := checkpoint.get(DATA)):

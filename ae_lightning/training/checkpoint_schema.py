@@ -216,6 +216,7 @@ def _clock(numbers: list[int]) -> list[int]:
 
 
 Lag = Annotated[int, Field(ge=-(2**53), le=2**53)]
+ClockNumbers = Annotated[list[Lag], AfterValidator(_clock)]
 Checkpoint = TypedDict(
     "Checkpoint",
     {
@@ -227,7 +228,7 @@ Checkpoint = TypedDict(
         "loops": Loops,
         MODEL: ModelRecord,
         PARTS: NotRequired[ModelRecord],  # if the class is one of ours
-        "clock": Annotated[list[Lag], AfterValidator(_clock)],
+        "clock": ClockNumbers,
         "steps_per_epoch": Count,
         # What a checkpoint of weights only lacks, and a training cannot be resumed without.
         "callbacks": NotRequired[Callbacks],

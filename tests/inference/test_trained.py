@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ae_lightning import UsageError, VariationalAutoEncoder, load
-from ae_lightning.inference import TrainedModel
+from ae_lightning.inference import TrainedModel, export
 from helpers.interpreter import python
 
 
@@ -85,13 +85,16 @@ def test_what_is_no_model_or_no_device_is_refused(run: Path, tmp_path: Path) -> 
             load(run, device=device)
 
 
-def test_a_service_waits_for_torch_and_little_else(run: Path) -> None:
+def test_a_service_waits_for_torch_and_little_else(
+    run: Path, digits: TrainedModel, tmp_path: Path
+) -> None:
+    folder = export(digits, tmp_path / "model", to="safetensors")
     code = f"""
 import sys
 import ae_lightning
-model = ae_lightning.load({str(run)!r})
-model.code([[0.0] * 8] * 8)
-heavy = ("lightning", "lightning.pytorch", "torchvision", "torchmetrics", "matplotlib", "pandas")
+for path in {[str(run), str(folder)]!r}:
+    ae_lightning.load(path).code([[0.0] * 8] * 8)
+heavy = ("lightning", "torchvision", "torchmetrics", "matplotlib", "pandas", "huggingface_hub")
 print([m for m in heavy if m in sys.modules])
 """
     assert python("-c", code).splitlines()[-1] == "[]"

@@ -1,0 +1,89 @@
+"""The programs of the page on what follows training do what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ae_lightning
+from ae_lightning.inference import TrainedModel, export
+from helpers.ports import free_port
+
+PAGE = Path(ae_lightning.__file__).parents[1] / "docs" / "after_training.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+def block(word: str) -> str:
+    (found,) = [one for one in BLOCKS if word in one]
+    return str(found)
+
+
+@pytest.fixture(scope="module")
+def port(digits: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of the page's service, in a process of its own, with a model of digits."""
+    folder, port = tmp_path_factory.mktemp("service"), free_port()
+    export(digits, folder / "model", to="safetensors")
+    code = block("HTTPServer").replace("8000", str(port))
+    service = subprocess.Popen([sys.executable, "-c", code], cwd=folder, stderr=subprocess.DEVNULL)
+    try:
+        yield port
+    finally:
+        service.kill()
+        service.wait()
+
+
+def asked(port: int, body: bytes, patience: float = 120) -> tuple[int, Any]:
+    """What the service answers, once it has started."""
+    end = monotonic() + patience
+    while True:
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            connection.request("POST", "/", body)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        except ConnectionRefusedError:
+            assert monotonic() < end
+            sleep(0.1)
+        finally:
+            connection.close()
+
+
+def test_the_service_gives_codes_and_says_what_it_cannot_take(
+    port: int, digits: TrainedModel
+) -> None:
+    x = np.random.default_rng(0).random((3, 8, 8))
+    for given in (x, x[0]):
+        status, codes = asked(port, json.dumps(given.tolist()).encode())
+        assert status == 200
+        np.testing.assert_allclose(codes, digits.code(given), atol=1e-5)
+    for wrong, said in {
+        json.dumps(x[:, 1:].tolist()): "x is of shape (3, 7, 8): the model takes (1, 8, 8)",
+        json.dumps((x + 9).tolist()): "the model takes floats in [0, 1], or bytes",
+        "[1.0, [2.0]]": "x is no array of numbers",
+        "{": "Expecting property name",
+    }.items():
+        status, answer = asked(port, wrong.encode())
+        assert status == 400
+        assert said in answer
+
+
+def test_the_encoder_runs_without_this_package(
+    digits: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    export(digits, "program", parts=["encoder"])
+    images = np.random.default_rng(0).random((5, 1, 8, 8), np.float32)
+    names: dict[str, Any] = {"images": images}
+    exec(block("onnxruntime"), names)
+    np.testing.assert_allclose(names["code"], digits.code(images), atol=1e-5)
+    np.testing.assert_allclose(names["spread"], digits.spread(images), atol=1e-5)
