@@ -55,7 +55,7 @@ class PartOfModel(NamedTuple):
 
 ENCODING: Final = ("encoder", "posterior")
 DECODING: Final = ("decoder", "likelihood")
-PARTS: Final = {
+EXPORTABLE: Final = {
     "encoder": PartOfModel(code_and_spread, ENCODING, "x", ("code", "spread")),
     "decoder": PartOfModel(mean, DECODING, "code", ("mean",)),
     "reconstruct": PartOfModel(reconstruction, ENCODING + DECODING, "x", ("reconstruction",)),
@@ -128,7 +128,7 @@ def write_part(model: Model, name: str, to: str, folder: Path) -> Path:
     Raises:
         UsageError: if it cannot be traced or written, or does not give what the model does.
     """
-    part, format = PARTS[name], FORMATS[to]
+    part, format = EXPORTABLE[name], FORMATS[to]
     module, file = Traced(model, part), folder / f"{name}{format.suffix}"
     batch = {0: torch.export.Dim("batch")}
     with torch.no_grad(), refused(f"the {name} cannot go to {to}"):

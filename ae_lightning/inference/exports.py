@@ -1,13 +1,14 @@
 """Export: a model's parts as programs that need none of this package, or all of its weights."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Final
 
 from ae_lightning.core.errors import UsageError, one_of
 from ae_lightning.core.extras import require_packages
 from ae_lightning.core.outputs import output_folder, output_path
-from ae_lightning.inference.exported_parts import FORMATS, PARTS, write_part
+from ae_lightning.inference.exported_parts import EXPORTABLE, FORMATS, write_part
 from ae_lightning.inference.model_cards import write_card
 from ae_lightning.inference.trained import TrainedModel, load
 from ae_lightning.inference.weight_folders import write_weight_folder
@@ -44,9 +45,9 @@ def export(
             "parts are not for safetensors, which hold the whole model: leave them out."
         )
     if parts is not None and not parts:
-        raise UsageError(f"parts are none: expected some of {', '.join(PARTS)}.")
+        raise UsageError(f"parts are none: expected some of {', '.join(EXPORTABLE)}.")
     for name in parts or ():
-        one_of("parts", name, PARTS)
+        one_of("parts", name, EXPORTABLE)
     if to == "onnx":
         require_packages(to, "onnx", ("onnx", "onnxruntime", "onnxscript"))
     path = output_path(out, force)
@@ -55,7 +56,9 @@ def export(
         if to == SAFETENSORS:
             files = write_weight_folder(trained, folder)
         else:
-            names = dict.fromkeys(parts or PARTS)
-            files = [write_part(trained.model, name, to, folder) for name in names]
+            on_cpu = trained.device.type == "cpu"
+            module = trained.model if on_cpu else deepcopy(trained.model).cpu()
+            names = dict.fromkeys(parts or EXPORTABLE)
+            files = [write_part(module, name, to, folder) for name in names]
         write_card(trained, files, folder)
     return path

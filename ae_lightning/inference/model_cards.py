@@ -8,7 +8,7 @@ import yaml
 
 from ae_lightning.core.errors import printable
 from ae_lightning.core.files import sha256_of, write_text
-from ae_lightning.inference.exported_parts import FORMATS, PARTS
+from ae_lightning.inference.exported_parts import EXPORTABLE, FORMATS
 from ae_lightning.inference.trained import TrainedModel
 from ae_lightning.inference.weight_folders import at_home, versions
 
@@ -80,7 +80,7 @@ def signature(file: Path) -> str:
     """What a program takes and gives, if a file is one."""
     if file.suffix not in (format.suffix for format in FORMATS.values()):
         return ""
-    part = PARTS[file.stem]
+    part = EXPORTABLE[file.stem]
     return f"{part.takes} → {', '.join(part.gives)}; "
 
 

@@ -42,7 +42,7 @@ WEIGHTS: Final = "model.safetensors"
 DESCRIPTION: Final = "model.json"
 MOST_JSON: Final = 2**22  # bytes
 MOST_HEADER: Final = 2**22  # bytes, which describe some 40,000 tensors
-MOST_VALUES: Final = 5 * MOST_RECORDED
+MOST_DESCRIBED: Final = 5 * MOST_RECORDED
 TYPES: Final = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
 
 # What model.json holds, under the names of a checkpoint.
@@ -123,7 +123,7 @@ def read_description(file: Path) -> dict[str, Any]:
     text = read_text(file, MOST_JSON)
     try:
         tree = json.loads(text)
-        check_values(tree, file, MOST_VALUES)
+        check_values(tree, file, MOST_DESCRIBED)
     except RecursionError:
         raise UsageError(f"{file} is nested too deep.") from None
     except UsageError:

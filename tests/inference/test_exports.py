@@ -17,8 +17,7 @@ from ae_lightning import UsageError, likelihoods, load
 from ae_lightning.cli.main import main
 from ae_lightning.core.parts import rebuild
 from ae_lightning.inference import TrainedModel, export
-from ae_lightning.inference.exported_parts import PARTS as EXPORTED
-from ae_lightning.inference.exported_parts import Traced, require_equal, write_part
+from ae_lightning.inference.exported_parts import EXPORTABLE, Traced, require_equal, write_part
 from ae_lightning.likelihoods import Likelihood
 from ae_lightning.model import Model
 from ae_lightning.nn import MLP
@@ -224,7 +223,7 @@ def test_outputs_that_differ_are_refused() -> None:
 
 def test_a_traced_part_leaves_the_model_as_it_is(small: TrainedModel) -> None:
     names = [name for name, _ in small.model.named_modules()]
-    Traced(small.model, EXPORTED["decoder"])
+    Traced(small.model, EXPORTABLE["decoder"])
     assert [name for name, _ in small.model.named_modules()] == names
 
 
