@@ -139,7 +139,7 @@ def write_part(model: Model, name: str, to: str, folder: Path) -> Path:
         run = format.read(file)
         for n in CHECKED:
             x = inputs_of(model, part, n)
-            require_equal(run(x), part.answer(model, x), f"its outputs for {n} examples")
+            require_equal(run(x), part.answer(model, x), f"its outputs for a batch of {n}")
     return file
 
 

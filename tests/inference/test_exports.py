@@ -210,7 +210,7 @@ def test_a_part_that_cannot_go_is_refused_in_one_sentence(
     assert len(str(error.value)) < 320
     assert str(error.value).isprintable()
     assert not list(tmp_path.iterdir())
-    export(trained, tmp_path / "out", to=to, parts=["decoder"])
+    export(trained, tmp_path / "out", to="torch", parts=["decoder"])
 
 
 def test_outputs_that_differ_are_refused() -> None:
