@@ -32,6 +32,9 @@ WAYS: dict[str, list[list[str]]] = {
     "reconstruct": [["run", "--out", "all.npy"]],
     "denoise": [["run", "--out", "all.npy"]],
     "explore": [["alone.ckpt"]],
+    "export": [["run", "--out", "out", "--to", "safetensors"]],
+    "push": [["alone.ckpt", "ada/digits"]],
+    "pull": [],  # which takes no checkpoint: see tests/inference/test_hub.py
     "configs": [],
     "optimize": [],
     "theory": [],
@@ -41,7 +44,7 @@ PATHS = {
     *("summary.run", "plot.checkpoint"),  # the others are read or written as other things
     *(f"{command}.model" for command in ("encode", "reconstruct", "denoise", "explore")),
     *(f"{command}.out" for command in ("encode", "reconstruct", "denoise", "plot", "optimize")),
-    *("optimize.folder", "theory.report"),
+    *("export.model", "push.model", "export.out", "pull.out", "optimize.folder", "theory.report"),
 }
 EVERY_WAY = [(command, *way) for command, ways in WAYS.items() for way in ways]
 
