@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -21,7 +22,6 @@ from helpers.failures import failure
 from helpers.images import write_images
 from helpers.pixels import RNG, H, W, integers, near, png, refusal
 
-tifffile = pytest.importorskip("tifffile")
 # ------------------------------------------------------------------------------- bits and kinds
 
 
