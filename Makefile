@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test bench gpu mutants soak clean
+.PHONY: help install demo lint test bench gpu mutants soak lowest clean
 
 help:     ## print these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -24,6 +24,12 @@ lint: install  ## check style and types
 test: lint  ## check style and types, and run doctests and tests
 	PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+lowest:  ## run the tests in .lowest, with the lowest versions that pyproject.toml admits
+	@test -x .lowest/bin/python || $(PYTHON) -m venv .lowest
+	@.lowest/bin/python -m pip install --quiet uv
+	@.lowest/bin/uv pip install --python .lowest --resolution lowest-direct --editable '.[dev]'
+	PYTHONHASHSEED=0 .lowest/bin/python -m pytest --numprocesses 2 --dist loadfile
+
 bench: install  ## print the ratios of training speed, each with its spread; ONLY="shipped startup" runs some
 	PYTHONPATH=tests $(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
@@ -37,4 +43,4 @@ soak: install  ## kill, stop and damage real runs, and compare; ONLY="sigkill" r
 	PYTHONPATH=tests $(BIN)/python -m soak $(ONLY)
 
 clean:  ## remove what the targets made, but for runs and data
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf .venv .lowest build dist .mypy_cache .ruff_cache .pytest_cache *.egg-info

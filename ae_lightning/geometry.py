@@ -34,6 +34,16 @@ def fixed_statistics(f: Map) -> Iterator[None]:
             layer.fixed = fixed
 
 
+@contextmanager
+def differentiating() -> Iterator[None]:
+    """Leave inference mode, in which torch 2.6 takes every derivative for zero."""
+    if not torch.is_inference_mode_enabled():
+        yield
+        return
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
 def basis(shape: Sequence[int], like: Tensor) -> Tensor:
     """Return the unit vectors (N, B, *shape) of an N-dimensional space, the same at every point."""
     N = math.prod(shape)
@@ -55,7 +65,7 @@ def jacobian(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
     tensor([[[2., 0.],
              [0., 4.]]])
     """
-    with fixed_statistics(f):
+    with fixed_statistics(f), differentiating():
         y, pullback = vjp(f, x)[:2]
         if x[0].numel() >= y[0].numel():
             rows = vmap(lambda u: pullback(u)[0], chunk_size=chunk)(basis(y.shape[1:], y))
@@ -72,7 +82,7 @@ def vector_jacobian(f: Map, x: Tensor, u: Tensor) -> Tensor:
     >>> vector_jacobian(lambda x: x**2, torch.tensor([[1.0, 2.0]]), torch.ones(1, 1, 2))
     tensor([[[2., 4.]]])
     """
-    with fixed_statistics(f):
+    with fixed_statistics(f), differentiating():
         pullback = vjp(f, x)[1]
         return vmap(lambda v: pullback(v)[0])(u)  # type: ignore[no-any-return]
 

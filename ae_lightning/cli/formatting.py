@@ -5,6 +5,10 @@ from argparse import Action
 
 from jsonargparse import DefaultHelpFormatter
 
+from ae_lightning.core.private_names import private
+
+private("jsonargparse:DefaultHelpFormatter", "_expand_help")
+
 
 class HelpFormatter(DefaultHelpFormatter):
     """jsonargparse's, without the marks of Sphinx."""

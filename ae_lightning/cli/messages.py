@@ -10,6 +10,7 @@ from textwrap import shorten
 from typing import Any, Final, Literal, NoReturn, get_args, get_origin
 
 from ae_lightning.core.errors import closest, nearest
+from ae_lightning.core.private_names import private
 
 MANY: Final = 24  # names, which would be no answer
 MARK: Final = "\x1f"  # between the name of an option and what is wrong with it
@@ -25,6 +26,9 @@ LESS: Final = re.compile(
 )
 LOST_READER: Final = r"DataLoader worker \(pid.*\) (exited|is killed)"
 TOO_LARGE: Final = r"(allocate|enough|out of) memory|(lcul|tipl)\w+ overflow|numel: int|unpacking l"
+
+private("argparse:ArgumentParser", "_actions")
+private("jsonargparse._typehints:ActionTypeHint", "_typehint")
 
 
 class ParseFailure(Exception):

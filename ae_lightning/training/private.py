@@ -2,7 +2,8 @@
 
 But for `uncompiled`, which is needed where Lightning is not.
 
-tests/training/test_private.py names the attribute and the library when one of them moves.
+Each is looked for when this is imported, so that a release that has moved one is named before a
+training; tests/training/test_private.py looks whether each still means what it did.
 """
 
 import inspect
@@ -13,7 +14,6 @@ from typing import Any, Final
 
 import torch
 from jsonargparse import set_parsing_settings
-from jsonargparse._common import parsing_settings
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     BatchSizeFinder,
@@ -25,8 +25,39 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Str
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ae_lightning.core.private_names import private
+
 Handler = Callable[[int, FrameType | None], None]
 LOGGED: Final = ("_callback_metrics", "_logged_metrics", "_progress_bar_metrics")
+PL: Final = "lightning.pytorch"
+CONNECTORS: Final = f"{PL}.trainer.connectors"
+USED: Final = (
+    (f"{PL}:Trainer", "_signal_connector", "_logger_connector"),
+    (f"{CONNECTORS}.signal_connector:_SignalConnector", "_sigterm_notifier_fn"),
+    (f"{CONNECTORS}.logger_connector.logger_connector:_LoggerConnector", "log_metrics", *LOGGED),
+    (f"{PL}.loops.fit_loop:_FitLoop", "epoch_loop", "epoch_progress"),
+    (f"{PL}.loops.training_epoch_loop:_TrainingEpochLoop", "_batches_that_stepped"),
+    (f"{PL}.loops.training_epoch_loop:_TrainingEpochLoop", "batch_progress", "val_loop"),
+    (f"{PL}.loops.evaluation_loop:_EvaluationLoop", "batch_progress"),
+    (f"{PL}:LightningModule", "_trainer"),
+    (f"{PL}.cli:LightningCLI", "_get", "_set_seed", "_parse_ckpt_path"),
+    (f"{PL}.strategies:DDPStrategy", "_ddp_kwargs"),
+    (f"{PL}.strategies:ModelParallelStrategy", "_data_parallel_size"),
+    (f"{PL}.strategies.launchers:_SubprocessScriptLauncher", "procs", "kill"),
+    (f"{PL}.callbacks:StochasticWeightAveraging", "_scheduler_state"),
+    (f"{PL}.callbacks:EarlyStopping", "_check_on_train_epoch_end"),
+    (f"{PL}.callbacks:Timer", "_duration", "_interval"),
+    (f"{PL}.callbacks:BatchSizeFinder", "_early_exit", "_batch_arg_name"),
+    (f"{PL}.callbacks:LearningRateFinder", "_early_exit", "_update_attr"),
+    (f"{PL}.loggers:WandbLogger", "_wandb_init", "_experiment"),
+    ("torch", "_amp_foreach_non_finite_check_and_unscale_"),
+    ("torch.optim:Adam", "_step_supports_amp_scaling"),
+)
+for place, *names in USED:
+    private(place, *names)
+parsing_settings: dict[str, Any] = private(
+    "jsonargparse._common:parsing_settings", "import_path_verdicts", "import_paths_enforced"
+)
 
 
 def replace_sigterm_handler(trainer: Trainer, handler: Handler) -> None:

@@ -6,6 +6,10 @@ from typing import Any
 
 from torch import nn
 
+from ae_lightning.core.private_names import private
+
+private("torch.nn:Module", "_compiled_call_impl")
+
 
 def compiled_call(module: nn.Module) -> Callable[..., Any] | None:
     """Return what `module.compile` has made the module call, or None.

@@ -3,7 +3,9 @@
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from ae_lightning.core.private_names import private
 
 HEADER: Final = 7  # bytes: the file's own, and those of each piece: checksum, length, kind
 BLOCK: Final = 2**15  # bytes, which no piece crosses: LevelDB's framing of a log
@@ -17,9 +19,7 @@ def rows_in(folder: Path, identifier: str) -> int:
 
 def rows_of(file: Path) -> Iterator[int]:
     """The numbers of the rows in one record, as far as it was written."""
-    from wandb.proto import wandb_internal_pb2
-
-    Record: Any = vars(wandb_internal_pb2)["Record"]
+    Record = private("wandb.proto.wandb_internal_pb2:Record", "FromString", "HasField")
     for data in pieces(file):
         try:
             record = Record.FromString(data)

@@ -8,11 +8,14 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.private_names import private
 
 from .batch_samplers import EvaluationSampler, TrainingSampler
 from .datasets import BatchDraw, Examples
 
 T = TypeVar("T")
+private("torch.utils.data:DataLoader", "_iterator")
+private("torch.utils.data.dataloader:_MultiProcessingDataLoaderIter", "_shutdown_workers")
 
 
 class Errors(Dataset[Any]):

@@ -3,10 +3,10 @@
 It only fetches: litdata's own chunks say how they are read, by pickle too, so that these are not.
 """
 
-from importlib import import_module
 from typing import Any, Final
 
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, printable
+from ae_lightning.core.private_names import private
 
 MODULES: Final = {
     "get_downloader": "litdata.streaming.downloader",  # fetches one file from any storage
@@ -18,13 +18,9 @@ MODULES: Final = {
 def of_litdata(name: str) -> Any:
     """Return what litdata calls by that name, or raise UsageError if this machine's has none."""
     try:
-        import litdata
-    except ImportError:
-        raise UsageError("remote data need litdata: pip install 'ae-lightning[stream]'.") from None
-    try:
-        return getattr(import_module(MODULES[name]), name)
-    except (ImportError, AttributeError):
-        raise UsageError(
-            f"litdata {litdata.__version__} has no {MODULES[name]}.{name}: install the release "
-            "that ae-lightning[stream] asks for."
-        ) from None
+        import litdata  # noqa: F401
+    except ImportError as error:
+        broken = "" if error.name == "litdata" else f", which cannot be imported ({error})"
+        cure = "pip install 'ae-lightning[stream]'"
+        raise UsageError(printable(f"remote data need litdata{broken}: {cure}.")) from None
+    return private(f"{MODULES[name]}:{name}")

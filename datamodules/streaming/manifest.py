@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
-from annotated_types import Gt, Len
+from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 from ae_lightning.core.errors import UsageError, printable
@@ -31,7 +31,7 @@ LARGEST_MANIFEST: Final = 64 * 2**20  # bytes, which hold the digests of as many
 LARGEST_CHUNK: Final = 2000 * 10**6  # bytes
 AGAIN: Final = "write the folder again with ae-lightning optimize"
 
-Positive = Annotated[int, Gt(0)]
+Positive = Annotated[int, Field(gt=0)]
 Split = Literal["train", "val", "test"]
 
 
@@ -40,11 +40,11 @@ class Contents(TypedDict):
 
     __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012
 
-    shape: Annotated[list[Positive], Len(1, 8)]
+    shape: Annotated[list[Positive], Field(min_length=1, max_length=8)]
     classes: list[str]
-    counts: Annotated[dict[Split, Positive], Len(3)]
+    counts: Annotated[dict[Split, Positive], Field(min_length=3)]
     chunk: Positive
-    digests: Annotated[dict[Split, list[str]], Len(3)]
+    digests: Annotated[dict[Split, list[str]], Field(min_length=3)]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import sys
 
 import pytest
 import torch
@@ -14,19 +14,21 @@ from ae_lightning.datamodules.streaming.litdata_names import MODULES, of_litdata
 
 @pytest.mark.parametrize("name", MODULES)
 def test_litdata_has_each_name_that_streaming_uses(name):
-    litdata = pytest.importorskip("litdata")
-    module = import_module(MODULES[name])
-    assert hasattr(module, name), (
-        f"litdata {litdata.__version__} has no {module.__name__}.{name}: find where it moved, and "
-        "say so in datamodules/streaming/litdata_names.py"
-    )
+    assert of_litdata(name).__name__ == name
 
 
 def test_a_name_that_moved_is_said_in_one_sentence(monkeypatch):
-    pytest.importorskip("litdata")
     monkeypatch.setitem(MODULES, "Mover", "litdata")
-    with pytest.raises(UsageError, match=r"^litdata \S+ has no litdata\.Mover: "):
+    with pytest.raises(UsageError, match=r"^litdata \S+ has no litdata\.Mover, which ae-"):
         of_litdata("Mover")
+
+
+def test_a_litdata_that_lacks_what_it_needs_says_what(monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "litdata"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(UsageError, match=r"litdata, which cannot be imported \(.*boto3.*\): pip"):
+        of_litdata("get_downloader")
 
 
 def test_torchs_data_loader_keeps_an_iterator_whose_workers_can_be_ended():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -13,16 +12,12 @@ from typing import Any
 
 import pytest
 import torch
-from jsonargparse._common import parsing_settings
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, Timer
-from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.utils.data import DataLoader
-from wandb import Settings
 
 from ae_lightning.training import private, uncompiled
 from ae_lightning.training.sharding import FullySharded
@@ -86,28 +81,10 @@ NEEDED: dict[tuple[str, str], Callable[[], bool]] = {
     ("lightning", "a launcher's procs and kill"): lambda: (
         launcher().procs == [] and callable(launcher().kill)
     ),
-    ("jsonargparse", "_common.parsing_settings"): lambda: (
-        {
-            "import_path_verdicts",
-            "import_paths_enforced",
-        }
-        <= parsing_settings.keys()
-    ),
-    ("lightning", "LightningCLI._get"): lambda: callable(LightningCLI._get),
-    ("lightning", "LightningCLI._set_seed"): lambda: callable(LightningCLI._set_seed),
-    ("lightning", "LightningCLI._parse_ckpt_path"): lambda: callable(LightningCLI._parse_ckpt_path),
-    ("lightning", "LightningCLI._subcommand_parsers"): lambda: (
-        "self._subcommand_parsers[" in inspect.getsource(LightningCLI)
-    ),
     ("torch", "Optimizer._step_supports_amp_scaling and found_inf"): lambda: skips(1, Adam),
     ("torch", "_amp_foreach_non_finite_check_and_unscale_"): lambda: (
         flag_of([0.0], [1e38, 3e38]) == 0 and flag_of([0.0, math.inf]) == flag_of([math.nan]) == 1
     ),
-    ("torch", "DataLoader._iterator"): lambda: DataLoader([1])._iterator is None,
-    ("torch", "DataLoader's _shutdown_workers"): lambda: callable(
-        iter(DataLoader([1], num_workers=1))._shutdown_workers
-    ),
-    ("wandb", "Settings.x_disable_viewer"): lambda: "x_disable_viewer" in Settings.model_fields,
     ("torch", "nn.Module._compiled_call_impl"): lambda: (
         nn.Linear(1, 1)._compiled_call_impl is None and callable(compiled()._compiled_call_impl)
     ),
@@ -193,16 +170,3 @@ def test_a_loops_progress_counts_what_it_did(progress: str, part: str, tmp_path:
         pytest.fail(f"lightning {version('lightning')} has moved {progress}: see loop_state.py")
     if "batch" in progress:
         assert "is_last_batch" in loop.state_dict()[progress]
-
-
-def test_private_things_are_touched_in_one_file_of_the_package() -> None:
-    """Of ours, a name that begins with an underscore follows self or cls."""
-    root = Path(private.__file__).parents[2]
-    rooms = [root / name for name in ("ae_lightning", "callbacks")]
-    ours = {Path(private.__file__), Path(uncompiled.__file__)}
-    files = {file for room in rooms for file in room.rglob("*.py")} - ours
-    foreign = re.compile(r"(?<!\bself)(?<!\bcls)(?<!\bos)\._(?!replace\b)[a-z]\w*")
-    found = {f"{f.name}: {m[0]}" for f in files for m in foreign.finditer(f.read_text())}
-    # Of argparse and of jsonargparse, which are not there in public.
-    parsers = {"messages.py: ._actions", "messages.py: ._typehint", "formatting.py: ._expand_help"}
-    assert found <= parsers
