@@ -117,9 +117,8 @@ def _score_of_vectors(
 def sigma_of(data: Any) -> float | None:
     """The standard deviation of the data's Gaussian corruption, or None if it has not one."""
     corruption = getattr(data, "corruption", None)
-    single = isinstance(corruption, GaussianNoise) and corruption.largest is None
-    if single and corruption.sigma > 0:
-        return corruption.sigma
+    if isinstance(corruption, GaussianNoise) and corruption.largest is None:
+        return corruption.sigma or None
     return None
 
 

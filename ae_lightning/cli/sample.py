@@ -6,9 +6,11 @@ from typing import Literal
 import numpy as np
 import torch
 
+from ae_lightning.callbacks.drawing.images import limits_of
+from ae_lightning.callbacks.drawing.saving import png
+from ae_lightning.callbacks.prior_samples import sample_grid
 from ae_lightning.core.outputs import output_file, output_folder, output_path
 from ae_lightning.core.printing import tell
-from ae_lightning.inference.grids import grid
 from ae_lightning.inference.image_writing import write_image
 from ae_lightning.inference.sampling import sample as sample_from
 from ae_lightning.inference.sampling import way_of
@@ -59,9 +61,10 @@ def sample(
             np.save(opened, x)
         tell(f"{path}: an array of shape {x.shape}, by {way}")
         return
-    low, high = trained.model.value_range or (float(x.min()), float(x.max()))
+    low, high = limits_of(trained.model, torch.from_numpy(x))
+    picture = sample_grid(trained.model, torch.from_numpy(x), f"Samples by {way}")
     with output_folder(path) as folder:
         for place, each in enumerate(x):
-            write_image(folder, f"{place:05d}.png", (each - low) / max(high - low, 1e-9))
-        (folder / "grid.png").write_bytes(grid(torch.from_numpy(x), (low, high)))
+            write_image(folder, f"{place:05d}.png", (each - low) / (high - low))
+        (folder / "grid.png").write_bytes(png(picture))
     tell(f"{path}: {n:,} samples by {way}, and grid.png")

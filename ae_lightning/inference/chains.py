@@ -20,7 +20,8 @@ from ae_lightning.model import Model
 from ae_lightning.samplers import annealed_langevin, langevin, walkback
 
 EXAMPLES: Final = 1000  # from which a chain learns where to start
-STEPS: Final = 100
+WALKBACK_STEPS: Final = 50  # longer chains of an imperfect denoiser find what is no data
+LANGEVIN_STEPS: Final = 150
 ANNEALED_STEPS: Final = 750
 BETA: Final = 0.2  # of `annealed_langevin`
 EPSILON: Final = 0.1  # a step of Langevin's, by σ²
@@ -32,7 +33,7 @@ class Chain(NamedTuple):
     Args:
         model: the model.
         corruption: what it was trained to undo.
-        mean, spread: of the data (*S), with whose noise a chain starts.
+        mean, spread: of the data (*S).
         error: the root mean square of r(x̃) − x, the spread of p(x|x̃) if the model leaves it open.
     """
 
@@ -56,14 +57,19 @@ class Chain(NamedTuple):
         return IndependentNormal(self.denoised(x), log_sigma, x.ndim - 1)
 
     def start(self, n: int) -> Tensor:
-        """Draw n starting points (n, *S): every element on its own, as it is in the data."""
+        """Draw n starting points (n, *S), far from the data."""
         noise = torch.randn(n, *self.mean.shape, device=self.mean.device)
         largest = self.corruption.largest if isinstance(self.corruption, GaussianNoise) else None
-        return self.mean + (largest or self.spread) * noise
+        if self.model.value_range is None:
+            return self.mean + (largest or self.spread) * noise
+        low, high = self.model.value_range
+        if largest is None:
+            return low + (high - low) * torch.rand_like(noise)
+        return (low + high) / 2 + largest * noise
 
     def walkback(self, n: int, steps: int | None) -> Tensor:
         """Corrupt and draw from p(x|x̃) by turns; return the last r(x̃)."""
-        x = walkback(self.reverse, self.corruption, self.start(n), steps or STEPS)
+        x = walkback(self.reverse, self.corruption, self.start(n), steps or WALKBACK_STEPS)
         return self.denoised(self.corruption(x))
 
     def langevin(self, n: int, steps: int | None) -> Tensor:
@@ -85,7 +91,7 @@ class Chain(NamedTuple):
         x = self.start(n)
         if largest is None:
             score = partial(self._score, sigma=sigma)
-            return self.denoised(langevin(score, x, EPSILON * sigma**2, steps or STEPS))
+            return self.denoised(langevin(score, x, EPSILON * sigma**2, steps or LANGEVIN_STEPS))
         step = min(1.0, math.log(largest / sigma) / (BETA * (steps or ANNEALED_STEPS)))
         return self.denoised(annealed_langevin(self.denoised, x, sigma, step, BETA))
 

@@ -76,7 +76,8 @@ class Density(nn.Module, ABC):
         seen = variances > SMALLEST * variances[0].clamp(min=1e-12)
         self.axes = (rotation * variances.clamp(min=0).sqrt() * seen).to(z)
         inverse = rotation * torch.where(seen, variances.clamp(min=1e-30).rsqrt(), 0)
-        return (z - self.mean) @ inverse[:, : self.D].to(z)
+        y: Tensor = (z - self.mean) @ inverse[:, : self.D].to(z)
+        return y
 
     @torch.no_grad()
     def draw(self, n: int, seed: int = 0) -> Tensor:
@@ -136,7 +137,8 @@ class Mixture(Density):
     def draw_whitened(self, n: int) -> Tensor:
         c = torch.multinomial(self.logits.softmax(0), n, replacement=True)
         epsilon = torch.randn(n, self.D, 1, device=self.means.device)
-        return self.means[c] + (self.factors[c] @ epsilon).squeeze(2)
+        y: Tensor = self.means[c] + (self.factors[c] @ epsilon).squeeze(2)
+        return y
 
 
 def lowest_bic(y: Any) -> Any:

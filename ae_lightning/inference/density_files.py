@@ -83,7 +83,7 @@ def codes(trained: TrainedModel, inputs: Inputs, batch_size: int = 256) -> Tenso
 def digest(file: Path) -> str:
     """Return the SHA-256 of a file."""
     with open_regular(file) as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+        return hashlib.file_digest(opened, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def write_density(file: Path, density: Density, header: Header) -> None:
@@ -93,8 +93,9 @@ def write_density(file: Path, density: Density, header: Header) -> None:
         OSError: if it cannot be written.
     """
     arrays: dict[str, Any] = {n: v.cpu().numpy() for n, v in density.state_dict().items()}
+    arrays[HEADER] = np.array(json.dumps(header))
     with replacing(file, sealed=True) as opened:
-        np.savez(opened.file, **arrays, **{HEADER: np.array(json.dumps(header))})
+        np.savez(opened.file, **arrays)
 
 
 def read_density(file: Path, expected: Header, latent: int) -> Density | None:
