@@ -176,7 +176,7 @@ class Flow(Density):
             raise UsageError(
                 "a flow needs zuko: pip install 'ae-lightning[flow]', or take a mixture."
             ) from None
-        self.flow = NSF(self.D, transforms=3, hidden_features=(128, 128))
+        self.flow = NSF(self.D, transforms=3, hidden_features=(64, 64))
 
     @classmethod
     def sketch(cls, latent: int, found: Mapping[str, Tensor]) -> Self:
