@@ -1,6 +1,9 @@
 """A walk through the codes as files: strips, a film, or both."""
 
 from pathlib import Path
+from typing import Final
+
+from torch import Tensor
 
 from ae_lightning.callbacks.drawing.saving import gif, png
 from ae_lightning.core.errors import UsageError, nearest
@@ -8,7 +11,9 @@ from ae_lightning.core.outputs import output_file, output_folder, output_path
 from ae_lightning.core.printing import tell
 from ae_lightning.inference.walks import Walk
 
-SUFFIXES = (".png", ".gif")
+SUFFIXES: Final = (".png", ".gif")
+WIDTH: Final = 480  # of a film of small images, about
+HEAVIEST: Final = 10_000_000  # bytes of a film
 
 
 def walk_path(out: Path, force: bool) -> Path:
@@ -31,7 +36,7 @@ def write_walk(out: Path, walk: Walk, name: str) -> None:
     """
     found = {".png": png(walk.figure)}
     if walk.frames is not None:
-        found[".gif"] = gif(walk.frames)
+        found[".gif"] = gif(enlarged(walk.frames), HEAVIEST)
     if not out.suffix:
         with output_folder(out) as folder:
             for suffix, content in found.items():
@@ -43,3 +48,9 @@ def write_walk(out: Path, walk: Walk, name: str) -> None:
     with output_file(out) as file:
         file.write(found[out.suffix])
     tell(out)
+
+
+def enlarged(frames: Tensor) -> Tensor:
+    """Repeat the pixels of small frames (T, C, H, W), a whole number of times."""
+    times = max(1, round(WIDTH / frames.shape[3]))
+    return frames.repeat_interleave(times, 2).repeat_interleave(times, 3)

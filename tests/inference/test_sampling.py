@@ -28,7 +28,7 @@ def mnist_run(folder: Path, steps: int, seed: int) -> Path:
     """An undercomplete autoencoder of MNIST, a few hundred steps old."""
     run = folder / str(seed)
     fit = ["fit", "--config", "undercomplete", "--config", "mnist", "--data.batch_size", "256"]
-    fit += ["--model.latent", "16", "--model.seed", str(seed), "--seed_everything", str(seed)]
+    fit += ["--model.latent", "16", "--seed_everything", str(seed)]
     fit += ["--trainer.max_steps", str(steps), "--trainer.limit_val_batches", "1"]
     assert main([*fit, "--trainer.callbacks", "[]", "--run", str(run)]) == 0
     return run
@@ -85,7 +85,7 @@ def test_the_command_writes_each_sample_and_a_grid(
             found = np.asarray(image).transpose(2, 0, 1) / 255
         np.testing.assert_allclose(found, each, atol=0.51 / 255)
     assert main([*args, "s.npy"]) == 0
-    np.testing.assert_array_equal(np.load("s.npy"), x)
+    np.testing.assert_allclose(np.load("s.npy"), x, atol=1e-6)
     assert main([*args, "s"]) == 2
     assert "s exists" in one_sentence(capsys.readouterr().err)
 
@@ -97,7 +97,8 @@ def test_chains_of_a_denoising_model_stay_in_the_range_of_the_data(
     x = sample(of_photographs, n=6, by=by, steps=3, batch_size=4)
     assert x.shape == (6, 3, 8, 8)
     assert 0 <= x.min() < x.max() <= 1
-    np.testing.assert_array_equal(x, sample(of_photographs, n=6, by=by, steps=3, batch_size=4))
+    again = sample(of_photographs, n=6, by=by, steps=3, batch_size=4)
+    np.testing.assert_allclose(x, again, atol=1e-5)
     assert np.abs(x - sample(of_photographs, n=6, by=by, steps=3, seed=1)).max() > 0.01
     assert len(np.unique(x.reshape(6, -1), axis=0)) == 6
 
