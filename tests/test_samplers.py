@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 from torch import distributions as td
 
 from ae_lightning.autoencoder import AutoEncoder
