@@ -5,6 +5,7 @@ that y has the covariance I, and r what is left, drawn as a Gaussian of the cova
 A density is one of y. Draws stay in the box of the codes seen: a rectified code is not below 0.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, Self
@@ -143,13 +144,16 @@ class Mixture(Density):
 
 def lowest_bic(y: Any) -> Any:
     """Fit mixtures of more and more Gaussians to y (N, D), until their criterion rises."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
     best, least = None, float("inf")
     for components in COMPONENTS:
         if 2 * components > len(y):
             break
-        fitted = GaussianMixture(components, reg_covar=1e-4, random_state=0).fit(y)
+        with warnings.catch_warnings():  # of clusters that are fewer: the criterion finds as much
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fitted = GaussianMixture(components, reg_covar=1e-4, random_state=0).fit(y)
         if (bic := fitted.bic(y)) > least:
             break
         best, least = fitted, bic

@@ -24,7 +24,7 @@ from ae_lightning.training.checkpoint_reading import squeezed
 from ae_lightning.training.checkpoint_weights import check_weights
 
 MOST_CODES: Final = 10_000  # that a density is fitted to
-MOST_BYTES: Final = 2**28
+MOST_BYTES: Final = 2**31
 HEADER: Final = "header"  # of the file's arrays, beside those of the density
 
 
