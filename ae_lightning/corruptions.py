@@ -45,26 +45,46 @@ class Clean(Corruption):
 class GaussianNoise(Corruption):
     r"""Add independent Gaussian noise: x̃ = x + σ ε, ε ~ N(0, I), not clipped.
 
+    Given a `largest`, every example has a σ of its own, log-uniform from `sigma` to `largest`: the
+    model then learns to denoise at each of them, as annealed chains need.
+
     Args:
         sigma: the standard deviation σ, in the data's units (pixels lie in [0, 1]).
+        largest: of the standard deviations; all are `sigma`, if None.
 
     Raises:
-        UsageError: if sigma is negative.
+        UsageError: if sigma is negative, or a range is not one: 0 < sigma < largest.
+
+    References:
+        | Solving Linear Inverse Problems Using the Prior Implicit in a Denoiser
+        | (Kadkhodaie and Simoncelli, 2021)
 
     >>> GaussianNoise(sigma=0.5)(torch.zeros(10_000, 10)).std().round(decimals=2)
     tensor(0.5000)
+    >>> sigmas = GaussianNoise(sigma=0.01, largest=1.0)(torch.zeros(1000, 500)).std(1)
+    >>> sigmas.log10().mean().round(decimals=1)
+    tensor(-1.)
     """
 
-    def __init__(self, sigma: float = 0.3) -> None:
+    def __init__(self, sigma: float = 0.3, largest: float | None = None) -> None:
         super().__init__()
         if not 0 <= sigma < float("inf"):
             raise UsageError(f"GaussianNoise.sigma is {sigma}: expected a number of at least 0.")
-        self.sigma = sigma
+        if largest is not None and not 0 < sigma < largest < float("inf"):
+            raise UsageError(
+                f"GaussianNoise.sigma is {sigma} and largest {largest}: expected two numbers above "
+                "0, the second above the first."
+            )
+        self.sigma, self.largest = sigma, largest
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         if self.sigma == 0:
             return x
-        return torch.empty_like(x).normal_(0.0, self.sigma, generator=generator).add_(x)
+        if self.largest is None:
+            return torch.empty_like(x).normal_(0.0, self.sigma, generator=generator).add_(x)
+        u = torch.rand(len(x), *[1] * (x.ndim - 1), generator=generator, device=x.device)
+        sigma = self.sigma * (self.largest / self.sigma) ** u.to(x.dtype)  # (B, 1, …)
+        return torch.empty_like(x).normal_(generator=generator).mul_(sigma).add_(x)
 
 
 class Dequantise(Corruption):

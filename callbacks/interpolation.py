@@ -43,6 +43,13 @@ def straight(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     return a[:, None] + t[:, None] * (b - a)[:, None]
 
 
+def between(model: Model, a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Decode the codes between those of a and b (P, *S): (P, 2, T, *S), straight and spherical."""
+    ends = model.code(a), model.code(b)
+    z = torch.stack([straight(*ends, t), spherical(*ends, t)], dim=1)  # (P, 2, T, K)
+    return model.decode(z).mean  # type: ignore[no-any-return]
+
+
 @picture
 def interpolation(model: Model, a: Tensor, b: Tensor, steps: int = 9) -> Figure:
     """Draw the decoded codes between those of examples a and b, linearly and spherically.
@@ -55,9 +62,7 @@ def interpolation(model: Model, a: Tensor, b: Tensor, steps: int = 9) -> Figure:
     """
     vectors = not is_image(model.shape)
     t = torch.linspace(0, 1, 61 if vectors else steps).to(a)
-    ends = model.code(a), model.code(b)
-    z = torch.stack([straight(*ends, t), spherical(*ends, t)], dim=1)  # (P, 2, T, K)
-    decoded = model.decode(z).mean  # (P, 2, T, *S)
+    decoded = between(model, a, b, t)
     title = "Interpolation between the codes of two examples"
     if vectors:
         kinds = {"linear": decoded[:, 0], "spherical": decoded[:, 1]}

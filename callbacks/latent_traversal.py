@@ -176,9 +176,20 @@ class LatentTraversal(PictureCallback):
     def animate(self, model: Model, pair: Pair) -> Tensor | None:
         if not self.animated or not is_image(model.shape):
             return None
-        shown = dimensions_shown(model, pair.x, self.dims, self.rows)
-        z = traversal(model, pair.x, shown, self._start(model, pair), FRAMES)
-        return film(model.decode(z).mean, limits_of(model, pair.x))
+        return traversal_film(model, pair.x, self._start(model, pair), self.dims, self.rows)
+
+
+def traversal_film(
+    model: Model,
+    x: Tensor,
+    start: Tensor | None = None,
+    dims: Sequence[int] | None = None,
+    rows: int = 10,
+    frames: int = FRAMES,
+) -> Tensor:
+    """Return the film of a `latent_traversal` of images, a frame for each column."""
+    z = traversal(model, x, dimensions_shown(model, x, dims, rows), start, frames)
+    return film(model.decode(z).mean, limits_of(model, x))
 
 
 def film(images: Tensor, limits: tuple[float, float]) -> Tensor:

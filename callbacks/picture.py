@@ -21,7 +21,7 @@ from ae_lightning.training.sharding import whole_model
 
 from .drawing.examples import choose
 from .drawing.observing import observing
-from .drawing.saving import hand_over, png, write_gif
+from .drawing.saving import gif, hand_over, png
 from .drawing.theme import Figure, house_style
 from .report.history import History, read_history
 
@@ -145,7 +145,7 @@ class PictureCallback(Callback, ABC):
             if stem is not None:
                 write_bytes(stem.with_suffix(".png"), png(figure))
                 if (frames := self.animate(model, pair)) is not None:
-                    write_gif(frames, stem.with_suffix(".gif"))
+                    write_bytes(stem.with_suffix(".gif"), gif(frames))
         return figure
 
     # ------------------------------------------------------------ during training

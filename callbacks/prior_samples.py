@@ -1,7 +1,9 @@
 """Samples of the prior, decoded."""
 
+import math
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from ae_lightning.core.errors import UsageError
@@ -14,6 +16,7 @@ from .drawing.vectors import clouds_figure
 from .picture import PictureCallback, picture
 
 IN_A_ROW = 12
+MOST = 144  # in a grid
 
 
 @picture
@@ -37,6 +40,17 @@ def prior_samples(model: Model, x: Tensor, n: int = 72) -> Figure:
         return grid_figure(samples, title, limits=limits_of(model, x))
     clouds = {"data": x, "means of p(x|z), z ~ p(z)": model.sample(len(x))}
     return clouds_figure(clouds, 6.4, 3.4, "")
+
+
+@picture
+def sample_grid(model: Model, x: Tensor, title: str) -> Figure:
+    """Draw the first samples (n, *S), at most `MOST`, in about as many rows as columns."""
+    x = x[:MOST]
+    columns = math.ceil(math.sqrt(len(x)))
+    low, high = limits_of(model, x)
+    blank = x.new_full((-len(x) % columns, *x.shape[1:]), high)
+    images = torch.cat([x, blank]).unflatten(0, (-1, columns))
+    return grid_figure(images, title, limits=(low, high))
 
 
 def without_prior(model: Model) -> str | None:

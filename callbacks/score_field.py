@@ -115,10 +115,10 @@ def _score_of_vectors(
 
 
 def sigma_of(data: Any) -> float | None:
-    """The standard deviation of the data's Gaussian corruption, or None if it has none."""
+    """The standard deviation of the data's Gaussian corruption, or None if it has not one."""
     corruption = getattr(data, "corruption", None)
-    if isinstance(corruption, GaussianNoise) and corruption.sigma > 0:
-        return corruption.sigma
+    if isinstance(corruption, GaussianNoise) and corruption.largest is None:
+        return corruption.sigma or None
     return None
 
 

@@ -198,3 +198,22 @@ def test_errors_name_the_value_and_what_was_expected(make, sentence):
     with pytest.raises(UsageError) as caught:
         make()
     assert str(caught.value) == sentence
+
+
+def test_gaussian_noise_over_a_range_gives_every_example_its_own_log_uniform_sigma() -> None:
+    noise = GaussianNoise(sigma=0.05, largest=1.0)
+    sigmas = noise(torch.zeros(4000, 1, 20, 20)).flatten(1).std(1)
+    shares = (sigmas.log() - math.log(0.05)) / math.log(20)  # uniform on [0, 1]
+    quartiles = torch.tensor([0.25, 0.5, 0.75])
+    torch.testing.assert_close(shares.quantile(quartiles), quartiles, atol=0.03, rtol=0)
+    assert -0.05 < float(shares.min()) < 0.01
+    assert 0.99 < float(shares.max()) < 1.05
+    index = torch.arange(6)
+    whole = corrupt_by_index(noise, torch.zeros(6, 5), 0, index)
+    assert torch.equal(whole[2:4], corrupt_by_index(noise, torch.zeros(2, 5), 0, index[2:4]))
+
+
+@pytest.mark.parametrize(("sigma", "largest"), [(0.0, 1.0), (1.0, 1.0), (1.0, 0.5), (1, math.inf)])
+def test_a_range_of_sigma_must_be_one(sigma: float, largest: float) -> None:
+    with pytest.raises(UsageError, match="expected two numbers above 0, the second above the"):
+        GaussianNoise(sigma, largest)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 from torch import distributions as td
 
 from ae_lightning.autoencoder import AutoEncoder
@@ -15,7 +16,7 @@ from ae_lightning.nn import MLP
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.priors import GaussianMixture
 from ae_lightning.regularizers import Rate
-from ae_lightning.samplers import ancestral, denoising_chain, langevin
+from ae_lightning.samplers import ancestral, annealed_langevin, denoising_chain, langevin
 from ae_lightning.systems import VariationalAutoEncoder
 
 CHAINS = 100_000
@@ -173,3 +174,27 @@ def test_chains_that_cannot_move_are_refused():
         denoising_chain(PointMass, torch.zeros(1, 1), sigma=0, steps=1)
     with pytest.raises(UsageError, match="step is -1: Langevin"):
         langevin(torch.neg, torch.zeros(1, 1), step=-1, n=1)
+
+
+def test_annealed_langevin_ends_at_both_modes_in_their_proportions() -> None:
+    """By the exact denoiser of data at ±m, which tells σ from x, as a network has to."""
+    m, D = 2.0, 100
+
+    def denoise(x: Tensor) -> Tensor:
+        square = x.square().mean(1, keepdim=True) - m**2
+        sigma2 = square.clamp(min=0.01)
+        return m * (m * x.sum(1, keepdim=True) / sigma2).tanh().expand_as(x)
+
+    x = 10 * torch.randn(2000, D)
+    x = annealed_langevin(denoise, x, sigma=0.1, step=0.1, noise=0.2)
+    distance = (x.abs() - m).square().mean(1).sqrt()
+    assert float(distance.max()) < 0.15
+    same = (x.sign() == x[:, :1].sign()).all(1)
+    assert same.all()
+    assert abs(float((x[:, 0] > 0).double().mean()) - 0.5) < 4.5 * 0.5 / 2000**0.5
+
+
+def test_annealed_langevin_refuses_steps_that_lead_nowhere() -> None:
+    for sigma, step, noise in ((0, 0.1, 0.2), (0.1, 0, 0.2), (0.1, 1.1, 0.2), (0.1, 0.1, 0)):
+        with pytest.raises(UsageError, match=r"expected sigma above 0, the others in \(0, 1\]"):
+            annealed_langevin(lambda x: x, torch.zeros(1, 1), sigma, step, noise)

@@ -34,6 +34,9 @@ PLAIN_COMMANDS: Final = {
     "encode": "the codes of one's own files: encode MODEL DATA --out codes.csv",
     "reconstruct": "r(x) of one's own images, as files: reconstruct MODEL DATA --out DIR",
     "denoise": "noisy images without the noise: denoise MODEL DATA --out DIR",
+    "sample": "what a model makes up, as files and a grid: sample MODEL -n 64 --out DIR",
+    "traverse": "what each dimension of the code does: traverse MODEL [FILE] --out film.gif",
+    "interpolate": "what lies between two files: interpolate MODEL A B --out film.gif",
     "export": "a model for other programs: export MODEL --to onnx|torch|safetensors --out DIR",
     "push": "a model to the Hugging Face Hub: push MODEL NAME/REPO",
     "pull": "a model from there: pull NAME/REPO --out DIR",
@@ -218,10 +221,15 @@ def call(function: Callable[..., None], args: list[str]) -> None:
     optional = signature.args[len(signature.args) - len(signature.defaults or ()) :]
     kinds = get_type_hints(function)
     switches = [name for name in signature.kwonlyargs if kinds[name] is bool]
-    apart: set[str | int] = {*optional, *switches}
+    letters = [name for name in signature.kwonlyargs if len(name) == 1]
+    apart: set[str | int] = {*optional, *switches, *letters}
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=apart)
     for name in switches:
         parser.add_argument(f"--{name}", action="store_true", help=described.get(name))
+    for name in letters:
+        default = (signature.kwonlydefaults or {}).get(name)
+        options = {"default": default, "type": kinds[name], "help": described.get(name)}
+        parser.add_argument(f"-{name}", f"--{name}", **options)
     for name in optional:
         parser.add_argument(name, nargs="?", type=str, default=None, help=described.get(name))
     if signature.varargs:

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ae_lightning.core.errors import UsageError
 from ae_lightning.core.outputs import output_file, output_folder, output_path
 from ae_lightning.core.printing import tell
 from ae_lightning.inference.image_writing import write_image
 from ae_lightning.inference.inputs import Inputs, opened
 from ae_lightning.inference.reconstructions import each_reconstruction
-from ae_lightning.inference.trained import TrainedModel
+from ae_lightning.inference.trained import TrainedModel, require_images
 
 
 def reconstruct(
@@ -67,11 +66,7 @@ def write_reconstructions(
             np.save(opened_file, r)
         tell(f"{out}: an array of shape {r.shape}")
         return
-    if len(trained.shape) != 3:
-        raise UsageError(
-            f"{trained.file} holds a model for data of shape {trained.shape}, and not for images: "
-            "name a .npy file by --out."
-        )
+    require_images(trained)
     low, high = trained.model.value_range or (0.0, 1.0)
     written = 0
     with output_folder(out) as folder:

@@ -5,6 +5,9 @@ A training step's noise is a function of (seed, epoch, batch, rank), and an eval
 size and any number of processes.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Generator, Tensor
 
@@ -39,6 +42,21 @@ def reseed(seed: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":
         torch.get_device_module(device).manual_seed(seed)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw by a seed from the default generators, whose states are then as they were before.
+
+    >>> with seeded(0, torch.device("cpu")):
+    ...     first = torch.rand(1)
+    >>> with seeded(0, torch.device("cpu")):
+    ...     print(torch.rand(1) == first)
+    tensor([True])
+    """
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        reseed(seed, device)
+        yield
 
 
 def row_seeds(seed: int, index: Tensor) -> list[int]:

@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from ae_lightning.inference.exports import export
     from ae_lightning.inference.hub import pull, push
     from ae_lightning.inference.reconstructions import denoise, reconstruct
+    from ae_lightning.inference.sampling import sample
     from ae_lightning.inference.trained import TrainedModel, load
+    from ae_lightning.inference.walks import interpolate, traverse
 
 # A service that only loads a model waits for neither Lightning nor data.
 HOMES = {
@@ -16,7 +18,9 @@ HOMES = {
     "exports": ["export"],
     "hub": ["pull", "push"],
     "reconstructions": ["denoise", "reconstruct"],
+    "sampling": ["sample"],
     "trained": ["TrainedModel", "load"],
+    "walks": ["interpolate", "traverse"],
 }
 HOME_OF = {name: module for module, names in HOMES.items() for name in names}
 

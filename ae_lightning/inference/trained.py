@@ -198,6 +198,15 @@ def rebuilt(checkpoint: dict[str, Any], file: Path) -> Model:
     return model
 
 
+def require_images(trained: TrainedModel) -> None:
+    """Raise UsageError if a model is for no images, which alone can be written as such."""
+    if len(trained.shape) != 3:
+        raise UsageError(
+            f"{trained.file} holds a model for data of shape {trained.shape}, and not for images: "
+            "name a .npy file by --out."
+        )
+
+
 def device_named(device: str | torch.device) -> torch.device:
     """The device of a name; "auto" is a GPU if there is one.
 

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ae_lightning.core.files import write_bytes
-
 from .theme import Figure
 
 HEAVIEST = 300_000  # bytes of one file
@@ -32,10 +30,11 @@ def png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def write_gif(frames: Tensor, path: Path) -> None:
-    """Write frames (N, C, H, W) in [0, 1] as a looping GIF, forwards then backwards.
+def gif(frames: Tensor, heaviest: int = HEAVIEST) -> bytes:
+    """Render frames (N, C, H, W) in [0, 1] as a looping GIF, forwards then backwards.
 
-    Each frame has 32 colours; while the file takes more than 300 kB, the frames are halved in size.
+    Each frame has 32 colours; while the file takes more bytes than the heaviest may, the frames are
+    halved in size.
     """
     from PIL import Image
 
@@ -48,9 +47,8 @@ def write_gif(frames: Tensor, path: Path) -> None:
         duration = 1000 // FRAMES_PER_SECOND
         how = {"save_all": True, "append_images": others, "duration": duration, "loop": 0}
         first.save(film := BytesIO(), "gif", **how)
-        if film.tell() <= HEAVIEST or min(levels.shape[1:3]) < 2:
-            write_bytes(path, film.getvalue())
-            return
+        if film.tell() <= heaviest or min(levels.shape[1:3]) < 2:
+            return film.getvalue()
         levels = levels[:, ::2, ::2]
 
 

@@ -1,0 +1,90 @@
+"""Sample: what a model makes up, in the way that suits it."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ae_lightning.core.errors import UsageError, at_least, one_of
+from ae_lightning.core.randomness import seeded
+from ae_lightning.inference.chains import chain_of, run_chains
+from ae_lightning.inference.densities import KINDS, Mixture
+from ae_lightning.inference.density_files import density_of
+from ae_lightning.inference.trained import TrainedModel, load
+
+PRIOR: Final = "prior"
+CHAINS: Final = ("walkback", "langevin")
+
+
+def sample(
+    model: str | Path | TrainedModel,
+    *data: str,
+    n: int = 64,
+    by: str | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    batch_size: int = 256,
+    device: str = "auto",
+) -> NDArray[np.float32]:
+    """Return n samples of a model (n, *S), clamped to the data's range.
+
+    They are means of p(x|z), at draws z of the prior if the model holds its codes to it, or else of
+    a mixture of Gaussians that is fitted to the codes of training and kept beside the checkpoint.
+
+    Args:
+        model: a run, a checkpoint or a loaded model.
+        data: what to fit to in place of the data of training: as for `encode`.
+        n: how many.
+        by: prior; the density mixture, flow or two_stage; or of a denoising model the chain
+            walkback or langevin, which is annealed if it was trained over a range of σ.
+        steps: the length of a chain; its own, if None.
+        seed: what the draws are a function of.
+        batch_size: how many to decode at a time.
+        device: auto, cpu, cuda, ….
+
+    Raises:
+        UsageError: if there is no such model or no such data, or it cannot be sampled by that.
+    """
+    trained = model if isinstance(model, TrainedModel) else load(model, device)
+    by = way_of(trained, by)
+    for name, value in {"n": n, "batch_size": batch_size}.items():
+        at_least(name, value, 1)
+    if by in CHAINS:
+        x = run_chains(chain_of(trained, data, batch_size), by, n, steps, seed, batch_size)
+    elif steps is not None:
+        raise UsageError(f"steps is {steps}: only a chain has steps, {' or '.join(CHAINS)}.")
+    elif by == PRIOR:
+        with seeded(seed, trained.device):
+            x = decoded(trained, trained.model.sample_codes(n), batch_size)
+    else:
+        z = density_of(trained, by, data, batch_size).draw(n, seed)
+        x = decoded(trained, z, batch_size)
+    limits = trained.model.value_range
+    found: NDArray[np.float32] = (x if limits is None else x.clamp(*limits)).float().cpu().numpy()
+    return found
+
+
+def way_of(trained: TrainedModel, by: str | None) -> str:
+    """Return what to sample by: what is named, or what suits the model.
+
+    Raises:
+        UsageError: if there is no such way.
+    """
+    if by is None:
+        return PRIOR if trained.model.held_to_prior else Mixture.kind
+    one_of("by", by, (PRIOR, *KINDS, *CHAINS))
+    if by == PRIOR and not trained.model.held_to_prior:
+        raise UsageError(
+            f"by is {PRIOR}, and nothing held the codes of {trained.file} to it, so that its draws "
+            f"are no codes: expected one of {', '.join((*KINDS, *CHAINS))}."
+        )
+    return by
+
+
+@torch.no_grad()
+def decoded(trained: TrainedModel, z: Tensor, batch_size: int) -> Tensor:
+    """Return the means (n, *S) of p(x|z) of codes (n, K)."""
+    return torch.cat([trained.model.decode(part).mean for part in z.split(batch_size)])
