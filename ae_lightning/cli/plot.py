@@ -36,7 +36,7 @@ def plot(
     Args:
         checkpoint: the checkpoint, or a run's directory, for its best one.
         names: the pictures to draw; by default, all that suit the model. Arguments follow a name,
-            as in latent_traversal:animated=true:start=null codes:umap=true.
+            as in latent_traversal:animated=true:start=null codes:by=umap.
         data: other data: a folder of images, which are prepared as those of training, an array
             file or a config, shipped or a file; by default, the data of training.
         out: where to write; by default, plots in the run's directory.
