@@ -56,7 +56,8 @@ class PictureCallback(Callback, ABC):
 
     A picture is a pure function, decorated with `picture`, and a subclass that gives
 
-    - `name`, also that of its folder, and `caption`, one or two sentences on how to read it;
+    - `name`, also that of its folder, and `caption`, one or two sentences on how to read it, with
+      `caption_of_vectors` if it reads otherwise for data that are no images;
     - `draw`, which calls the pure function;
     - `examples`, how many examples it is drawn of by default, and `fewest`, how many it needs;
     - `suits`, if it makes no sense for some models or data;
@@ -81,6 +82,7 @@ class PictureCallback(Callback, ABC):
 
     name: ClassVar[str]
     caption: ClassVar[str] = ""
+    caption_of_vectors: ClassVar[str] = ""
     examples: ClassVar[int] = 10
     fewest: ClassVar[int] = 1
     slow: ClassVar[bool] = False
@@ -122,6 +124,11 @@ class PictureCallback(Callback, ABC):
     def measure(self, model: Model, pair: Pair) -> dict[str, float]:
         """Return figures by name, which are logged with the picture as val/NAME."""
         return {}
+
+    def caption_for(self, model: Model) -> str:
+        """How to read the picture of this model's kind of data."""
+        vectors = self.caption_of_vectors and len(model.shape) != 3
+        return self.caption_of_vectors if vectors else self.caption
 
     # -------------------------------------------------------------- on its own
 

@@ -38,7 +38,7 @@ def reconstructions(model: Model, pair: Pair, columns: int = 10) -> Figure:
     if not is_image(model.shape):
         clouds = rows | samples
         side = min(2.5, 7.1 / len(clouds))
-        title = f"Reconstructions: mean squared error {mse:.4g} per value"
+        title = f"Reconstructions: mean squared error {mse:.4g} per coordinate"
         figure = clouds_figure(clouds, side * len(clouds) + 0.3, side + 0.5, title)
         for axes in figure.axes:
             axes.locator_params(nbins=3)
@@ -63,6 +63,12 @@ class Reconstructions(PictureCallback):
         "row of errors, red is too bright and blue too dark, in full colour from half the range of "
         "values on. A good denoiser restores strokes; a poor one blurs everything. Samples are "
         "means of p(x|z) at draws of the prior."
+    )
+    caption_of_vectors: ClassVar[str] = (
+        "Validation examples, what the model was given of them, and what it makes of that, in the "
+        "plane in which the examples vary most. Reconstructions lie where the model has learned "
+        "that the data are; a good denoiser brings corrupted points back there. Samples are means "
+        "of p(x|z) at draws of the prior."
     )
     examples: ClassVar[int] = 200
 
