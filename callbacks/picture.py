@@ -105,6 +105,7 @@ class PictureCallback(Callback, ABC):
         self.items, self.seed = items, seed
         self.data: Any = None
         self.history: History | None = None
+        self.missing: str | None = None  # why it was not drawn the last time, as a page says it
         self._pair: Pair | None = None
         self._step = -1
         self._failed = False
@@ -140,8 +141,14 @@ class PictureCallback(Callback, ABC):
         Raises:
             UsageError: if the picture does not suit them.
         """
-        self.data, self.history = data, history or {}
-        stem = None if stem is None else path_of(stem, "stem")
+        self.data, self.history, self.missing = data, history or {}, None
+        try:
+            return self._drawn(model, data, None if stem is None else path_of(stem, "stem"))
+        except Exception as error:
+            self.missing = sentence(error)
+            raise
+
+    def _drawn(self, model: Model, data: Any, stem: Path | None) -> Figure:
         if (reason := self.suits(model, data)) is not None:
             raise UsageError(reason)
         if self._pair is None:
@@ -198,6 +205,13 @@ class PictureCallback(Callback, ABC):
                 why = str(error) or type(error).__name__
                 warnings.warn(f"the picture {self.name} is skipped: {why}", stacklevel=2)
             self._failed = True
+
+
+def sentence(error: Exception) -> str:
+    """Why a picture is missing, for its reader."""
+    if isinstance(error, UsageError):
+        return str(error)
+    return f"it could not be drawn, by a fault of the software (a {type(error).__name__})."
 
 
 def trainer_data(trainer: Trainer) -> Any:
