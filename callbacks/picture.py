@@ -153,6 +153,8 @@ class PictureCallback(Callback, ABC):
             raise UsageError(reason)
         if self._pair is None:
             self._pair = choose(data, self.items, self.seed)
+        if (n := len(self._pair.x)) < self.fewest:
+            raise UsageError(f"{self.name} needs {self.fewest} validation examples, of {n} here.")
         pair = self._pair.to(model.device)
         with observing(model), house_style():
             figure = self.draw(model, pair)

@@ -7,7 +7,7 @@ import torch
 from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
-from .drawing.images import grid_figure, is_image, limits_of, scaled, signed_colours
+from .drawing.images import as_colours, grid_figure, is_image, limits_of, scaled, signed_colours
 from .drawing.theme import Figure, drawable
 from .drawing.vectors import clouds_figure
 from .picture import PictureCallback, picture
@@ -49,7 +49,7 @@ def reconstructions(model: Model, pair: Pair, columns: int = 10) -> Figure:
     error = (rows["reconstructed"] - rows["clean"]).mean(1, keepdim=True)
     rows["error"] = signed_colours(error, FULL_COLOUR)
     rows |= {name: scaled(images, limits) for name, images in samples.items()}
-    colours = [row.cpu().expand(-1, 3, -1, -1) for row in rows.values()]
+    colours = [as_colours(row.cpu()) for row in rows.values()]
     title = f"Reconstructions: mean squared error {mse:.4f} per value"
     return grid_figure(torch.stack(colours), title, rows=list(rows))
 

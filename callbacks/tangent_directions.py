@@ -135,6 +135,7 @@ class TangentDirections(PictureCallback):
         "which the data end, and the last are a choice among many."
     )
     examples: ClassVar[int] = 100
+    fewest: ClassVar[int] = 2
 
     def __init__(
         self,

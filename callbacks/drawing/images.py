@@ -34,6 +34,13 @@ def scaled(images: Tensor, limits: tuple[float, float]) -> Tensor:
     return (images - limits[0]) / (limits[1] - limits[0])
 
 
+def as_colours(images: Tensor) -> Tensor:
+    """Images (*, C, H, W) in three channels: colours as they are, of others the first in grey."""
+    if images.shape[-3] == 3:
+        return images
+    return images.narrow(-3, 0, 1).expand(*images.shape[:-3], 3, *images.shape[-2:])
+
+
 def tile(images: Tensor, limits: tuple[float, float] = (0.0, 1.0)) -> NDArray[np.float32]:
     """Lay images (R, N, C, H, W) out in R rows, a pixel apart: (R·(H + 1) − 1, N·(W + 1) − 1, C).
 

@@ -38,7 +38,7 @@ def directions_grid(x: Tensor, kinds: dict[str, Tensor]) -> ImageLines:
         for directions in kinds.values():
             line = torch.ones(k + 1, 3, *x.shape[2:])
             if len(lines) % len(kinds) == 0:
-                line[0] = image
+                line[0] = images.as_colours(image)
             line[1 : 1 + directions.shape[1]] = images.signed_colours(directions[i], limit)
             lines.append(line)
     names = ["x", *(f"t{i + 1}" for i in range(k))]
@@ -54,8 +54,7 @@ def walks_grid(x: Tensor, tangents: Tensor, span: float) -> ImageLines:
     lines = []
     for image, directions in zip(drawable(x, "x"), drawable(tangents, "a tangent"), strict=True):
         for t in directions:
-            line = image + alphas.view(-1, 1, 1, 1) * t
-            lines.append(line if len(image) == 3 else line[:, :1].expand(-1, 3, -1, -1))
+            lines.append(images.as_colours(image + alphas.view(-1, 1, 1, 1) * t))
     columns = [f"{a:+.1f}".replace("-", "−") if abs(a) > 1e-6 else "x" for a in alphas.tolist()]
     return ImageLines(lines, [], columns, tangents.shape[1])
 
