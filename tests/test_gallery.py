@@ -8,7 +8,7 @@ from PIL import Image
 
 from ae_lightning.callbacks.report.choosing import known_pictures
 from gallery import __main__ as gallery
-from gallery.shown import COMMAND, FOLDER, ROOT, Shown, shown
+from gallery.shown import COMMAND, FOLDER, HEAVIEST, ROOT, Shown, shown
 
 SHOWN = shown()
 
@@ -25,7 +25,7 @@ def test_a_picture_was_made_by_the_command_that_stands_below_it(one: Shown) -> N
     with Image.open(one.file) as image:
         assert image.text[COMMAND] == one.command, "make gallery remakes it"
         assert image.width <= 1000
-    assert one.file.stat().st_size < 150_000
+    assert one.file.stat().st_size <= HEAVIEST
 
 
 def test_a_picture_without_a_command_below_it_is_noticed() -> None:

@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ae_lightning.cli.main import main
 from ae_lightning.core.files import write_bytes
-from gallery.shown import COMMAND, Shown, shown
+from gallery.shown import COMMAND, HEAVIEST, Shown, shown
 
 
 def remake(one: Shown, run: Path) -> None:
@@ -26,6 +26,9 @@ def keep(picture: Path, one: Shown) -> None:
     (text := PngInfo()).add_text(COMMAND, one.command)
     with Image.open(picture) as image:
         image.save(file := BytesIO(), "png", pnginfo=text, optimize=True)
+        if file.tell() > HEAVIEST:
+            fewer = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+            fewer.save(file := BytesIO(), "png", pnginfo=text, optimize=True)
     write_bytes(one.file, file.getvalue())
     print(f"{one.file.name}: {one.command}", flush=True)
 

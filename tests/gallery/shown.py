@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = "callbacks/gallery"
 COMMAND: Final = "Command"  # the name of a PNG's text that holds the command
+HEAVIEST: Final = 150_000  # bytes of a picture
 IMAGE: Final = re.compile(rf"{FOLDER}/(\w+)\.png")
 TRAINING: Final = re.compile(r"ae-lightning (fit --config[^<\n#`]*)")
 
