@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test bench gpu mutants soak lowest clean
+.PHONY: help install demo lint test bench gallery gpu mutants soak lowest clean
 
 help:     ## print these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -32,6 +32,9 @@ lowest:  ## run the tests in .lowest, with the lowest versions that pyproject.to
 
 bench: install  ## print the ratios of training speed, each with its spread; ONLY="shipped startup" runs some
 	PYTHONPATH=tests $(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
+
+gallery: install  ## remake the pictures of README and docs by the commands below them; ONLY="filters" some: half an hour
+	PYTHONPATH=tests $(BIN)/python -m gallery $(ONLY)
 
 gpu: install  ## try and time training on a GPU, or say that there is none; ONLY="speed images" runs some: minutes
 	PYTHONPATH=tests $(BIN)/python -m gpu $(ONLY) $(if $(JSON),--json $(JSON))

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
+from .drawing.projections import Method, agreement, in_plane
 from .drawing.theme import (
     COLOURS,
     INK,
@@ -23,96 +23,108 @@ from .drawing.theme import (
     drawable,
     new_figure,
 )
-from .drawing.vectors import plane
 from .picture import PictureCallback, picture
 
 MOST_KINDS = 20  # labels of more kinds are drawn as a scale
+APART = 0.065  # of what is drawn: the least distance of two labels
 
 
 @picture
-def codes(model: Model, x: Tensor, y: Tensor, umap: bool = False) -> Figure:
-    """Scatter the codes of x, coloured by label: the code itself if K = 2, otherwise a projection.
+def codes(model: Model, x: Tensor, y: Tensor, by: Method = "tsne") -> Figure:
+    """Scatter the codes of x, coloured by label: the code itself if K ≤ 2, otherwise a projection.
+
+    The title says how far the map can be trusted: trustworthiness is 1 if all of the 10 nearest on
+    the map are near in the code. It also says how often the nearest code has the same label.
 
     Args:
         x: the examples (B, *S).
         y: their labels (B,): whole numbers are kinds, any others a scale.
-        umap: project by UMAP instead of onto the two leading principal directions.
+        by: how codes of more than two dimensions are projected: "tsne", "pca" or "umap".
 
     Raises:
         UsageError: if umap is wanted and umap-learn is not installed.
 
     References:
-        | UMAP: Uniform Manifold Approximation and Projection (McInnes et al., 2018)
+        | Visualizing Data using t-SNE (van der Maaten and Hinton, 2008)
+        | Local multidimensional scaling (Venna and Kaski, 2006), for trustworthiness
     """
-    code = drawable(model.code(x), "the code")
-    points, how, names = in_plane(code, umap)
-    figure = new_figure(5.6, 4.4, room=Room(left=0.85, right=0.8))
+    code, y = drawable(model.code(x), "the code"), y.cpu()
+    shown = in_plane(code, by)
+    figure = new_figure(6.0, 5.0, room=Room(left=0.75, right=0.75, top=0.56))
     axes = figure.subplots()
-    stochastic = model.posterior.stochastic
-    if stochastic and model.latent == 2 and not umap and isinstance(model.prior(), Independent):
-        _show_prior(axes, model.prior())
-        names = ("z0 (dashed: two standard deviations of the prior)", "z1")
+    prior = model.prior() if model.held_to_prior and model.latent == 2 else None
+    title, first = f"Codes of {len(x):,} examples: {shown.how}", shown.names[0]
+    if isinstance(prior, Independent):
+        _show_prior(axes, prior)
+        first += " (dashed: two standard deviations of the prior)"
     kinds = y.unique()
     whole = not y.is_floating_point() or bool((y == y.round()).all())
+    size = min(5.0, max(2.5, 110 / len(x) ** 0.5))  # points
     if len(kinds) == 1:
-        axes.scatter(*points.T, s=5, color=COLOURS[0], linewidths=0)
+        axes.plot(*shown.points.T, "o", markersize=size, mew=0, color=COLOURS[0])
     elif whole and len(kinds) <= MOST_KINDS:
-        _show_kinds(axes, points, y.cpu(), kinds.long().tolist())
+        _show_kinds(axes, shown.points, y, kinds.long().tolist(), size)
+        chance = (y[:, None] == kinds).float().mean(0).square().sum()
+        title += f"\nthe nearest code has the same label: {agreement(code, y):.0%}, "
+        title += f"by chance {float(chance):.0%}"
     else:
-        shown = axes.scatter(*points.T, s=5, c=y.cpu().numpy(), cmap=SEQUENTIAL, linewidths=0)
-        figure.colorbar(shown, label="label")
-    axes.set(title=f"Codes of {len(x):,} examples: {how}", xlabel=names[0], ylabel=names[1])
+        how: dict[str, Any] = {"s": size**2, "cmap": SEQUENTIAL, "linewidths": 0}
+        scale = axes.scatter(*shown.points.T, c=y.numpy(), **how)
+        figure.colorbar(scale, label="label")
+    axes.set(title=title, xlabel=first, ylabel=shown.names[1])
     if model.latent > 1:
         axes.set_aspect("equal", adjustable="datalim")
     axes.locator_params(nbins=6)
-    if umap:
-        axes.set(xticks=[], yticks=[])  # UMAP's axes have no unit
+    if not shown.measured:
+        axes.set(xticks=[], yticks=[])
     return figure
 
 
-def in_plane(code: Tensor, umap: bool) -> tuple[NDArray[np.float32], str, tuple[str, str]]:
-    """Coordinates (B, 2) of codes (B, K), the projection used, and the axes' names."""
-    if umap:
-        try:
-            from umap import UMAP
-        except ImportError:
-            raise UsageError("umap needs the package umap-learn: pip install umap-learn") from None
-        embedded = np.asarray(UMAP(random_state=0, n_jobs=1).fit_transform(code.numpy()))
-        return embedded, "UMAP", ("first coordinate", "second coordinate")
-    K = code.shape[1]
-    if K == 1:
-        beside = torch.linspace(0, 1, len(code))[:, None]
-        return torch.cat([code, beside], dim=1).numpy(), "the code", ("z0", "place in the sample")
-    if K == 2:
-        return code.numpy(), "the code itself", ("z0", "z1")
-    mean, V = plane(code)
-    points = (code - mean) @ V.T
-    shares = points.var(0) / code.var(0).sum().clamp(min=1e-12)
-    first, second = (f"principal direction ({share:.0%} of the variance)" for share in shares)
-    return points.numpy(), "principal directions", (f"first {first}", f"second {second}")
-
-
-def _show_kinds(axes: Axes, points: NDArray[np.float32], y: Tensor, kinds: list[int]) -> None:
-    """Colour by kind, and write each kind in its middle, unless another is written there."""
+def _show_kinds(
+    axes: Axes, points: NDArray[np.float32], y: Tensor, kinds: list[int], size: float
+) -> None:
+    """Colour by kind, and write each kind amid its examples."""
     from matplotlib.patheffects import withStroke
 
-    halo = [withStroke(linewidth=3, foreground="white")]
-    middles = []
     for i, kind in enumerate(kinds):
-        of_kind = points[(y == kind).numpy()]
         colour = LABEL_COLOURS[i % len(LABEL_COLOURS)]
+        of_kind = points[(y == kind).numpy()]
         # The markers of a line take half as long as a scatter.
-        axes.plot(*of_kind.T, "o", markersize=2.2, mew=0, color=colour, label=str(kind))
-        middles.append(np.median(of_kind, axis=0))
-    written: list[NDArray[np.float32]] = []
-    apart = 0.06 * max(axes.dataLim.size)  # of all that is drawn
-    for kind, middle in zip(kinds, middles, strict=True):
-        if all(np.linalg.norm(middle - other) > apart for other in written):
-            written.append(middle)
-            how = {"ha": "center", "va": "center", "path_effects": halo, "fontweight": "bold"}
-            axes.text(*middle, str(kind), fontsize=12, zorder=3, **how)
-    place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
-    axes.legend(title="label", markerscale=3, handletextpad=0, **place)
+        axes.plot(*of_kind.T, "o", markersize=size, mew=0, color=colour, label=str(kind))
+    halo = [withStroke(linewidth=3, foreground="white")]
+    how = {"ha": "center", "va": "center", "path_effects": halo, "fontweight": "bold"}
+    places = label_places(points, y, kinds, APART * float(max(axes.dataLim.size)))
+    for kind, place in zip(kinds, places, strict=True):
+        axes.text(*place, str(kind), fontsize=13, zorder=3, **how)
+    beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+    axes.legend(title="label", handletextpad=0, **beside, markerscale=7 / size)
+
+
+def label_places(
+    points: NDArray[np.float32], y: Tensor, kinds: list[int], least: float
+) -> NDArray[np.float64]:
+    """Where to write each kind: where its own points (B, 2) are densest, but clear of the others.
+
+    Returns:
+        places (n, 2), no two closer than `least`, or hardly.
+    """
+    at = torch.as_tensor(points, dtype=torch.float64)
+    width = 0.05 * float((at.amax(0) - at.amin(0)).max()) or 1.0
+    near = (-torch.cdist(at, at).square() / (2 * width**2)).exp()  # (B, B)
+    own = torch.stack([near[:, y == kind].sum(1) for kind in kinds], dim=1)  # (B, n)
+    better = 2 * own - own.sum(1, keepdim=True)
+    best = better.masked_fill(y[:, None] != torch.tensor(kinds), -torch.inf).argmax(0)
+    # Kinds at one place would never part: each has a way of its own.
+    turns = torch.arange(len(kinds), dtype=torch.float64)
+    places = at[best] + 1e-3 * least * torch.stack([turns.cos(), turns.sin()], dim=1)
+    for _ in range(200):
+        ways = places[:, None] - places  # (n, n, 2)
+        apart = ways.norm(dim=2) + 2 * least * torch.eye(len(kinds))
+        missing = (1.02 * least - apart).clamp(min=0)
+        if not bool((missing > 0.02 * least).any()):
+            break
+        places = places + 0.5 * (missing / apart)[..., None].mul(ways).sum(1)
+    return np.asarray(places)
 
 
 def _show_prior(axes: Axes, prior: Distribution) -> None:
@@ -124,19 +136,26 @@ def _show_prior(axes: Axes, prior: Distribution) -> None:
 
 
 class Codes(PictureCallback):
-    """Draw `codes` of validation examples; `umap` needs umap-learn, and takes some seconds."""
+    """Draw `codes` of validation examples.
+
+    Args:
+        by: how codes of more than two dimensions are projected: tsne, pca or umap, which needs
+            umap-learn.
+    """
 
     name: ClassVar[str] = "codes"
+    slow: ClassVar[bool] = True
     caption: ClassVar[str] = (
-        "Validation examples placed by their codes; each label is written in the middle of its "
-        "examples. Labels took no part in training: if groups come apart, the model found them on "
-        "its own."
+        "Validation examples placed by their codes; each label is written where its examples are "
+        "densest. Labels took no part in training: if groups come apart, the model found them on "
+        "its own. On a map by t-SNE or UMAP, only who is near whom counts: distances between "
+        "groups, and their sizes, say nothing."
     )
-    examples: ClassVar[int] = 1500
+    examples: ClassVar[int] = 1000
 
-    def __init__(self, every_n_epochs: int = 0, *, umap: bool = False, **common: Any) -> None:
+    def __init__(self, every_n_epochs: int = 0, *, by: Method = "tsne", **common: Any) -> None:
         super().__init__(every_n_epochs, **common)
-        self.umap = umap
+        self.by = by
 
     def draw(self, model: Model, pair: Pair) -> Figure:
-        return codes(model, pair.x, pair.y, self.umap)
+        return codes(model, pair.x, pair.y, self.by)

@@ -1,6 +1,7 @@
 """Curves of everything that was logged: the terms of the loss, and what validation reports."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isclose
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,11 +9,12 @@ import numpy as np
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
+from ae_lightning.training.directions import Mode
 
-from .drawing.theme import COLOURS, FAINT, Axes, Figure, Room, house_style, new_figure
+from .drawing.theme import COLOURS, FAINT, INK, Axes, Figure, Room, house_style, new_figure
 from .l0_error import without_zeros
 from .picture import PictureCallback
-from .report.history import History
+from .report.history import MONITOR, History, best_step
 
 # What validation reports beside the loss and its terms, with units; in this order.
 REPORTED = {
@@ -47,14 +49,20 @@ def weighted(points: Points, weight: Points | float) -> Points:
 
 
 def curves(
-    history: History, weights: Mapping[str, float] | None = None, figures: Iterable[str] = REPORTED
+    history: History,
+    weights: Mapping[str, float] | None = None,
+    figures: Iterable[str] = REPORTED,
+    best: int | None = None,
 ) -> Figure:
     """Draw every raw and weighted term of the loss, every scheduled weight, and what is reported.
+
+    What says the same twice is drawn once: the ELBO, where it is minus the loss.
 
     Args:
         history: the metrics by name: (step, value).
         weights: the penalties' constant weights by name.
         figures: which of the other figures of validation to draw, if they were logged.
+        best: the step of the best validation, which a line marks.
 
     Raises:
         UsageError: if no training was logged.
@@ -66,6 +74,7 @@ def curves(
         terms = ["distortion"]
     scheduled = [t for t in terms if f"train/{t}_weight" in history]
     reported = [f for f in figures if f"val/{f}" in history and f not in terms]
+    reported = [f for f in reported if f != "elbo" or not mirrored(history)]
     rows = -(-(len(terms) + bool(scheduled) + len(reported)) // PANELS)
     with house_style():
         figure, panels = _panels(rows)
@@ -88,8 +97,18 @@ def curves(
         for axes in figure.axes:
             axes.set_xlim(0, 1.03 * last)
             axes.locator_params(nbins=4)
-        _add_key(figure, bool(scheduled) or any(w != 1.0 for w in constant.values()))
+            if best is not None:
+                axes.axvline(best, color=INK, linewidth=0.8, linestyle=":", zorder=0)
+        with_weights = bool(scheduled) or any(w != 1.0 for w in constant.values())
+        _add_key(figure, with_weights, best)
     return figure
+
+
+def mirrored(history: History) -> bool:
+    """Whether the ELBO is minus the loss, wherever both are known."""
+    loss, elbo = dict(history.get("val/loss", [])), dict(history.get("val/elbo", []))
+    both = loss.keys() & elbo.keys()
+    return bool(both) and all(isclose(loss[s], -elbo[s], rel_tol=1e-4) for s in both)
 
 
 def plain(name: str) -> str:
@@ -114,11 +133,22 @@ def _show_term(axes: Axes, history: History, term: str, weight: Points | float) 
     _show(axes, shown, color=FAINT, linestyle="--")
     nats = term in ("loss", "bound", "distortion", "rate")
     axes.set_title(f"{term} (nats)" if nats else plain(term))
-    # The first values of training would flatten all that come after.
-    later = [v for s, v in [*raw, *val, *shown] if s >= 0.1 * raw[-1][0]]
-    low, high = min(later), max(later)
+    points = [*raw, *val, *shown]
+    low, high = limits_of([v for _, v in points], [v for s, v in points if s >= 0.1 * raw[-1][0]])
     room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
     axes.set_ylim(low - room, high + room)
+    first = raw[0][1]
+    if not low <= first <= high:
+        arrow, at = ("↑", 0.97) if first > high else ("↓", 0.03)
+        where = {"transform": axes.transAxes, "va": "top" if first > high else "bottom"}
+        axes.text(0.3, at, f"{arrow} from {first:.4g}", fontsize=7, color=COLOURS[0], **where)
+
+
+def limits_of(values: Sequence[float], later: Sequence[float]) -> tuple[float, float]:
+    """The span of all values or, if it would flatten the later ones, of these alone."""
+    whole, inner = max(values) - min(values), max(later) - min(later)
+    chosen = values if whole <= 3 * inner else later
+    return min(chosen), max(chosen)
 
 
 def _show(axes: Axes, points: Points, **how: Any) -> None:
@@ -127,17 +157,20 @@ def _show(axes: Axes, points: Points, **how: Any) -> None:
         axes.plot(*np.array(points).T, **few, **how)
 
 
-def _add_key(figure: Figure, with_weights: bool) -> None:
+def _add_key(figure: Figure, with_weights: bool, best: int | None) -> None:
     from matplotlib.lines import Line2D
 
     lines = {
         "training": Line2D([], [], color=COLOURS[0]),
         "validation": Line2D([], [], color=COLOURS[1]),
-        "training, times its weight": Line2D([], [], color=FAINT, linestyle="--"),
     }
-    if not with_weights:
-        lines.popitem()
-    figure.legend(lines.values(), lines, loc="upper right", ncols=len(lines))
+    if with_weights:
+        lines["training, times its weight"] = Line2D([], [], color=FAINT, linestyle="--")
+    if best is not None:
+        lines[f"best validation, step {best:,}"] = Line2D([], [], color=INK, linestyle=":")
+    # In line with the left edge of the panels, as a title is.
+    where = {"loc": "upper left", "bbox_to_anchor": (0.57 / figure.get_figwidth(), 1.0)}
+    figure.legend(lines.values(), lines, ncols=len(lines), borderaxespad=0.4, borderpad=0, **where)
 
 
 class Curves(PictureCallback):
@@ -146,9 +179,12 @@ class Curves(PictureCallback):
     name: ClassVar[str] = "curves"
     caption: ClassVar[str] = (
         "The loss and every term of it, raw and times its weight, and what else validation "
-        "reports. The first tenth of training may lie above a panel. If validation rises while "
-        "training falls, the model overfits; if the rate falls to 0, the posterior has collapsed."
+        "reports. An arrow tells where a curve begins that would flatten its panel. If validation "
+        "rises while training falls, the model overfits; if the rate falls to 0, the posterior has "
+        "collapsed."
     )
+    monitor: str = MONITOR  # what the best checkpoint is chosen by; a run's Report sets them
+    mode: Mode = "min"
 
     def suits(self, model: Model, data: Any) -> str | None:
         if self.history is not None and "train/loss" not in self.history:
@@ -157,4 +193,6 @@ class Curves(PictureCallback):
 
     def draw(self, model: Model, pair: Pair) -> Figure:
         figures = [f for f in REPORTED if f not in ("l0", "dead_units") or not without_zeros(model)]
-        return curves(self.history or {}, model.weights(), figures)
+        history = self.history or {}
+        best = best_step(history, self.monitor, self.mode)
+        return curves(history, model.weights(), figures, best)

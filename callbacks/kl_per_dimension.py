@@ -89,8 +89,9 @@ class KLPerDimension(PictureCallback):
 
     name: ClassVar[str] = "kl_per_dimension"
     caption: ClassVar[str] = (
-        "How many nats each dimension of the code says about its input, from the first validation "
-        "to the last. A dimension at 0 is not used; if all are at 0, the posterior has collapsed."
+        "How many nats each dimension of the code says about its input at most, from the first "
+        "validation to the last. A dimension at 0 is not used; if all are at 0, the posterior has "
+        "collapsed."
     )
     examples: ClassVar[int] = 500
 

@@ -12,6 +12,7 @@ from ae_lightning.model import Model
 from ae_lightning.nn import Sigmoid
 
 from .activation_histogram import not_sparse
+from .drawing.images import is_image
 from .drawing.theme import COLOURS, FAINT, Figure, Room, drawable, new_figure
 from .picture import PictureCallback, picture
 
@@ -43,7 +44,7 @@ def l0_error(model: Model, pair: Pair) -> Figure:
     axes.axvline(float(l0.float().mean()), color=FAINT, linestyle=":", label="mean L0")
     axes.set(
         xlabel=f"L0: active units of {K} (line: n units kept)",
-        ylabel="mean squared error per value",
+        ylabel=f"mean squared error per {'value' if is_image(model.shape) else 'coordinate'}",
         ylim=(0, None),
         title=f"L0 against error: on average {l0.float().mean():.1f} active units",
     )

@@ -17,8 +17,8 @@ from .picture import PictureCallback, picture
 
 
 def quantiles(model: Model, x: Tensor, u: Tensor) -> Tensor:
-    """The quantiles u (N,) of the prior or, for a point mass, of the codes of x: (N, K)."""
-    if not model.posterior.stochastic:
+    """The quantiles u (N,) of the prior or, of codes not held to it, of those of x: (N, K)."""
+    if not model.held_to_prior:
         return model.code(x).quantile(u, dim=0)
     p = model.prior()
     if isinstance(p, Independent):
@@ -43,8 +43,8 @@ def quantile_grid(model: Model, x: Tensor, n: int) -> Tensor:
 def latent_manifold(model: Model, x: Tensor, n: int = 12) -> Figure:
     """Draw the plane of a two-dimensional code, decoded on a grid of equal probability.
 
-    The grid is spaced by the prior's quantiles; for a deterministic code, by those of the codes of
-    x. Vectors are drawn as the grid's decoded lines.
+    The grid is spaced by the prior's quantiles; if nothing holds the codes to the prior, by those
+    of the codes of x. Vectors are drawn as the grid's decoded lines.
 
     Args:
         x: examples (B, *S).
@@ -58,7 +58,7 @@ def latent_manifold(model: Model, x: Tensor, n: int = 12) -> Figure:
     """
     if (reason := without_plane(model)) is not None:
         raise UsageError(reason)
-    whose = "prior" if model.posterior.stochastic else "codes"
+    whose = "prior" if model.held_to_prior else "codes"
     title = f"Decoded codes, spaced by the quantiles of the {whose}"
     z = quantile_grid(model, x, n)
     decoded = model.decode(z).mean  # (n, n, *S)
@@ -78,13 +78,13 @@ def without_plane(model: Model) -> str | None:
 
 
 class LatentManifold(PictureCallback):
-    """Draw `latent_manifold`; a deterministic code's grid is spaced by the examples' codes."""
+    """Draw `latent_manifold`; its grid is spaced by the prior, or by the examples' codes."""
 
     name: ClassVar[str] = "latent_manifold"
     caption: ClassVar[str] = (
-        "The plane of the code, decoded at points that divide the probability of the prior (of a "
-        "deterministic code, that of the codes) evenly. It is right if neighbours are alike, and "
-        "every kind of example has its region."
+        "The plane of the code, decoded at points that divide the probability of the prior (of "
+        "codes that nothing holds to it, their own) evenly along each axis. It is right if "
+        "neighbours are alike, and every kind of example has its region."
     )
     examples: ClassVar[int] = 1000
 

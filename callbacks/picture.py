@@ -56,7 +56,8 @@ class PictureCallback(Callback, ABC):
 
     A picture is a pure function, decorated with `picture`, and a subclass that gives
 
-    - `name`, also that of its folder, and `caption`, one or two sentences on how to read it;
+    - `name`, also that of its folder, and `caption`, one or two sentences on how to read it, with
+      `caption_of_vectors` if it reads otherwise for data that are no images;
     - `draw`, which calls the pure function;
     - `examples`, how many examples it is drawn of by default, and `fewest`, how many it needs;
     - `suits`, if it makes no sense for some models or data;
@@ -81,6 +82,7 @@ class PictureCallback(Callback, ABC):
 
     name: ClassVar[str]
     caption: ClassVar[str] = ""
+    caption_of_vectors: ClassVar[str] = ""
     examples: ClassVar[int] = 10
     fewest: ClassVar[int] = 1
     slow: ClassVar[bool] = False
@@ -103,6 +105,7 @@ class PictureCallback(Callback, ABC):
         self.items, self.seed = items, seed
         self.data: Any = None
         self.history: History | None = None
+        self.missing: str | None = None  # why it was not drawn the last time, as a page says it
         self._pair: Pair | None = None
         self._step = -1
         self._failed = False
@@ -123,6 +126,11 @@ class PictureCallback(Callback, ABC):
         """Return figures by name, which are logged with the picture as val/NAME."""
         return {}
 
+    def caption_for(self, model: Model) -> str:
+        """How to read the picture of this model's kind of data."""
+        vectors = self.caption_of_vectors and len(model.shape) != 3
+        return self.caption_of_vectors if vectors else self.caption
+
     # -------------------------------------------------------------- on its own
 
     def picture(
@@ -133,12 +141,20 @@ class PictureCallback(Callback, ABC):
         Raises:
             UsageError: if the picture does not suit them.
         """
-        self.data, self.history = data, history or {}
-        stem = None if stem is None else path_of(stem, "stem")
+        self.data, self.history, self.missing = data, history or {}, None
+        try:
+            return self._drawn(model, data, None if stem is None else path_of(stem, "stem"))
+        except Exception as error:
+            self.missing = sentence(error)
+            raise
+
+    def _drawn(self, model: Model, data: Any, stem: Path | None) -> Figure:
         if (reason := self.suits(model, data)) is not None:
             raise UsageError(reason)
         if self._pair is None:
             self._pair = choose(data, self.items, self.seed)
+        if (n := len(self._pair.x)) < self.fewest:
+            raise UsageError(f"{self.name} needs {self.fewest} validation examples, of {n} here.")
         pair = self._pair.to(model.device)
         with observing(model), house_style():
             figure = self.draw(model, pair)
@@ -191,6 +207,13 @@ class PictureCallback(Callback, ABC):
                 why = str(error) or type(error).__name__
                 warnings.warn(f"the picture {self.name} is skipped: {why}", stacklevel=2)
             self._failed = True
+
+
+def sentence(error: Exception) -> str:
+    """Why a picture is missing, for its reader."""
+    if isinstance(error, UsageError):
+        return str(error)
+    return f"it could not be drawn, by a fault of the software (a {type(error).__name__})."
 
 
 def trainer_data(trainer: Trainer) -> Any:

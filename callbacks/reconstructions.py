@@ -7,7 +7,7 @@ import torch
 from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
-from .drawing.images import grid_figure, is_image, limits_of, scaled, signed_colours
+from .drawing.images import as_colours, grid_figure, is_image, limits_of, scaled, signed_colours
 from .drawing.theme import Figure, drawable
 from .drawing.vectors import clouds_figure
 from .picture import PictureCallback, picture
@@ -38,7 +38,7 @@ def reconstructions(model: Model, pair: Pair, columns: int = 10) -> Figure:
     if not is_image(model.shape):
         clouds = rows | samples
         side = min(2.5, 7.1 / len(clouds))
-        title = f"Reconstructions: mean squared error {mse:.4g} per value"
+        title = f"Reconstructions: mean squared error {mse:.4g} per coordinate"
         figure = clouds_figure(clouds, side * len(clouds) + 0.3, side + 0.5, title)
         for axes in figure.axes:
             axes.locator_params(nbins=3)
@@ -49,7 +49,7 @@ def reconstructions(model: Model, pair: Pair, columns: int = 10) -> Figure:
     error = (rows["reconstructed"] - rows["clean"]).mean(1, keepdim=True)
     rows["error"] = signed_colours(error, FULL_COLOUR)
     rows |= {name: scaled(images, limits) for name, images in samples.items()}
-    colours = [row.cpu().expand(-1, 3, -1, -1) for row in rows.values()]
+    colours = [as_colours(row.cpu()) for row in rows.values()]
     title = f"Reconstructions: mean squared error {mse:.4f} per value"
     return grid_figure(torch.stack(colours), title, rows=list(rows))
 
@@ -63,6 +63,12 @@ class Reconstructions(PictureCallback):
         "row of errors, red is too bright and blue too dark, in full colour from half the range of "
         "values on. A good denoiser restores strokes; a poor one blurs everything. Samples are "
         "means of p(x|z) at draws of the prior."
+    )
+    caption_of_vectors: ClassVar[str] = (
+        "Validation examples, what the model was given of them, and what it makes of that, in the "
+        "plane in which the examples vary most. Reconstructions lie where the model has learned "
+        "that the data are; a good denoiser brings corrupted points back there. Samples are means "
+        "of p(x|z) at draws of the prior."
     )
     examples: ClassVar[int] = 200
 

@@ -61,6 +61,8 @@ def score_field(
     """
     if not sigma > 0:
         raise UsageError(f"sigma is {sigma}: expected the corruption's, a positive number.")
+    if pair.x[0].numel() < 2:
+        raise UsageError("a score field is drawn in a plane, and the data have one value each.")
     if is_image(pair.x.shape[1:]):
         return score_images(model, pair, sigma)
     return _score_of_vectors(model, pair, sigma, density)
@@ -132,6 +134,7 @@ class ScoreField(PictureCallback):
         "blank."
     )
     examples: ClassVar[int] = 1000
+    fewest: ClassVar[int] = 2
 
     def suits(self, model: Model, data: Any) -> str | None:
         if sigma_of(data) is None:

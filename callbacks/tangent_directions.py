@@ -2,7 +2,9 @@
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
@@ -16,6 +18,7 @@ from .drawing.theme import Figure, new_figure
 from .picture import PictureCallback, picture
 
 IN_ALL = 6  # lines of images
+NO_GAP = 1.2  # of two singular values: less is no gap to speak of
 CANDIDATES = 2000  # validation examples among which neighbours are sought
 
 
@@ -31,7 +34,8 @@ def tangent_directions(
     r"""Draw the directions in which the model has learned that the data vary.
 
     For images: the k leading tangents t of the first few, with the principal directions of their
-    nearest neighbours and, if they are known, the true tangents; and walks x + αt. For vectors: the
+    nearest neighbours and, if they are known, the true tangents; walks x + αt along the first of
+    each; and what share of the neighbours' differences the tangents hold. For vectors: the
     tangents as lines over the true ones (or the neighbours', if those are not known), and the
     angles between them.
 
@@ -61,6 +65,7 @@ def _title(model: Model, values: Tensor, k: int, of: Tangents) -> str:
     if values.shape[1] > k:
         gap = (values[:, k - 1] / values[:, k].clamp(min=1e-12)).median()
         title += f", σ{k}/σ{k + 1} = {gap:.2f}"
+        title += " (no gap)" if gap < NO_GAP else ""
     return title
 
 
@@ -70,8 +75,11 @@ def _tangents_of_images(
     few = IN_ALL // (2 if true is None else 3)
     images, neighbourhood = x[:few], near[:few]
     learned, values = of(model, images, k)
-    kinds = {"learned": learned, "neighbours": local_pca(neighbourhood, k)}
+    kinds = {"learned": learned, "neighbours": local_pca(neighbourhood, learned.shape[1])}
     title = _title(model, values, learned.shape[1], of)
+    held = [f"{tangents.share(t, neighbourhood):.0%}" for t in kinds.values()]
+    chance = learned.shape[1] / learned[0, 0].numel()
+    title += f"\nneighbours' variance: {held[0]} held, {held[1]} at best, {chance:.1%} at random"
     if true is not None:
         kinds["true"] = true[:few, :k]
         angles = tangents.principal_angles(of(model, x, true.shape[1])[0], true).nanmedian(0).values
@@ -81,8 +89,9 @@ def _tangents_of_images(
     shown, unit = scaled(images, limits), limits[1] - limits[0]
     span = float((neighbourhood - images[:, None]).flatten(2).norm(dim=2).mean())
     directions = panels.directions_grid(shown, kinds)
-    walks = panels.walks_grid(shown, learned / unit, len(kinds), span)
-    grids = {"directions t, of length 1": directions, "walks x + αt, by α (input units)": walks}
+    firsts = torch.stack([normalize(t[:, 0].flatten(1), dim=1) for t in kinds.values()], dim=1)
+    walks = panels.walks_grid(shown, firsts.unflatten(2, x.shape[1:]) / unit, span)
+    grids = {"directions, of length 1": directions, "walks x + αt1, by α (input units)": walks}
     return panels.show_grids(title, grids)
 
 
@@ -119,12 +128,14 @@ class TangentDirections(PictureCallback):
     name: ClassVar[str] = "tangent_directions"
     slow: ClassVar[bool] = True
     caption: ClassVar[str] = (
-        "Directions in which the model has learned that the data vary. Right ones slant, thicken "
-        "or shift the strokes of an image; wrong ones are speckle. Red is more, blue is less (of "
-        "colour images, in colours about grey). σ5/σ6 is the gap in the spectrum after them: if it "
-        "is near 1, other directions would do as well."
+        "Directions in which the model has learned that the data vary; red is more, blue is less. "
+        "Right ones slant, thicken or shift strokes, and hold far more of neighbours' variance "
+        "than random ones; wrong ones are speckle, which tangents of few pixels always resemble. "
+        "σ5/σ6 is the gap in the spectrum after them: near 1, there is no number of directions at "
+        "which the data end, and the last are a choice among many."
     )
     examples: ClassVar[int] = 100
+    fewest: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -137,6 +148,13 @@ class TangentDirections(PictureCallback):
     ) -> None:
         super().__init__(every_n_epochs, **common)
         self.k, self.neighbours, self.of = k, neighbours, of
+
+    def suits(self, model: Model, data: Any) -> str | None:
+        toy = getattr(data, "toy", None)
+        if toy is not None and not hasattr(toy, "tangents"):
+            name = type(toy).__name__
+            return f"tangents are those of a curve or a surface, and a {name} fills its space."
+        return None
 
     def draw(self, model: Model, pair: Pair) -> Figure:
         true = true_tangents(self.data, pair)

@@ -12,7 +12,6 @@ from PIL import Image
 
 import ae_lightning
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.callbacks.report.choosing import known_pictures
 from ae_lightning.cli.main import PLAIN_COMMANDS, TRAINER_COMMANDS, main
 from ae_lightning.core.config_files import shipped
 from ae_lightning.core.parts import locate
@@ -121,16 +120,6 @@ def trains(command: str) -> None:
     small = [f for data, flags in SMALL.items() if f"--config {data}" in command for f in flags]
     given = shlex.split(command.replace("~", str(Path.home())))
     assert main([*given, *small, *ONE_BATCH]) == 0
-
-
-def test_every_picture_is_there_and_its_command_is_given() -> None:
-    shown = re.findall(r"callbacks/gallery/(\w+)\.png", README)
-    gallery = ROOT / "callbacks" / "gallery"
-    assert sorted(shown) == sorted(file.stem for file in gallery.iterdir())
-    assert len(shown) == len(set(shown) & known_pictures().keys()) == 6
-    assert all(file.stat().st_size < 150_000 for file in gallery.iterdir())
-    table = README.partition("<table>")[2].partition("</table>")[0]
-    assert len(commands(README.partition("\n## ")[0]) + commands(table)) == 6
 
 
 @pytest.mark.usefixtures("small_sets")

@@ -13,6 +13,10 @@ private("jsonargparse:DefaultHelpFormatter", "_expand_help")
 class HelpFormatter(DefaultHelpFormatter):
     """jsonargparse's, without the marks of Sphinx."""
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Keep the lines of a list."""
+        return text if "\n  " in text else super()._fill_text(text, width, indent)
+
     def _expand_help(self, action: Action) -> str:
         return plain(super()._expand_help(action))
 

@@ -214,7 +214,8 @@ def call(function: Callable[..., None], args: list[str]) -> None:
     described = {argument.arg_name: argument.description for argument in page.params}
     text = " ".join(filter(None, [page.short_description, page.long_description]))
     name = f"ae-lightning {function.__name__}"
-    parser = Parser(prog=name, description=text, formatter_class=HelpFormatter)
+    listed = getattr(function, "listed", lambda: None)()
+    parser = Parser(prog=name, description=text, epilog=listed, formatter_class=HelpFormatter)
     parser.add_argument("--debug", action="store_true", help="show where an error arose")
     parser.add_argument("--trust", action="append", default=[], help="a package to import")
     signature = getfullargspec(function)

@@ -7,7 +7,9 @@ from typing import Literal
 import yaml
 
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.callbacks.report.choosing import all_suitable, pictures_named
+from ae_lightning.callbacks import Curves
+from ae_lightning.callbacks.report.about import monitor
+from ae_lightning.callbacks.report.choosing import judged, pictures_named
 from ae_lightning.callbacks.report.history import read_history
 from ae_lightning.callbacks.report.run_page import title_of, write_report
 from ae_lightning.cli.resume import refuse_other_data
@@ -19,7 +21,7 @@ from ae_lightning.inference.inputs import data_named
 from ae_lightning.inference.trained import TrainedModel
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import read_checkpoint, recorded
-from ae_lightning.training.checkpoint_schema import MODEL
+from ae_lightning.training.checkpoint_schema import MODEL, RUN_CONFIG
 
 
 def plot(
@@ -36,7 +38,7 @@ def plot(
     Args:
         checkpoint: the checkpoint, or a run's directory, for its best one.
         names: the pictures to draw; by default, all that suit the model. Arguments follow a name,
-            as in latent_traversal:animated=true:start=null codes:umap=true.
+            as in latent_traversal:animated=true:start=null codes:by=umap.
         data: other data: a folder of images, which are prepared as those of training, an array
             file or a config, shipped or a file; by default, the data of training.
         out: where to write; by default, plots in the run's directory.
@@ -65,7 +67,13 @@ def plot(
         picture.history = history
         if (reason := picture.suits(model, source)) is not None:
             raise UsageError(reason)
-    for picture in pictures or all_suitable(model, source, history):
+    every = [] if pictures else judged(model, source, history)
+    missing = {picture.name: reason for picture, reason in every if reason is not None}
+    drawn = pictures or [picture for picture, reason in every if reason is None]
+    config = state.get(RUN_CONFIG) or {}
+    for picture in drawn:
+        if isinstance(picture, Curves):
+            picture.monitor, picture.mode = monitor(config)
         try:
             stem = inside(out, f"{run_directory.PICTURES}/{picture.name}/{step}", out)
             stem.with_suffix(".gif").unlink(missing_ok=True)
@@ -75,10 +83,13 @@ def plot(
                 raise
             why = str(error) or type(error).__name__
             tell(printable(f"the picture {picture.name} is skipped: {why}"), file=sys.stderr)
+            missing[picture.name] = picture.missing or why
             continue
-        for drawn in (stem.with_suffix(".png"), stem.with_suffix(".gif")):
-            if drawn.exists():
-                tell(drawn)
-    record = {"model": state[MODEL], "data": source.record}
+        for file_drawn in (stem.with_suffix(".png"), stem.with_suffix(".gif")):
+            if file_drawn.exists():
+                tell(file_drawn)
+    record = {name: config[name] for name in ("seed_everything", "checkpoints") if name in config}
+    record |= {"model": state[MODEL], "data": source.record}
     text = yaml.safe_dump(record, sort_keys=False)
-    tell(write_report(out, title_of(model, source), text, history))
+    captions = {picture.name: picture.caption_for(model) for picture in drawn}
+    tell(write_report(out, title_of(model, source), text, history, captions, missing))

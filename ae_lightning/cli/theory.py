@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,8 @@ from ae_lightning.core.printing import console, tell
 from ae_lightning.theory import CLAIMS, claim
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ae_lightning.theory.proof import Proof
 
 
@@ -35,11 +38,11 @@ def theory(*names: str, seed: int = 0, report: Path | None = None) -> None:
     chosen = list(dict.fromkeys(names)) or list(CLAIMS)
     for name in chosen:
         claim(name)
-    found = {proof.claim.name: proof for proof in watched(chosen, seed)}
+    screen, found = console(), {}
+    for proof in watched(chosen, seed, screen):
+        found[proof.claim.name] = proof
+        screen.print(table(proof, screen.width), "")  # at once: the last may take minutes
     proofs = [found[name] for name in chosen]
-    screen = console()
-    for proof in proofs:
-        screen.print(table(proof, screen.width), "")
     if report is not None:
         from ae_lightning.theory.page import write_page
 
@@ -70,10 +73,11 @@ def prove_all(names: list[str], seed: int) -> Iterator[Proof]:
             yield future.result()
 
 
-def watched(names: list[str], seed: int) -> Iterator[Proof]:
-    """The same, under a progress bar."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), transient=True) as bar:
+def watched(names: list[str], seed: int, screen: Console) -> Iterator[Proof]:
+    """The same, under a progress bar if this is a terminal."""
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task("proving", total=len(names))
         for proof in prove_all(names, seed):
             bar.update(task, advance=1, description=f"{proof.claim.name:12}")
@@ -86,6 +90,8 @@ def table(proof: Proof, width: int) -> Table:
     Args:
         width: of the terminal, in characters.
     """
+    from ae_lightning.theory.proof import number
+
     said = "skipped" if proof.skipped else "proved" if proof.proved else ("NOT PROVED", "red")
     named = (proof.claim.name, "bold"), f": {proof.claim.title}: "
     rows = Table(
@@ -94,15 +100,30 @@ def table(proof: Proof, width: int) -> Table:
         title_style="",
         box=None,
         show_header=False,
+        padding=(0, 2, 0, 0),
     )
-    for columns in (max(20, min(72, width - 40)), 9, 16, 5):
+    values = [v for check in proof.checks for v in (check.value, *check.wrong.values())]
+    figures = max([11, *(len(number(value)) for value in values)])
+    bounds = max([18, *(len(check.bound) for check in proof.checks)])
+    # Figures are never cut; what is measured takes the rest, and breaks between words.
+    for columns in (max(20, min(72, width - 8 - figures - bounds - 5)), figures, bounds, 5):
         rows.add_column(width=columns)
     if proof.skipped:
-        rows.add_row(f"  {proof.skipped}")
+        rows.add_row(proof.skipped)
     for check in proof.checks:
         mark = "holds" if check.holds else Text("FAILS", "bold red")
-        rows.add_row(f"  {check.what}", f"{check.value:.4g}", check.bound, mark)
+        rows.add_row(Padding(check.what, (0, 0, 0, 2)), number(check.value), check.bound, mark)
         for name, value in check.wrong.items():
             mark = Text("HOLDS", "bold red") if check.allows(value) else "fails"
-            rows.add_row(f"    wrong: {name}", f"{value:.4g}", "", mark, style="dim")
+            wrong = Padding(f"wrong: {name}", (0, 0, 0, 4))
+            rows.add_row(wrong, number(value), "", mark, style="dim")
     return rows
+
+
+def listed() -> str:
+    """The claims by name, for --help."""
+    rows = [f"  {name:12}{module.replace('_', ' ')}" for name, (module, _) in CLAIMS.items()]
+    return "\n".join(["the claims:", *rows])
+
+
+theory.listed = listed  # type: ignore[attr-defined]

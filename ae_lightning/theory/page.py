@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 from markupsafe import Markup, escape
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ae_lightning.callbacks.report.rendering import fill
 from ae_lightning.core.files import path_of, write_text
-from ae_lightning.theory.proof import Proof
+from ae_lightning.theory.proof import Proof, number
 from ae_lightning.training.run_directory import PAGE
 
 TITLE = "What autoencoders learn, proved by experiment"
@@ -27,8 +28,18 @@ def write_page(proofs: Sequence[Proof], folder: Path, seed: int) -> Path:
 
 def page(proofs: Sequence[Proof], seed: int) -> str:
     """The page as HTML, with style, formulas and pictures inline."""
-    content = {"title": TITLE, "proofs": proofs, "seed": seed, "formula": formula}
+    content: dict[str, Any] = {"title": TITLE, "proofs": proofs, "seed": seed}
+    content |= {"formula": formula, "number": number, "words": words}
     return str(fill("theory.html.jinja", **content))
+
+
+def words(text: str) -> Markup:
+    """Text with its indices set low.
+
+    >>> str(words("p_σ < 1"))
+    'p<sub>σ</sub> &lt; 1'
+    """
+    return Markup(re.sub(r"(\w)_(\w)(?!\w)", r"\1<sub>\2</sub>", str(escape(text))))
 
 
 def formula(text: str) -> list[Markup]:

@@ -13,10 +13,24 @@ from matplotlib.figure import Figure
 from ae_lightning.callbacks.drawing.saving import png
 
 DPI = 160
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Skip(Exception):
     """Raised by an experiment that cannot be carried out here, with the reason."""
+
+
+def number(value: float) -> str:
+    """Write a figure as it is printed, to four digits.
+
+    >>> number(-0.25), number(3.4694e-17), number(1e-10)
+    ('−0.25', '3.469·10⁻¹⁷', '10⁻¹⁰')
+    """
+    digits, _, power = f"{value:.4g}".replace("-", "−").partition("e")
+    if not power:
+        return digits
+    raised = str(int(power.replace("−", "-"))).translate(SUPERSCRIPTS)
+    return f"10{raised}" if digits == "1" else f"{digits}·10{raised}"
 
 
 @dataclass(frozen=True)
@@ -47,16 +61,16 @@ class Check:
     def bound(self) -> str:
         """The bounds as text.
 
-        >>> Check("share", 0.5, at_most=1.0).bound
-        '≤ 1'
+        >>> Check("share", 0.5, at_most=1.0).bound, Check("", 0.0, at_most=1e-10).bound
+        ('≤ 1', '≤ 10⁻¹⁰')
         """
         if self.at_least == self.at_most:
-            return f"= {self.at_most:g}"
+            return f"= {number(self.at_most)}"
         if self.at_most == float("inf"):
-            return f"≥ {self.at_least:g}"
+            return f"≥ {number(self.at_least)}"
         if self.at_least == -float("inf"):
-            return f"≤ {self.at_most:g}"
-        return f"{self.at_least:.4g} to {self.at_most:.4g}"
+            return f"≤ {number(self.at_most)}"
+        return f"{number(self.at_least)} to {number(self.at_most)}"
 
     @property
     def holds(self) -> bool:

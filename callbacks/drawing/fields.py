@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import max_pool2d, normalize
 
 from ae_lightning.core.errors import UsageError
 
 from .images import tile
 from .theme import COLOURS, Axes, AxesImage, drawable
 
+MARGIN = 2  # points beyond those seen
 BATCH = 256  # points of a field that go through the model at once
 HALF, APART = 21.0, 34.0  # pixels: half a thumbnail, and the distance of its middle from its place
 DEPTHS = (40.0, 20.0, 10.0, 5.0, 2.0, 0.5)  # of contours, in nats below the densest place
@@ -21,7 +22,7 @@ DEPTHS = (40.0, 20.0, 10.0, 5.0, 2.0, 0.5)  # of contours, in nats below the den
 class Field(NamedTuple):
     """A grid of n × n points in a plane of the data's space; rows are the second coordinate's.
 
-    Values at points that are not seen are NaN.
+    Values at points that are neither seen nor next to one that is are NaN.
     """
 
     directions: Tensor  # two orthonormal vectors that span the plane (2, D)
@@ -29,13 +30,22 @@ class Field(NamedTuple):
     second: Tensor  # coordinates along the second (n,)
     points: Tensor  # (n, n, *S)
     seen: Tensor  # which points the corruption reaches from the data (n, n)
+    apart: Tensor  # how far each is from the nearest example, as a multiple of that reach (n, n)
+
+    @property
+    def known(self) -> Tensor:
+        """Which points are evaluated (n, n): those seen and their neighbours, for smooth edges."""
+        near = max_pool2d(self.seen[None, None].float(), 2 * MARGIN + 1, 1, MARGIN)
+        return near[0, 0] > 0
 
     def evaluate(self, f: Callable[[Tensor], Tensor]) -> Tensor:
-        """f: (B, *S) -> (B, *T) at every point that is seen, on the CPU: (n, n, *T)."""
-        seen = self.seen.to(self.points.device)
-        found = torch.cat([f(some) for some in self.points[seen].split(BATCH)])
-        values = found.new_full((*seen.shape, *found.shape[1:]), torch.nan, device="cpu")
-        values[self.seen] = drawable(found, "the field").to(values)
+        """f: (B, *S) -> (B, *T) at every point that is known, on the CPU: (n, n, *T)."""
+        known = self.known
+        found = torch.cat(
+            [f(some) for some in self.points[known.to(self.points.device)].split(BATCH)]
+        )
+        values = found.new_full((*known.shape, *found.shape[1:]), torch.nan, device="cpu")
+        values[known] = drawable(found, "the field").to(values)
         return values.float()
 
     def within(self, vectors: Tensor) -> Tensor:
@@ -68,11 +78,11 @@ def field(x: Tensor, radius: float, onto: tuple[Tensor, Tensor], span: Tensor, n
     first, second = ((low + high)[:, None] / 2 + torch.linspace(-half, half, n)).unbind()
     v, u = torch.meshgrid(second, first, indexing="ij")
     flat = origin + torch.stack([u, v], dim=2).flatten(0, 1) @ directions  # (n², D)
-    apart = torch.cdist(flat, x.flatten(1).float().cpu()).amin(1)
-    seen = (apart <= radius).view(n, n)
+    apart = torch.cdist(flat, x.flatten(1).float().cpu()).amin(1).view(n, n) / radius
+    seen = apart <= 1
     if not seen.any():
         raise UsageError(f"no example lies within {radius:.3g} of the plane of the field.")
-    return Field(directions, first, second, flat.to(x).view(n, n, *x.shape[1:]), seen)
+    return Field(directions, first, second, flat.to(x).view(n, n, *x.shape[1:]), seen, apart)
 
 
 def plane_of_three(x: Tensor, y: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, list[int]]:
@@ -103,7 +113,16 @@ def show_density(axes: Axes, grid: Field, log_p: Tensor) -> None:
     levels = [float(log_p[grid.seen].max()) - depth for depth in DEPTHS]
     greys = ["#f4f4f4", "#ebebeb", "#e0e0e0", "#d2d2d2", "#c2c2c2", "#adadad", "#989898"]
     at = grid.first.numpy(), grid.second.numpy()
-    axes.contourf(*at, log_p.numpy(), levels, colors=greys, extend="both")
+    clip(axes, grid, axes.contourf(*at, log_p.numpy(), levels, colors=greys, extend="both"))
+
+
+def clip(axes: Axes, grid: Field, drawn: Any) -> None:
+    """Cut what is drawn of a field along the edge of what the corruption reaches."""
+    at = grid.first.numpy(), grid.second.numpy()
+    edge = axes.contourf(*at, grid.apart.numpy(), [-1.0, 1.0], alpha=0)
+    (path,) = edge.get_paths()
+    drawn.set_clip_path(path, transform=axes.transData)
+    edge.remove()
 
 
 def show_arrows(axes: Axes, grid: Field, vectors: Tensor, colour: str, longest: float) -> None:
@@ -117,12 +136,14 @@ def show_arrows(axes: Axes, grid: Field, vectors: Tensor, colour: str, longest: 
 
 
 def show_cells(axes: Axes, grid: Field, values: Tensor, colours: str) -> AxesImage:
-    """Draw non-negative values (n, n) as coloured cells; the 2 % largest share one colour."""
+    """Draw non-negative values (n, n) as colours; the 2 % largest share one."""
     most = float(values[grid.seen].quantile(0.98)) or 1.0
     half = float(grid.first[1] - grid.first[0]) / 2
     sides = [(float(side[0]) - half, float(side[-1]) + half) for side in (grid.first, grid.second)]
-    how = {"cmap": colours, "vmin": 0, "vmax": most, "interpolation": "nearest"}
-    return axes.imshow(values.numpy(), extent=sum(sides, ()), origin="lower", **how)
+    how = {"cmap": colours, "vmin": 0, "vmax": most, "interpolation": "bilinear"}
+    image = axes.imshow(values.numpy(), extent=sum(sides, ()), origin="lower", **how)
+    clip(axes, grid, image)
+    return image
 
 
 def show_corners(axes: Axes, x: Tensor, corners: Tensor) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ae_lightning.model import Model
 
-from .theme import DIVERGING, DOTS_PER_INCH, INK, Axes, Figure, Room, drawable, new_figure
+from .theme import COLOURS, DIVERGING, DOTS_PER_INCH, INK, Axes, Figure, Room, drawable, new_figure
 
 LETTER = 8  # about as many pixels as a small letter takes
 
@@ -32,6 +32,13 @@ def limits_of(model: Model, images: Tensor) -> tuple[float, float]:
 def scaled(images: Tensor, limits: tuple[float, float]) -> Tensor:
     """Scale images from their limits to [0, 1]."""
     return (images - limits[0]) / (limits[1] - limits[0])
+
+
+def as_colours(images: Tensor) -> Tensor:
+    """Images (*, C, H, W) in three channels: colours as they are, of others the first in grey."""
+    if images.shape[-3] == 3:
+        return images
+    return images.narrow(-3, 0, 1).expand(*images.shape[:-3], 3, *images.shape[-2:])
 
 
 def tile(images: Tensor, limits: tuple[float, float] = (0.0, 1.0)) -> NDArray[np.float32]:
@@ -69,9 +76,10 @@ def grid_figure(
     width, height = round(shown.shape[1] * scale), round(shown.shape[0] * scale)
     left = 6 + LETTER * max(map(len, rows), default=0) + (30 if names[1] else 0)
     below = 6 + (20 if columns else 0) + (22 if names[0] else 0)
-    needed = left + LETTER * 1.3 * max(map(len, title.split("\n")))
-    figure = pixel_figure(max(left + width + 6, needed), 30 + height + below)
-    axes = place(figure, left, 30, width, height)
+    lines = title.split("\n")
+    above, needed = 10 + 20 * len(lines), left + LETTER * 1.3 * max(map(len, lines))
+    figure = pixel_figure(max(left + width + 6, needed), above + height + below)
+    axes = place(figure, left, above, width, height)
     show_image(axes, shown, sharp=scale >= 1)
     axes.set_title(title)
     write_rows(axes, (np.arange(R) + 0.5) * (H + 1) - 1, rows)
@@ -96,6 +104,16 @@ def write_columns(
     edge = -0.5 if above else max(axes.get_ylim())
     for x, name in zip(at, names, strict=False):
         _write(axes, (x, edge), (0, 6 if above else -6), name, va="bottom" if above else "top")
+
+
+def frame(axes: Axes, row: int, column: int, size: Sequence[int]) -> None:
+    """Frame one image of a drawn grid of images of this size (H, W), in the gaps around it."""
+    from matplotlib.patches import Rectangle
+
+    H, W = size
+    corner = column * (W + 1) - 1, row * (H + 1) - 1
+    how = {"fill": False, "edgecolor": COLOURS[1], "linewidth": 1.6, "clip_on": False}
+    axes.add_patch(Rectangle(corner, W + 1, H + 1, **how))
 
 
 def _write(

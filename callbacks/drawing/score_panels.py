@@ -27,7 +27,7 @@ def score_images(model: Model, pair: Pair, sigma: float) -> Figure:
         "score s": images.signed_colours(s, limit),
         "x̃ + σ²s": images.scaled(x_tilde + sigma**2 * s, limits),
     }
-    shown = images.tile(torch.stack([line.cpu().expand(-1, 3, -1, -1) for line in lines.values()]))
+    shown = images.tile(torch.stack([images.as_colours(line.cpu()) for line in lines.values()]))
     side, scale = images.LETTER * 11, images.whole_scale(shown.shape[1], 380)
     width, height = round(shown.shape[1] * scale), round(shown.shape[0] * scale)
     colours = "grey is 0" if x.shape[1] == 3 else "red above, blue below 0"

@@ -20,7 +20,7 @@ class ImageLines(NamedTuple):
     """Lines of images with their names."""
 
     lines: list[Tensor]  # (n, 3, H, W) each
-    rows: list[str]
+    rows: list[str]  # none, if the grid stands beside another
     columns: list[str]
     each: int  # how many lines belong together
 
@@ -38,56 +38,51 @@ def directions_grid(x: Tensor, kinds: dict[str, Tensor]) -> ImageLines:
         for directions in kinds.values():
             line = torch.ones(k + 1, 3, *x.shape[2:])
             if len(lines) % len(kinds) == 0:
-                line[0] = image
+                line[0] = images.as_colours(image)
             line[1 : 1 + directions.shape[1]] = images.signed_colours(directions[i], limit)
             lines.append(line)
     names = ["x", *(f"t{i + 1}" for i in range(k))]
     return ImageLines(lines, [*kinds] * len(x), names, len(kinds))
 
 
-def walks_grid(x: Tensor, tangents: Tensor, each: int, span: float) -> ImageLines:
-    """Lay out the walks x + αt, α from −span to span, along the `each` first of k tangents.
+def walks_grid(x: Tensor, tangents: Tensor, span: float) -> ImageLines:
+    """Lay out the walks x + αt, α from −span to span, along n tangents of each image.
 
-    Images (B, C, H, W) have values in [0, 1], and tangents (B, k, C, H, W) the same units.
+    Images (B, C, H, W) have values in [0, 1], and tangents (B, n, C, H, W) the same units.
     """
     alphas = torch.linspace(-span, span, WALK)
-    lines, names = [], []
+    lines = []
     for image, directions in zip(drawable(x, "x"), drawable(tangents, "a tangent"), strict=True):
-        for j, t in enumerate(directions[:each]):
-            line = image + alphas.view(-1, 1, 1, 1) * t
-            lines.append(line if len(image) == 3 else line[:, :1].expand(-1, 3, -1, -1))
-            names.append(f"x + αt{j + 1}")
-        for _ in range(each - len(directions)):
-            lines.append(torch.ones(WALK, 3, *x.shape[2:]))
-            names.append("")
+        for t in directions:
+            lines.append(images.as_colours(image + alphas.view(-1, 1, 1, 1) * t))
     columns = [f"{a:+.1f}".replace("-", "−") if abs(a) > 1e-6 else "x" for a in alphas.tolist()]
-    return ImageLines(lines, names, columns, each)
+    return ImageLines(lines, [], columns, tangents.shape[1])
 
 
 def show_grids(title: str, grids: dict[str, ImageLines]) -> Figure:
     """Draw grids of equally many lines side by side, each under its own title."""
-    side = 10 + images.LETTER * max(len(name) for grid in grids.values() for name in grid.rows)
+    sides = {n: 10 + images.LETTER * max(map(len, g.rows), default=0) for n, g in grids.items()}
     stacks, centres = {}, {}
     for name, grid in grids.items():
         stacks[name], centres[name] = _stack(grid)
     scale = images.whole_scale(sum(image.shape[1] for image in stacks.values()))
-    width = sum(side + 16 + round(image.shape[1] * scale) for image in stacks.values())
+    width = sum(sides.values()) + sum(16 + round(s.shape[1] * scale) for s in stacks.values())
     lines = title.split("\n")
     head = 64 + 25 * len(lines)  # the title, the panels' titles, and the columns' names
     height = round(scale * max(image.shape[0] for image in stacks.values()))
-    figure = images.pixel_figure(max(width, 9 * max(map(len, lines))), head + height + 10)
+    figure = images.pixel_figure(max(width, 10.4 * max(map(len, lines))), head + height + 10)
     figure.suptitle(title, x=0.01, y=1 - 6 / (head + height + 10), ha="left")
     left = 0
     for name, grid in grids.items():
         rows, columns = (round(length * scale) for length in stacks[name].shape[:2])
-        axes = images.place(figure, left + side + 6, head, columns, rows)
+        axes = images.place(figure, left + sides[name] + 6, head, columns, rows)
         images.show_image(axes, stacks[name], sharp=scale >= 1)
         axes.set_title(name, pad=18)
         images.write_rows(axes, centres[name], grid.rows)
         cell = grid.lines[0].shape[3] + 1
         middles = [(i + 0.5) * cell - 1 for i in range(len(grid.columns))]
         images.write_columns(axes, middles, grid.columns, above=True)
-        left += side + 16 + columns
+        left += sides[name] + 16 + columns
     return figure
 
 

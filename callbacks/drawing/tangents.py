@@ -111,6 +111,16 @@ def local_pca(near: Tensor, k: int) -> Tensor:
     return upright(V.unflatten(2, near.shape[2:]))
 
 
+def share(directions: Tensor, near: Tensor) -> float:
+    """What share of the variance of neighbours (B, n, *S) lies in orthonormal ones (B, k, *S).
+
+    No k directions have more than the neighbours' own, those of `local_pca`.
+    """
+    differences = near.flatten(2) - near.flatten(2).mean(1, keepdim=True)
+    held = differences @ directions.flatten(2).mT  # (B, n, k)
+    return float(held.square().sum() / differences.square().sum().clamp(min=1e-30))
+
+
 def principal_angles(learned: Tensor, true: Tensor) -> Tensor:
     """The principal angles between learned and true tangent spaces, in degrees, rising: (B, d).
 

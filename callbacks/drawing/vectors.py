@@ -20,7 +20,8 @@ def plane(points: Tensor) -> tuple[Tensor, Tensor]:
     if points.shape[1] <= 2:
         return torch.zeros(points.shape[1]), torch.eye(2, points.shape[1])
     mean = points.mean(0)
-    V = torch.linalg.svd(points - mean, full_matrices=False).Vh[:2]  # (2, D)
+    centred = torch.nn.functional.pad(points - mean, (0, 0, 0, 1))  # one point has two directions
+    V = torch.linalg.svd(centred, full_matrices=False).Vh[:2]  # (2, D)
     # The sign of a singular vector is arbitrary: make its largest element positive.
     largest = V.gather(1, V.abs().argmax(1, keepdim=True))
     return mean, V * largest.sign()

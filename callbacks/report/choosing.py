@@ -75,9 +75,16 @@ def _made(kind: type[PictureCallback], arguments: Sequence[str]) -> PictureCallb
     return parser.instantiate_classes(given).made  # type: ignore[no-any-return]
 
 
-def all_suitable(model: Model, data: Any, history: History | None = None) -> list[PictureCallback]:
-    """The pictures that suit a model and its data, with their defaults."""
+def judged(
+    model: Model, data: Any, history: History | None = None
+) -> list[tuple[PictureCallback, str | None]]:
+    """Every picture with its defaults, and why it does not suit a model and its data, or None."""
     pictures = pictures_named(list(known_pictures()))
     for picture in pictures:
         picture.history = history
-    return [p for p in pictures if p.suits(model, data) is None]
+    return [(picture, picture.suits(model, data)) for picture in pictures]
+
+
+def all_suitable(model: Model, data: Any, history: History | None = None) -> list[PictureCallback]:
+    """The pictures that suit a model and its data, with their defaults."""
+    return [picture for picture, reason in judged(model, data, history) if reason is None]

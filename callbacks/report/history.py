@@ -3,11 +3,24 @@
 import math
 import warnings
 from pathlib import Path
+from typing import Final
 
 from ae_lightning.training.metrics_csv import PLACE, read_metrics
 from ae_lightning.training.run_directory import METRICS
 
+MONITOR: Final = "val/objective"  # what the best checkpoint is chosen by, unless told otherwise
 History = dict[str, list[tuple[int, float]]]  # by name: (step, value), in the order logged
+
+
+def best_step(history: History, monitor: str = MONITOR, mode: str = "min") -> int | None:
+    """The step of the best value of a metric, the first of equal ones; None if it was not logged.
+
+    >>> best_step({"val/objective": [(1, 3.0), (2, 2.0), (3, 2.5)]})
+    2
+    """
+    sign = -1 if mode == "max" else 1
+    points = history.get(monitor, [])
+    return min(points, key=lambda point: sign * point[1])[0] if points else None
 
 
 def read_history(run: Path) -> History:

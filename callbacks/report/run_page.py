@@ -2,17 +2,23 @@
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from os.path import lexists
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from yaml import YAMLError
+
+from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import open_regular, path_of, read_text, write_text
 from ae_lightning.core.untrusted import inside
+from ae_lightning.core.yaml_text import load_yaml
 from ae_lightning.training.run_directory import CONFIG, PAGE, PICTURES
 
+from .about import about
 from .choosing import in_page_order, known_pictures
 from .history import History, read_history
 from .rendering import embedded, fill
@@ -35,7 +41,12 @@ CARDS: Final = {
 
 
 def write_report(
-    run: Path, title: str, config: str | None = None, history: History | None = None
+    run: Path,
+    title: str,
+    config: str | None = None,
+    history: History | None = None,
+    captions: Mapping[str, str] | None = None,
+    missing: Mapping[str, str] | None = None,
 ) -> Path:
     """Write index.html: the newest of each picture in a run directory, its metrics and config.
 
@@ -46,6 +57,8 @@ def write_report(
         title: what the page is about.
         config: its text; that of config.yaml if None.
         history: the metrics; those of metrics.csv if None.
+        captions: how to read pictures, by name; those of their classes if not given.
+        missing: why pictures are not there, by name, each in one sentence.
 
     Returns:
         the page's path.
@@ -54,18 +67,42 @@ def write_report(
     if config is None and lexists(run / CONFIG):
         config = read(lambda: read_text(run / CONFIG, LONGEST_CONFIG), CONFIG)
     history = read_history(run) if history is None else history
-    newest = newest_pictures(run)
+    newest, missing = newest_pictures(run), dict(missing or {})
+    said = {n: kind.caption for n, kind in known_pictures().items()} | dict(captions or {})
     page = fill(
         "run.html.jinja",
         title=title,
+        about=about(run, settings(config), history),
         step=max([*newest.values(), *(points[-1][0] for points in history.values())], default=0),
         cards=_cards(history, sparse="l0_error" in newest),
-        pictures=[shown for name, step in newest.items() if (shown := _shown(run, name, step))],
-        history=history,
+        pictures=[
+            shown
+            for name in in_page_order({*newest, *missing})
+            if (shown := _shown(run, name, newest.get(name), said.get(name, ""), missing.get(name)))
+        ],
+        history=dict(sorted(history.items(), key=lambda item: natural(item[0]))),
         config=config,
     )
     write_text(run / PAGE, page)
     return run / PAGE
+
+
+def settings(config: str | None) -> dict[str, Any]:
+    """A config's settings, or none if its text cannot be read as such."""
+    with suppress(YAMLError, UsageError):
+        tree = load_yaml(config or "")
+        return tree if isinstance(tree, dict) else {}
+    return {}
+
+
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """What to sort names by, so that a number counts as one.
+
+    >>> sorted(["rate_10", "rate_9", "loss"], key=natural)
+    ['loss', 'rate_9', 'rate_10']
+    """
+    pieces = re.split(r"(\d{1,18})", name)
+    return [(p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in pieces]
 
 
 def read(reading: Callable[[], T], name: str) -> T | None:
@@ -95,21 +132,22 @@ def title_of(model: object, data: object) -> str:
     return type(model).__name__ + on
 
 
-def _shown(run: Path, name: str, step: int) -> dict[str, Any] | None:
-    """What the template needs of one picture; None if it cannot be read."""
+def _shown(
+    run: Path, name: str, step: int | None, caption: str, missing: str | None
+) -> dict[str, Any] | None:
+    """What the template needs of one picture, or of why it is not there; None if it is unreadable.
+
+    Args:
+        step: that of its newest file, which an error may have kept from being drawn anew.
+    """
+    heading = name.replace("_", " ").replace("kl ", "KL ").replace("l0 ", "L0 ")
+    shown = {"name": name, "heading": heading[:1].upper() + heading[1:]}
+    if missing is not None or step is None:
+        return shown | {"missing": missing, "images": []}
     paths = [f"{PICTURES}/{name}/{step}{kind}" for kind in (".png", ".gif")]
     found = [path for path in paths if lexists(run / path)]
     images = [read(partial(_image, run, path), path) for path in found]
-    if None in images:
-        return None
-    known = known_pictures()
-    heading = name.replace("_", " ").replace("kl ", "KL ").replace("l0 ", "L0 ")
-    return {
-        "name": name,
-        "heading": heading[:1].upper() + heading[1:],
-        "caption": known[name].caption if name in known else "",
-        "images": images,
-    }
+    return None if None in images else shown | {"caption": caption, "images": images}
 
 
 def _image(run: Path, path: str) -> dict[str, Any]:
@@ -125,15 +163,16 @@ def _image(run: Path, path: str) -> dict[str, Any]:
         "source": embedded(data, file.suffix[1:]),
         "width": zoom * width,
         "height": zoom * height,
-        "least": min(zoom * width, max(340, round(0.52 * width))),  # letters are still legible
         "zoomed": zoom > 1,
     }
 
 
 def _cards(history: History, sparse: bool) -> list[tuple[str, str, str]]:
     """Label, value and unit of every figure on top of the page."""
+    units = sum(re.fullmatch(r"val/rate_\d+", name) is not None for name in history)
+    of = {"active_units": f"of {units}"} if units else {}
     return [
-        (label, format(points[-1][1], digits).replace("-", "−"), unit)
+        (label, format(points[-1][1], digits).replace("-", "−"), of.get(name, unit))
         for name, (label, digits, unit) in CARDS.items()
         if (points := history.get(f"val/{name}")) and (sparse or name != "l0")
     ]

@@ -11,13 +11,16 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from ae_lightning.model import Model
+from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.run_directory import PAGE
 
+from ..curves import Curves
 from ..picture import PictureCallback, trained_model, trainer_data
-from .choosing import all_suitable, pictures_named
+from .choosing import judged, pictures_named
 from .history import read_history
 from .run_page import title_of, write_report
 
+LATER: Final = "the run was interrupted, and did not wait for it: ae-lightning plot draws it."
 DRAW_FOR: Final = 2.0  # seconds, when a run is interrupted
 
 
@@ -42,18 +45,24 @@ class Report(Callback):
             pictures_named(names)
         self.names, self.every_n_epochs = names, every_n_epochs
         self.pictures: list[PictureCallback] = []
+        self._unsuitable: dict[str, str] = {}  # why a picture is not drawn, by name
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
             return
         if self.names is None:
-            found = all_suitable(cast(Model, pl_module), trainer_data(trainer))
+            every = judged(cast(Model, pl_module), trainer_data(trainer))
+            found = [picture for picture, reason in every if reason is None]
+            self._unsuitable = {picture.name: reason for picture, reason in every if reason}
         else:
             found = pictures_named(self.names)
             for picture in found:
                 picture.setup(trainer, pl_module, stage)
         given = {type(c) for c in trainer.callbacks}  # type: ignore[attr-defined]
         self.pictures = [p for p in found if type(p) not in given]
+        for checkpoints in (c for c in trainer.callbacks if isinstance(c, Checkpoints)):  # type: ignore[attr-defined]
+            for curves in (p for p in self.pictures if isinstance(p, Curves)):
+                curves.monitor, curves.mode = checkpoints.monitor, checkpoints.mode or "min"
 
     @rank_zero_only
     def _draw(self, trainer: Trainer, model: Model, patience: float = math.inf) -> None:
@@ -61,9 +70,11 @@ class Report(Callback):
         history, start = read_history(Path(trainer.default_root_dir)), time.monotonic()
         for picture in self.pictures:
             if patience < math.inf and (picture.slow or time.monotonic() - start > patience):
+                picture.missing = LATER
                 continue
             picture.history = history
-            if self.names is not None or picture.suits(model, trainer_data(trainer)) is None:
+            picture.missing = picture.suits(model, trainer_data(trainer))
+            if self.names is not None or picture.missing is None:
                 picture.deliver(trainer, model)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -87,7 +98,14 @@ class Report(Callback):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         title = title_of(pl_module, trainer.datamodule)  # type: ignore[attr-defined]
+        given = [c for c in trainer.callbacks if isinstance(c, PictureCallback)]  # type: ignore[attr-defined]
+        pictures = [*self.pictures, *given]
         try:
-            write_report(Path(trainer.default_root_dir), title)
+            write_report(
+                Path(trainer.default_root_dir),
+                title,
+                captions={p.name: p.caption_for(cast(Model, pl_module)) for p in pictures},
+                missing=self._unsuitable | {p.name: p.missing for p in pictures if p.missing},
+            )
         except Exception as error:
             warnings.warn(f"the page {PAGE} is not written: {error}", stacklevel=2)

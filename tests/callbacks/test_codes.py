@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ae_lightning.callbacks import codes, observing, prior_samples
-from ae_lightning.callbacks.codes import in_plane
+from ae_lightning.callbacks.codes import label_places
+from ae_lightning.callbacks.drawing.projections import agreement, in_plane, nearness
 from ae_lightning.callbacks.drawing.vectors import plane
 from ae_lightning.core.errors import UsageError
 from ae_lightning.regularizers import MMD, Rate
@@ -36,7 +37,7 @@ def test_prior_samples_want_codes_that_are_held_to_the_prior() -> None:
 
 
 def test_two_dimensional_codes_are_drawn_as_they_are_in_the_colour_of_their_label() -> None:
-    model, x = affine(), examples(30)
+    model, x = affine(regularizers={"rate": Rate()}), examples(30)
     y = torch.arange(30) % 3
     figure = codes(model, x, y)
     scatters = figure.axes[0].lines
@@ -50,15 +51,71 @@ def test_two_dimensional_codes_are_drawn_as_they_are_in_the_colour_of_their_labe
     assert (ellipse.width, ellipse.height, *ellipse.center) == (4, 4, 0, 0)
 
 
-def test_larger_codes_are_drawn_on_their_principal_directions() -> None:
+def test_the_prior_is_drawn_only_around_codes_that_are_held_to_it() -> None:
+    y = torch.arange(40) % 3
+    for free in (affine(), affine(regularizers={"rate": Rate(0.0)}), affine(stochastic=False)):
+        axes = codes(free, examples(), y).axes[0]
+        assert not axes.patches
+        assert "prior" not in axes.get_title("left")
+    held = affine(stochastic=False, regularizers={"mmd": MMD()})
+    assert len(codes(held, examples(), y).axes[0].patches) == 1
+
+
+def test_principal_directions_are_those_of_the_codes() -> None:
     code = examples(50, (6,)).float() * torch.tensor([3.0, 2, 1, 1, 1, 1])
-    points, _, names = in_plane(code, umap=False)
+    shown = in_plane(code, "pca")
     U, S, V = torch.linalg.svd(code - code.mean(0), full_matrices=False)
-    assert close(torch.as_tensor(points).abs(), (U * S)[:, :2].abs(), absolute=1e-4)
+    assert close(torch.as_tensor(shown.points).abs(), (U * S)[:, :2].abs(), absolute=1e-4)
     share = S.square() / S.square().sum()
     for k in (0, 1):
-        assert f"{float(share[k]):.0%}" in names[k]
+        assert f"{float(share[k]):.0%}" in shown.names[k]
+    assert f"{float(share[:2].sum()):.0%}" in shown.how
     assert (V[:2] @ plane(code)[1].T).abs().diag().allclose(torch.ones(2))
+
+
+def groups(n: int = 20, K: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    """Codes (5n, K) in five groups far apart, and which group each is of."""
+    y = torch.arange(5 * n) % 5
+    return examples(5 * n, (K,)).float() + 20 * torch.eye(K)[y], y
+
+
+def test_larger_codes_are_mapped_by_who_is_near_whom() -> None:
+    code, y = groups()
+    shown = in_plane(code, "tsne")
+    assert shown.how.startswith("t-SNE, trustworthiness 0.9")
+    assert agreement(torch.as_tensor(shown.points), y) == 1.0
+    assert np.array_equal(in_plane(code, "tsne").points, shown.points)
+    # By a power of 2, which rounds nothing: rounding may turn the map.
+    assert np.array_equal(in_plane(4096 * code, "tsne").points, shown.points)
+    shuffled = torch.as_tensor(shown.points)[torch.randperm(len(code))]
+    assert nearness(shuffled.numpy(), code, "").how < ", trustworthiness 0.7"
+
+
+def test_the_title_says_how_often_the_nearest_code_has_the_same_label() -> None:
+    code, y = groups()
+    assert agreement(code, y) == 1.0
+    assert agreement(code, torch.arange(len(code))) == 0.0
+    title = codes(affine(K=3), examples(), torch.arange(40) % 4).axes[0].get_title("left")
+    same = agreement(f(affine(K=3), examples()), torch.arange(40) % 4)
+    assert title.endswith(f"the nearest code has the same label: {same:.0%}, by chance 25%")
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7])
+def test_few_codes_are_drawn_too(n: int) -> None:
+    assert codes(affine(K=5), examples(n), torch.arange(n)).axes
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.01, 1.0])
+def test_every_label_is_written_amid_its_examples_and_clear_of_the_others(spread: float) -> None:
+    y = torch.arange(200) % 10
+    turns = y * 2 * torch.pi / 10
+    points = spread * torch.stack([turns.cos(), turns.sin()], 1) + 0.02 * examples(200, (2,))
+    places = torch.as_tensor(label_places(points.numpy(), y, list(range(10)), least=0.1))
+    assert torch.pdist(places).min() > 0.098
+    if spread == 1.0:
+        assert agreement(torch.cat([points, places]), torch.cat([y, y[:10]])) == 1
+    figure = codes(affine(), examples(200), y)
+    assert [t.get_text() for t in figure.axes[0].texts] == [str(k) for k in range(10)]
 
 
 def test_labels_that_are_not_kinds_are_drawn_as_a_scale() -> None:
@@ -71,7 +128,7 @@ def test_labels_that_are_not_kinds_are_drawn_as_a_scale() -> None:
 def test_umap_is_named_if_it_is_missing(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "umap", None)  # as if it were not installed
     with pytest.raises(UsageError, match="pip install umap-learn"):
-        codes(affine(), examples(), torch.zeros(40), umap=True)
+        codes(affine(K=3), examples(), torch.zeros(40), by="umap")
 
 
 def test_umap_is_drawn_of_the_codes_if_it_is_there(monkeypatch) -> None:
@@ -86,8 +143,10 @@ def test_umap_is_drawn_of_the_codes_if_it_is_there(monkeypatch) -> None:
 
     monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Swapping))
     model, x = affine(K=3), examples()
-    axes = codes(model, x, torch.zeros(40), umap=True).axes[0]
-    assert axes.get_title("left") == "Codes of 40 examples: UMAP"
-    (points,) = (torch.as_tensor(np.asarray(c.get_offsets())) for c in axes.collections)
-    assert close(points, f(model, x)[:, [1, 0]])
+    axes = codes(model, x, torch.zeros(40), by="umap").axes[0]
+    assert axes.get_title("left").startswith("Codes of 40 examples: UMAP, trustworthiness 0.")
+    points = torch.as_tensor(axes.lines[0].get_xydata())
+    centred = f(model, x) - f(model, x).mean(0)
+    expected = (centred / centred.square().mean().sqrt())[:, [1, 0]]
+    assert close(points, expected, absolute=1e-4)
     assert len(axes.get_xticks()) == 0

@@ -6,7 +6,8 @@ import torch
 from torch.distributions import Normal
 
 from ae_lightning.callbacks import curves, kl_bars, kl_per_dimension
-from ae_lightning.callbacks.report.history import read_history
+from ae_lightning.callbacks.curves import mirrored
+from ae_lightning.callbacks.report.history import best_step, read_history
 from ae_lightning.core.errors import UsageError
 from ae_lightning.priors import GaussianMixture
 from helpers.pictures import HISTORY, affine, close, examples
@@ -73,3 +74,40 @@ def test_history_is_read_as_it_was_written_up_to_a_torn_row(tmp_path) -> None:
     text = "epoch,step,train/loss,val/loss\n0,4,1.5,\n0,4,,2.5\n1,9,nan,\n1,9,0.5,\n1,1"
     (tmp_path / "metrics.csv").write_text(text)
     assert read_history(tmp_path) == {"train/loss": [(4, 1.5), (9, 0.5)], "val/loss": [(4, 2.5)]}
+
+
+def titles(figure) -> list[str]:
+    return [axes.get_title("left") for axes in figure.axes]
+
+
+def test_the_elbo_is_left_out_where_it_mirrors_the_loss() -> None:
+    loss = {"train/loss": [(1, 3.0), (2, 2.0)], "val/loss": [(1, 3.5), (2, 2.5)]}
+    mirror = loss | {"val/elbo": [(1, -3.5), (2, -2.5)]}
+    assert titles(curves(mirror)) == ["loss (nats)"]
+    assert titles(curves(loss | {"val/elbo": [(1, -3.5), (2, -2.0)]}))[1] == "ELBO (nats)"
+    assert mirrored({}) is False
+
+
+def test_the_best_validation_is_marked_in_every_panel_and_named() -> None:
+    figure = curves(HISTORY, {"rate": 0.5}, best=2)
+    for axes in figure.axes:
+        assert axes.lines[-1].get_xdata() == [2, 2]
+    (key,) = figure.legends
+    assert key.get_texts()[-1].get_text() == "best validation, step 2"
+    history = {"val/objective": [(1, 3.0), (5, 1.0), (9, 2.0)], "val/psnr": [(1, 9.0), (5, 11.0)]}
+    assert best_step(history) == 5
+    assert best_step(history, "val/psnr", "max") == 5
+    assert best_step(history, "val/mse") is None
+
+
+def test_no_panel_is_cut_without_a_word() -> None:
+    steep = [(1, 1000.0), *((s, 20.0 - s / 10) for s in range(20, 101, 10))]
+    gentle = [(s, 100.0 - s) for s in range(1, 101, 10)]
+    cut = curves({"train/loss": steep}).axes[0]
+    assert cut.get_ylim()[1] < 30
+    assert [t.get_text() for t in cut.texts] == ["↑ from 1000"]
+    whole = curves({"train/loss": gentle}).axes[0]
+    assert whole.get_ylim()[0] < 9 < 99 < whole.get_ylim()[1]
+    assert not whole.texts
+    rising = curves({"train/loss": [(s, -v) for s, v in steep]}).axes[0]
+    assert [t.get_text() for t in rising.texts] == ["↓ from -1000"]

@@ -1,16 +1,22 @@
 """Every system has the pictures that suit it; reconstructions are those of the model."""
 
+from contextlib import suppress
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ae_lightning import systems
 from ae_lightning.callbacks import observing, reconstructions
 from ae_lightning.callbacks.report.choosing import known_pictures
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import Digits, Manifold
 from ae_lightning.likelihoods import Gaussian
+from ae_lightning.nn import MLP
 from ae_lightning.regularizers import Rate
 from helpers.pictures import HISTORY, affine, close, drawn, examples, f, g, labels, pair
 
@@ -92,3 +98,24 @@ def test_vectors_are_drawn_as_points_and_lines(system, latent) -> None:
         else:
             with pytest.raises(UsageError):
                 made.picture(model, data, HISTORY)
+
+
+FEW_SHAPES = [(1, 1, 1), (2, 4, 4), (3, 5, 9), (1,), (2,), (5,)]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("shape", FEW_SHAPES, ids=str)
+def test_every_picture_of_few_examples_and_odd_shapes_is_drawn_or_says_why_not(shape, n) -> None:
+    scale = None if len(shape) == 1 else (0.0, 1.0)
+    model = systems.VariationalAutoEncoder(shape, 2, MLP([4]), MLP([4]), value_range=scale)
+    x = torch.rand(n, *shape)
+    few = Pair(x + 0.1 * torch.randn_like(x), x, torch.arange(n), torch.arange(n))
+    data = SimpleNamespace(
+        corruption=GaussianNoise(0.1),
+        setup=lambda: None,
+        sets={"val": x},
+        pairs=lambda split, at: Pair(*(t[at] for t in few)),
+    )
+    for kind in known_pictures().values():
+        with suppress(UsageError):  # one sentence, and nothing else
+            assert kind().picture(model, data, HISTORY).axes

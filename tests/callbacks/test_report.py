@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -15,11 +16,14 @@ from PIL import Image
 
 from ae_lightning import systems
 from ae_lightning.callbacks import Codes, PictureCallback, Report, write_report
+from ae_lightning.callbacks.drawing.theme import new_figure
 from ae_lightning.callbacks.report import run_report
+from ae_lightning.callbacks.report.about import commit_of
 from ae_lightning.callbacks.report.choosing import known_pictures
 from ae_lightning.callbacks.report.run_page import newest_pictures
 from ae_lightning.cli import main as cli
-from ae_lightning.datamodules import Digits
+from ae_lightning.core.errors import UsageError
+from ae_lightning.datamodules import Digits, Manifold
 from ae_lightning.nn import MLP
 from ae_lightning.training.metrics_csv import MetricsFile
 from helpers.training import quiet_trainer
@@ -54,6 +58,8 @@ def images(page: str) -> dict[str, Image.Image]:
     """The pictures in a page, by their section."""
     found = {}
     for section in page.split("<section ")[1:]:
+        if 'class="missing"' in section:
+            continue
         name = re.match('id="(.*?)"', section).group(1)
         data = re.search(r'src="data:image/png;base64,(.*?)"', section).group(1)
         found[name] = Image.open(io.BytesIO(base64.b64decode(data)))
@@ -122,6 +128,129 @@ def test_a_picture_of_ones_own_has_its_place_on_the_page(tmp_path) -> None:
     assert set(images(write_report(tmp_path, "x").read_text())) == {"own"}
 
 
+def sections(page: str) -> dict[str, str]:
+    """The HTML of every section by name, in the order of the page."""
+    return {s.partition('id="')[2].partition('"')[0]: s for s in page.split("<section")[1:]}
+
+
+def test_a_page_says_how_the_run_was_made_and_how_far_it_got(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/bin/ae-lightning", "fit", "--config", "my vae.yaml"])
+    (git := tmp_path / ".git").mkdir()
+    (git / "HEAD").write_text("ref: refs/heads/main\n")
+    (git / "packed-refs").write_text(f"# pack-refs\n{'ab' * 20} refs/heads/main\n")
+    monkeypatch.chdir(tmp_path)
+    history = {"val/psnr": [(4, 9.0), (8, 12.5), (12, 11.0)], "val/active_units": [(8, 3.0)]}
+    history |= {f"val/rate_{k}": [(8, 1.0)] for k in range(12)}
+    config = "seed_everything: 17\ncheckpoints: {monitor: val/psnr}\n"
+    page = write_report(tmp_path / "my-run", "x", config, history).read_text()
+    said = dict(re.findall(r"<dt>([\w ]+)</dt><dd>(.*)</dd>", page.partition('"about"')[2]))
+    assert said["name"] == "my-run"
+    assert said["command"] == "ae-lightning fit --config &#39;my vae.yaml&#39;"
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d \w.*", said["date"])
+    assert said["seed"] == "17"
+    assert f"torch {torch.__version__.partition('+')[0]}" in said["versions"]
+    assert said["commit"].split(", ")[0] == "ab" * 5
+    assert said["best step"] == "8 (val/psnr 12.5)"
+    assert "<dd>3 <small>of 12</small></dd>" in page
+    named = re.findall(r"<td>(val/rate_\d+)</td>", page)
+    assert named == [f"val/rate_{k}" for k in range(12)]  # 9 before 10
+
+
+def test_what_is_not_known_of_a_run_is_left_out(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/pytest"])
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    for config in (None, "[1, 2]", "a: [", "checkpoints: 3"):
+        page = write_report(tmp_path, "x", config, {}).read_text()
+        for name in ("command", "seed", "best step"):
+            assert f"<dt>{name}</dt>" not in page
+
+
+@pytest.mark.parametrize("head", ["ref: refs/heads/gone", "ref: ../../secret", "rubbish", ""])
+def test_a_checkout_that_cannot_be_read_has_no_commit(head, tmp_path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "secret").write_text("no commit")
+    (tmp_path / ".git" / "HEAD").write_text(head)
+    assert commit_of(tmp_path / "below") is None
+
+
+def test_the_commit_is_that_of_the_branch_the_worktree_or_of_no_branch(tmp_path) -> None:
+    main, other = "12" * 20, "cd" * 20
+    (tmp_path / ".git" / "refs" / "heads").mkdir(parents=True)
+    (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    (tmp_path / ".git" / "refs" / "heads" / "main").write_text(f"{main}\n")
+    assert commit_of(tmp_path / "a" / "b") == main
+    (apart := tmp_path / ".git" / "worktrees" / "w").mkdir(parents=True)
+    (apart / "HEAD").write_text("ref: refs/heads/main\n")
+    (apart / "commondir").write_text("../..\n")
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / ".git").write_text(f"gitdir: {apart}\n")
+    assert commit_of(tmp_path / "w") == main
+    (tmp_path / ".git" / "HEAD").write_text(f"{other}\n")
+    assert commit_of(tmp_path) == other
+
+
+def test_a_picture_that_does_not_suit_says_why_in_its_place(run, tmp_path) -> None:
+    trainer = recording_trainer(tmp_path, 1, Report())
+    trainer.fit(small_model(), datamodule=Digits(batch_size=400))
+    drawn = sections((tmp_path / "index.html").read_text())
+    assert list(drawn) == list(known_pictures())
+    reason = "Not drawn: latent_manifold decodes the plane of a code of size 2, and this is 3."
+    assert f"<p>{reason}</p>" in drawn["latent_manifold"]
+    assert "<p>Not drawn: this code is not sparse" in drawn["l0_error"]
+    assert "Not drawn" not in drawn["codes"]
+
+
+def test_what_stops_a_picture_is_said_without_the_words_of_an_exception(tmp_path) -> None:
+    class Broken(PictureCallback):
+        name, caption = "broken", "How to read it."
+
+        def draw(self, model, pair):
+            raise ValueError("zip() argument 2 is shorter than argument 1")
+
+    class Choosy(Broken):
+        name = "choosy"
+
+        def draw(self, model, pair):
+            raise UsageError("choosy needs more examples than there are.")
+
+    pictures = Broken(), Choosy()
+    trainer = recording_trainer(tmp_path, 1, Report(names=["filters"]), *pictures)
+    with pytest.warns(UserWarning, match="skipped"):
+        trainer.fit(small_model(), datamodule=Digits(batch_size=400))
+    page = (tmp_path / "index.html").read_text()
+    assert "zip()" not in page
+    said = "it could not be drawn, by a fault of the software (a ValueError)."
+    assert f"<p>Not drawn: {said}</p>" in sections(page)["broken"]
+    said = "choosy needs more examples than there are."
+    assert f"<p>Not drawn: {said}</p>" in sections(page)["choosy"]
+
+
+def test_pictures_are_as_wide_as_the_page_and_larger_on_a_click(run) -> None:
+    page = (run / "index.html").read_text()
+    assert "min-width" not in page
+    for name, section in sections(page).items():
+        (box,) = re.findall(r'<label class="picture">(.*?)</label>', section, re.DOTALL)
+        assert '<input type="checkbox" aria-label="enlarge ' in box, name
+        (width,) = re.findall(r"--width:(\d+)px", box)
+        assert int(width) == images(page)[name].width
+
+
+def test_captions_speak_of_the_kind_of_data_and_own_pictures_have_theirs(tmp_path) -> None:
+    class Own(PictureCallback):
+        name, caption = "own", "Read it so."
+
+        def draw(self, model, pair):
+            return new_figure(3, 3)
+
+    data = Manifold(size=200)
+    model = systems.VariationalAutoEncoder((2,), 2, MLP([8]), MLP([8]), value_range=None)
+    recording_trainer(tmp_path, 1, Report(names=["reconstructions"]), Own()).fit(model, data)
+    drawn = sections((tmp_path / "index.html").read_text())
+    assert "strokes" not in drawn["reconstructions"]
+    assert "brings corrupted points back" in drawn["reconstructions"]
+    assert "Read it so." in drawn["own"]
+
+
 class Interrupting(Callback):
     """End training by an exception after some steps."""
 
@@ -147,6 +276,7 @@ def test_a_run_that_a_signal_ends_has_its_page_of_what_is_quick(signal, tmp_path
     page = (tmp_path / "index.html").read_text()
     assert set(images(page)) >= {"curves", "reconstructions", "latent_traversal"}
     assert not any(known_pictures()[name].slow for name in images(page))
+    assert "the run was interrupted, and did not wait for it" in sections(page)["codes"]
     assert "after 4 steps" in page
     assert time.monotonic() - start < 30
 
@@ -221,7 +351,9 @@ def test_plot_leaves_out_a_picture_that_fails_and_says_why(
     monkeypatch.setattr(Codes, "draw", fails)
     assert plot(run, "--out", tmp_path) == 0
     assert capsys.readouterr().err == "the picture codes is skipped: no ink\n"
-    drawn = set(images((tmp_path / "index.html").read_text()))
+    page = (tmp_path / "index.html").read_text()
+    assert "it could not be drawn, by a fault of the software" in sections(page)["codes"]
+    drawn = set(images(page))
     assert drawn >= DRAWN - {"codes"}
     assert "codes" not in drawn
     assert plot(run, "codes", "--out", tmp_path) == 1

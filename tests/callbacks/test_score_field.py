@@ -52,14 +52,44 @@ def test_the_arrows_are_the_score_of_a_gaussian() -> None:
     assert "cosine 1.000" in figure.axes[2].get_title(loc="left")
 
 
+def apart_from(x: torch.Tensor, points: np.ndarray) -> np.ndarray:
+    """How far each point (n, 2) is from the nearest example."""
+    return torch.cdist(torch.as_tensor(points).double(), x).amin(1).numpy()
+
+
+def seen(image, x: torch.Tensor) -> np.ndarray:
+    """Which values of an image (n, n) lie where the noise reaches from the examples."""
+    left, right, low, high = image.get_extent()
+    n = len(image.get_array())
+    u, v = (a + (np.arange(n) + 0.5) * (b - a) / n for a, b in ((left, right), (low, high)))
+    points = np.stack(np.meshgrid(u, v), axis=2).reshape(-1, 2)
+    return (apart_from(x, points) <= reach(SIGMA, 2)).reshape(n, n)
+
+
+def test_a_field_ends_smoothly_at_what_the_noise_reaches() -> None:
+    pair = gaussian(60, (2,))
+    figure = score_field(denoiser((2,)), pair, SIGMA, MixtureOfGaussians([[0.0, 0.0]], WIDTH))
+    error, contours = figure.axes[2].images[0], figure.axes[0].collections[0]
+    for drawn in (error, contours):
+        path, to = drawn.get_clip_path().get_transformed_path_and_affine()
+        edge = figure.axes[2].transData.inverted().transform(to.transform(path.vertices))
+        if drawn is contours:
+            edge = figure.axes[0].transData.inverted().transform(to.transform(path.vertices))
+        off = np.abs(apart_from(pair.x, edge) - reach(SIGMA, 2))
+        assert np.median(off) < 0.001  # a cell is 0.1 wide
+        assert off.max() < 0.05  # where two discs meet
+    assert not np.isnan(error.get_array()[seen(error, pair.x)]).any()
+
+
 def test_a_wrong_denoiser_shows_its_error() -> None:
     toy = MixtureOfGaussians(centres=[[0.0, 0.0]], width=WIDTH)
-    lazy = linear(torch.eye(2), torch.eye(2))  # r(x) = x: no score at all
-    figure = score_field(lazy, gaussian(500, (2,)), SIGMA, toy)
+    lazy, pair = linear(torch.eye(2), torch.eye(2)), gaussian(500, (2,))  # r(x) = x: no score
+    figure = score_field(lazy, pair, SIGMA, toy)
     assert "100.0%" in figure.axes[2].get_title(loc="left")
     at, _ = arrows(figure.axes[1])
     most = np.linalg.norm(at, axis=1).max() * SIGMA / (WIDTH**2 + SIGMA**2)
-    assert figure.axes[2].images[0].get_array().compressed().max() == pytest.approx(most, rel=0.1)
+    image = figure.axes[2].images[0]
+    assert image.get_array()[seen(image, pair.x)].max() == pytest.approx(most, rel=0.1)
 
 
 def test_without_a_known_density_the_learned_field_stands_alone() -> None:

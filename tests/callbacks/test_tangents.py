@@ -18,6 +18,7 @@ from ae_lightning.callbacks.drawing.tangents import (
     of_encoder,
     of_reconstruction,
     principal_angles,
+    share,
 )
 from ae_lightning.datamodules import Manifold, Ring, Sprites
 from ae_lightning.nn import UnitNorm
@@ -128,21 +129,62 @@ def test_neighbours_are_the_nearest_but_for_oneself_and_their_directions_the_dat
     assert torch.allclose(pca[0, 0], torch.tensor([0.6, 0.8]), atol=1e-5)
 
 
-def test_walks_go_along_the_tangent() -> None:
+def test_beside_directions_stands_the_walk_along_their_own_first() -> None:
     W = torch.linalg.qr(torch.randn(16, 2).double()).Q
     model = linear(W.T, W, shape=(1, 4, 4))
     x = torch.rand(3, 1, 4, 4).double()
-    figure = tangent_directions(model, x, x.roll(1, 0)[:, None] + 0.3, k=2, of=of_decoder)
-    shown = figure.axes[1].images[0].get_array()[:4, :, 0]  # the walk along t₁ of the first
-    labels = [t.get_text() for t in figure.axes[1].texts if t.get_ha() == "center"]
+    near = x[:, None] + 0.3 * torch.rand(3, 5, 1, 4, 4).double()
+    figure = tangent_directions(model, x, near, k=2, of=of_decoder)
+    labels = [t.get_text() for t in figure.axes[1].texts]
+    span = float((near - x[:, None]).flatten(2).norm(dim=2).mean())
     assert labels[2] == "x"
-    low, high = float(x.min()), float(x.max())
-    t = of_decoder(model, x[:1], 1)[0][0, 0, 0].detach()
-    span = float((x.roll(1, 0)[:, None] + 0.3 - x[:, None]).flatten(2).norm(dim=2).mean())
     assert float(labels[-1]) == pytest.approx(span, abs=0.05)
-    for column, alpha in ((0, -span), (2, 0.0), (4, span)):
-        expected = ((x[0, 0] + alpha * t - low) / (high - low)).clamp(0, 1)
-        assert np.allclose(shown[:, 5 * column : 5 * column + 4], expected, atol=1e-5)
+    low, high = float(x.min()), float(x.max())
+    kinds = of_decoder(model, x[:1], 1)[0][0, 0, 0], local_pca(near[:1], 1)[0, 0, 0]
+    for line, t in enumerate(kinds):
+        shown = figure.axes[1].images[0].get_array()[5 * line : 5 * line + 4, :, 0]
+        for column, alpha in ((0, -span), (2, 0.0), (4, span)):
+            expected = ((x[0, 0] + alpha * t.detach() - low) / (high - low)).clamp(0, 1)
+            assert np.allclose(shown[:, 5 * column : 5 * column + 4], expected, atol=1e-5)
+
+
+def test_the_share_of_neighbours_variance_is_that_of_a_projection() -> None:
+    near = torch.randn(2, 500, 1, 3, 3) * torch.tensor([3.0, 1, 1, 1, 1, 1, 1, 1, 1]).view(1, 3, 3)
+    axes = torch.eye(9).view(9, 1, 3, 3).expand(2, -1, -1, -1, -1)
+    assert share(axes[:, :1], near) == pytest.approx(9 / 17, abs=0.05)
+    assert share(axes[:, 1:2], near) == pytest.approx(1 / 17, abs=0.02)
+    assert share(axes, near) == pytest.approx(1, abs=1e-5)
+    most = share(local_pca(near, 2), near)
+    assert all(share(axes[:, list(two)], near) <= most for two in ((0, 1), (0, 5), (3, 4)))
+
+
+def test_the_title_says_what_the_tangents_hold_and_that_there_is_no_gap() -> None:
+    x = torch.rand(6, 1, 4, 4).double()
+    near = nearest_neighbours(x, x, 4)
+    W = torch.linalg.qr(torch.randn(16, 16).double()).Q
+
+    def title(*scales: float) -> str:
+        D = torch.diag(torch.tensor(scales).double())
+        model = linear(W[:, : len(scales)].T, W[:, : len(scales)] @ D, shape=(1, 4, 4))
+        return tangent_directions(model, x, near, k=2, of=of_decoder).get_suptitle()
+
+    assert "σ2/σ3 = 5.00\n" in title(10, 10, 2)
+    assert "σ2/σ3 = 1.11 (no gap)\n" in title(10, 10, 9)
+    assert "σ2/σ3" not in title(10, 10)
+    assert "12.5% at random" in title(10, 10, 2)
+    learned = torch.linalg.svd(W[:, :2], full_matrices=False).U.T.reshape(1, 2, 1, 4, 4)
+    held = share(learned.expand(3, -1, -1, -1, -1), near[:3])
+    own = share(local_pca(near[:3], 2), near[:3])
+    assert f"variance: {held:.0%} held, {own:.0%} at best" in title(10, 10, 2)
+
+
+def test_a_density_that_fills_its_space_has_no_tangents() -> None:
+    data, model = Manifold(size=100), systems.VariationalAutoEncoder((2,), 2, value_range=None)
+    assert TangentDirections().suits(model, data) == (
+        "tangents are those of a curve or a surface, and a MixtureOfGaussians fills its space."
+    )
+    assert TangentDirections().suits(model, Manifold(Ring(), size=100)) is None
+    assert TangentDirections().suits(model, None) is None
 
 
 def test_a_larger_code_without_a_penalty_is_said_to_have_no_gap() -> None:
@@ -152,5 +194,5 @@ def test_a_larger_code_without_a_penalty_is_said_to_have_no_gap() -> None:
     assert "no gap in its spectrum" in tangent_directions(free, x, near).get_suptitle()
     held = systems.ContractiveAutoEncoder((1, 4, 4), latent=20)
     title = tangent_directions(held, x, near).get_suptitle()
-    assert "no gap" not in title
+    assert "nothing makes this larger code choose" not in title
     assert "reconstruction's Jacobian, σ5/σ6 = " in title

@@ -1,5 +1,6 @@
 """Every claim of the theory is proved, over a seed that no recipe was tuned on."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from ae_lightning.cli.main import main
 from ae_lightning.cli.theory import prove_all, table
 from ae_lightning.core.errors import UsageError
 from ae_lightning.theory import CLAIMS, claim
-from ae_lightning.theory.page import formula, page
+from ae_lightning.theory.page import formula, page, words
 from ae_lightning.theory.proof import Check, Claim, Proof, Results, prove
 
 SEED = 11  # recipes were tuned on 0 to 4
@@ -109,6 +110,72 @@ def test_a_claim_that_fails_is_named_with_exit_code_1(monkeypatch, capsys) -> No
     monkeypatch.setattr("ae_lightning.cli.theory.prove_all", lambda names, seed: [proof])
     assert main(["theory", QUICK]) == 1
     assert f"not proved: {QUICK}" in capsys.readouterr().out
+
+
+def printed(stated: Claim, width: int) -> list[str]:
+    console = Console(width=width)
+    with console.capture() as shown:
+        console.print(table(prove(stated), console.width))
+    return shown.get().splitlines()
+
+
+def test_in_80_columns_no_figure_is_cut_and_no_word_broken() -> None:
+    stated = Stated("a name")
+    what = "relative root mean square against the gradient of the smoothed log-density at σ = 0.05"
+    stated.checks = (
+        Check(what, -3.4694e-17, at_least=-1.234e-10, at_most=1.2345e-10, wrong={what: -1.5e-05}),
+    )
+    lines = printed(stated, 80)
+    assert max(map(len, lines)) <= 80
+    whole = " ".join(lines)
+    for figure in ("−3.469·10⁻¹⁷", "−1.234·10⁻¹⁰ to 1.234·10⁻¹⁰", "−1.5·10⁻⁵", "holds", "fails"):
+        assert figure in whole
+    assert set(what.split()) <= set(whole.split())
+    assert max(map(len, printed(stated, 120))) <= 120
+
+
+def test_each_claim_is_printed_as_soon_as_it_is_proved(monkeypatch, capsys) -> None:
+    told = []
+
+    def one_by_one(names, seed):
+        for name in names:
+            told.append(capsys.readouterr().out)
+            stated = Stated(name)
+            stated.checks = (Check("a figure", 0.0, at_most=1, wrong={"w": 3.0}),)
+            yield prove(stated)
+
+    monkeypatch.setattr("ae_lightning.cli.theory.prove_all", one_by_one)
+    assert main(["theory", "score", "noise"]) == 0
+    assert "score" not in told[0]
+    assert "score: stated: proved" in told[1]
+
+
+def test_help_lists_the_claims(capsys) -> None:
+    assert main(["theory", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name, (module, _) in CLAIMS.items():
+        assert f"  {name:12}{module.replace('_', ' ')}" in lines
+
+
+def test_a_page_writes_indices_low_and_powers_of_ten_high() -> None:
+    stated = Stated("a-name")
+    stated.checks = (Check("error of p_σ", 3e-17, at_most=1e-10, wrong={"J_f for J_g": 2e-3}),)
+    text = page([prove(stated)], 0)
+    for part in ("p<sub>σ</sub>", "J<sub>f</sub> for J<sub>g</sub>", "≤ 10⁻¹⁰", "3·10⁻¹⁷"):
+        assert part in text
+    shown = re.sub(r"<style>.*</style>|<svg.*?</svg>|<[^>]*>", "", text, flags=re.DOTALL)
+    assert not re.search(r"\w_\w|\de-\d", shown)
+    assert "<th>what is measured</th>" in text
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_no_claim_promises_how_fast_it_is_proved(name) -> None:
+    stated = claim(name)
+    for text in (stated.title, stated.statement, stated.caption, stated.correction):
+        assert not re.search(r"\b(seconds|minutes?)\b", text)
+        shown = re.sub("<[^>]*>", "", words(text))
+        assert "_" not in shown
+        assert not re.search(r"\de-?\d", shown)
 
 
 def test_figures_that_fail_are_marked_in_table_and_page() -> None:

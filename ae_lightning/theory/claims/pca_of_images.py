@@ -20,7 +20,7 @@ BATCH, STEPS = 500, 1200
 class PCAOfImages(Claim):
     title = "PCA of handwritten digits"
     statement = """On 60,000 images of 784 pixels, a linear autoencoder comes within half a percent
-        of the squared error of PCA in a few seconds."""
+        of the squared error of PCA."""
     formula = r"$E\,\|x - r(x)\|^2 \;\leq\; 1.005\,\sum_{i>32} \lambda_i$"
     source = """Baldi and Hornik, 1989, Neural Networks and Principal Component Analysis; Hinton and
         Salakhutdinov, 2006, Reducing the Dimensionality of Data with Neural Networks"""
