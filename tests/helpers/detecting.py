@@ -16,9 +16,9 @@ class Trained(NamedTuple):
     """A checkpoint, and files of images that it has not seen: clean ones, and clean ones and not.
 
     Args:
-        calibration: 4,000 digits.
-        digits: 4,000 others.
-        mixed: 1,000 digits, labelled 0, and 1,000 clothes, labelled 1.
+        calibration: 1,000 digits.
+        digits: 3,000 others.
+        mixed: 400 digits, labelled 0, and 400 clothes, labelled 1.
     """
 
     checkpoint: Path
@@ -28,18 +28,18 @@ class Trained(NamedTuple):
 
 
 def train_on_digits(root: Path, folder: Path) -> Trained:
-    """Train a small variational autoencoder for 250 steps."""
+    """Train a small variational autoencoder for 300 steps."""
     torch.manual_seed(0)
     model = VariationalAutoEncoder((1, 28, 28), latent=16, likelihood=Bernoulli())
     data = MNIST(root=str(root))
-    once = {"max_epochs": 1, "limit_train_batches": 250, "limit_val_batches": 0}
+    once = {"max_epochs": 1, "limit_train_batches": 300, "limit_val_batches": 0}
     fit(model, data, folder, num_sanity_val_steps=0, **once).save_checkpoint(folder / "m.ckpt")
     digits = stored(data)
     clothes = stored(FashionMNIST(root=str(root)))
-    np.save(folder / "calibration.npy", digits[:4000])
-    np.save(folder / "digits.npy", digits[4000:8000])
-    x = np.concatenate([digits[8000:9000], clothes[:1000]])
-    np.savez(folder / "mixed.npz", x=x, y=np.repeat([0, 1], 1000))
+    np.save(folder / "calibration.npy", digits[:1000])
+    np.save(folder / "digits.npy", digits[1000:4000])
+    x = np.concatenate([digits[4000:4400], clothes[:400]])
+    np.savez(folder / "mixed.npz", x=x, y=np.repeat([0, 1], 400))
     return Trained(
         *(folder / name for name in ("m.ckpt", "calibration.npy", "digits.npy", "mixed.npz"))
     )
