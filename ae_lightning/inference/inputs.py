@@ -4,6 +4,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -90,7 +91,7 @@ class Inputs:
         quiet = title is None or not get_console().is_terminal
         number = sum(len(self._draws(group, size=batch_size)) for group in self._limited())
         each = self._batches(batch_size, device, corrupted)
-        yield from track(each, title or "", number, transient=True, disable=quiet)
+        yield from each if quiet else track(each, title or "", number, transient=True)
 
     def _batches(self, batch_size: int, device: torch.device, corrupted: bool) -> Iterator[Batch]:
         left_out = list[str]()
@@ -133,7 +134,8 @@ class Inputs:
                 x, draw = x[kept.long()], draw._replace(rows=draw.rows[kept.long()])
                 y = group.examples.y[draw.rows]  # type: ignore[attr-defined]
             names = [group.name(place) for place in draw.rows.tolist()]
-            labels = [group.label(label) for label in y.tolist()]
+            label_of = cache(group.label)  # a batch has few of them
+            labels = [label_of(label) for label in y.tolist()]
             if corrupted:
                 return Batch(names, labels, self.data.pair(group.split, device, x, y, draw))
             x = self.data.scaled(x, device)

@@ -167,7 +167,7 @@ def test_the_command_writes_what_the_function_finds(
         with np.load(out) as file:
             found = pd.DataFrame(dict(file))
     else:
-        found = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
+        found = pd.read_csv(out, dtype={"path": str}) if suffix == ".csv" else pd.read_parquet(out)
     calibrate = str(trained.calibration)
     expected = detect(model, str(trained.mixed), calibrate=calibrate, clean=[0]).table
     pd.testing.assert_frame_equal(found[list(expected)], expected, check_dtype=False)
