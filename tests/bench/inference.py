@@ -22,8 +22,10 @@ from ae_lightning.inference.trained import TrainedModel
 from ae_lightning.nn import ConvDecoder, ConvEncoder
 from ae_lightning.systems import VariationalAutoEncoder
 from ae_lightning.training.allocator import keep_freed_memory
+from helpers.training import fit
 
-from .measure import Case, Goal, alternate
+from .measure import Case, Goal, alternate, seconds_per_call
+from .parts import pair
 from .product import run_apart
 
 BATCH, WORKERS = 256, 2
@@ -117,8 +119,6 @@ def reconstruct_by_hand(trained: TrainedModel, batches: Batches) -> None:
 
 def spent(work: Callable[[], object]) -> Callable[[], float]:
     """A cost: the seconds of one call."""
-    from .measure import seconds_per_call
-
     return seconds_per_call(work, 1)
 
 
@@ -172,13 +172,9 @@ def memory() -> Goal:
 
 
 def trained_file(path: Path) -> None:
-    """A checkpoint of a model that takes images of 28²."""
-    from lightning.pytorch import Trainer
-
+    """A checkpoint, after one step, of a model that takes images of 28²."""
     model = VariationalAutoEncoder((1, 28, 28), 16)
-    trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
-    trainer.strategy.connect(model)
-    trainer.save_checkpoint(path)
+    fit(model, [pair()], max_steps=1).save_checkpoint(path)
 
 
 def peak(*arguments: str) -> float:
