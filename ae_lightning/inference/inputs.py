@@ -3,6 +3,7 @@
 import math
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -187,7 +188,7 @@ def together(groups: Sequence[Named]) -> Named:
     files: list[Any] = [group.examples for group in groups]
     sources = [source for some in files for source in some.sources]
     names = [group.name(place) for group in groups for place in range(len(group.examples))]
-    if twice := [name for name in names if names.count(name) > 1]:
+    if twice := [name for name, number in Counter(names).items() if number > 1]:
         raise UsageError(f"two files are called {printable(twice[0])}: give their folder.")
     y, first = torch.zeros(len(sources), dtype=torch.long), files[0]
     files = ImageFiles(sources, y, first.like, first.render, 2)
