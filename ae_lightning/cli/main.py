@@ -40,6 +40,7 @@ PLAIN_COMMANDS: Final = {
     "export": "a model for other programs: export MODEL --to onnx|torch|safetensors --out DIR",
     "push": "a model to the Hugging Face Hub: push MODEL NAME/REPO",
     "pull": "a model from there: pull NAME/REPO --out DIR",
+    "detect": "which files are unlike: detect MODEL DATA --calibrate CLEAN --out scores.csv",
     "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
     "explore": "a page in the browser to play with a model: explore MODEL [DATA]",
     "optimize": "write a folder of images as chunks to stream: optimize FOLDER OUT",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ae_lightning.inference.codes import encode
+    from ae_lightning.inference.detection import Detection, detect
     from ae_lightning.inference.exports import export
     from ae_lightning.inference.hub import pull, push
     from ae_lightning.inference.reconstructions import denoise, reconstruct
@@ -17,6 +18,7 @@ HOMES = {
     "codes": ["encode"],
     "exports": ["export"],
     "hub": ["pull", "push"],
+    "detection": ["Detection", "detect"],
     "reconstructions": ["denoise", "reconstruct"],
     "sampling": ["sample"],
     "trained": ["TrainedModel", "load"],

@@ -42,6 +42,13 @@ class Codes(NamedTuple):
                 )
         return concat(parts, axis=1)
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """As arrays by name: path, code, and label and spread if there are any."""
+        found = {"path": np.array(self.path), "code": self.code, "label": np.array(self.label)}
+        if self.label[0] is None:
+            del found["label"]
+        return found if self.spread is None else found | {"spread": self.spread}
+
 
 def encode(
     model: str | Path | TrainedModel,

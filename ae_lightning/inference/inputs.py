@@ -3,8 +3,9 @@
 import math
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -91,7 +92,7 @@ class Inputs:
         quiet = title is None or not get_console().is_terminal
         number = sum(len(self._draws(group, size=batch_size)) for group in self._limited())
         each = self._batches(batch_size, device, corrupted)
-        yield from track(each, title or "", number, transient=True, disable=quiet)
+        yield from each if quiet else track(each, title or "", number, transient=True)
 
     def _batches(self, batch_size: int, device: torch.device, corrupted: bool) -> Iterator[Batch]:
         left_out = list[str]()
@@ -134,7 +135,8 @@ class Inputs:
                 x, draw = x[kept.long()], draw._replace(rows=draw.rows[kept.long()])
                 y = group.examples.y[draw.rows]  # type: ignore[attr-defined]
             names = [group.name(place) for place in draw.rows.tolist()]
-            labels = [group.label(label) for label in y.tolist()]
+            label_of = cache(group.label)  # a batch has few of them
+            labels = [label_of(label) for label in y.tolist()]
             if corrupted:
                 return Batch(names, labels, self.data.pair(group.split, device, x, y, draw))
             x = self.data.scaled(x, device)
@@ -186,7 +188,7 @@ def together(groups: Sequence[Named]) -> Named:
     files: list[Any] = [group.examples for group in groups]
     sources = [source for some in files for source in some.sources]
     names = [group.name(place) for group in groups for place in range(len(group.examples))]
-    if twice := [name for name in names if names.count(name) > 1]:
+    if twice := [name for name, number in Counter(names).items() if number > 1]:
         raise UsageError(f"two files are called {printable(twice[0])}: give their folder.")
     y, first = torch.zeros(len(sources), dtype=torch.long), files[0]
     files = ImageFiles(sources, y, first.like, first.render, 2)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ae_lightning.inference.codes import array
 from ae_lightning.inference.inputs import Inputs, opened
@@ -77,8 +78,14 @@ def each_reconstruction(
 ) -> Iterator[Reconstructions]:
     """Reconstruct batch by batch."""
     for batch in inputs.batches(batch_size, trained.device, "Reconstructing", corrupt):
-        x = batch.pair.x_tilde
-        r = repeated(trained.model, x, steps)
-        if trained.model.value_range is not None:
-            r = r.clamp(*trained.model.value_range)
-        yield Reconstructions(batch.names, array(x), array(r))
+        yield reconstructed(trained, batch.names, batch.pair.x_tilde, steps)
+
+
+def reconstructed(
+    trained: TrainedModel, names: list[str], x: Tensor, steps: int = 1
+) -> Reconstructions:
+    """Reconstruct x (B, *S), clamped to the data's range."""
+    r = repeated(trained.model, x, steps)
+    if trained.model.value_range is not None:
+        r = r.clamp(*trained.model.value_range)
+    return Reconstructions(names, array(x), array(r))

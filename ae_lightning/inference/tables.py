@@ -3,15 +3,26 @@
 from collections.abc import Callable, Iterable
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 import numpy as np
 
 from ae_lightning.core.errors import UsageError, nearest
-from ae_lightning.inference.codes import Codes, together
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
-def write_csv(file: BinaryIO, parts: Iterable[Codes]) -> int:
+class Rows(Protocol):
+    """Some rows of a table, such as `Codes`."""
+
+    @property
+    def path(self) -> list[str]: ...
+    def frame(self) -> "DataFrame": ...
+    def arrays(self) -> dict[str, Any]: ...
+
+
+def write_csv(file: BinaryIO, parts: Iterable[Rows]) -> int:
     """Write a row for each example, and return how many there are."""
     text, rows = TextIOWrapper(file, encoding="utf-8", newline="", write_through=True), 0
     for part in parts:
@@ -21,7 +32,7 @@ def write_csv(file: BinaryIO, parts: Iterable[Codes]) -> int:
     return rows
 
 
-def write_parquet(file: BinaryIO, parts: Iterable[Codes]) -> int:
+def write_parquet(file: BinaryIO, parts: Iterable[Rows]) -> int:
     """Write a row for each example, and return how many there are."""
     import pyarrow
     from pyarrow.parquet import ParquetWriter
@@ -39,26 +50,24 @@ def write_parquet(file: BinaryIO, parts: Iterable[Codes]) -> int:
     return rows
 
 
-def write_npz(file: BinaryIO, parts: Iterable[Codes]) -> int:
-    """Write path, code, and label and spread if there are any, and return their length."""
-    whole = together(list(parts))
-    arrays: dict[str, Any] = {"path": np.array(whole.path), "code": whole.code}
-    if whole.label and whole.label[0] is not None:
-        arrays["label"] = np.array(whole.label)
-    if whole.spread is not None:
-        arrays["spread"] = whole.spread
-    np.savez(file, **arrays)
-    return len(whole.path)
+def write_npz(file: BinaryIO, parts: Iterable[Rows]) -> int:
+    """Write the arrays of all parts, each by its name, and return their length."""
+    each = [part.arrays() for part in parts]
+    whole: dict[str, Any] = {
+        name: np.concatenate([arrays[name] for arrays in each]) for name in each[0]
+    }
+    np.savez(file, **whole)
+    return len(whole["path"])
 
 
-WRITERS: Final[dict[str, Callable[[BinaryIO, Iterable[Codes]], int]]] = {
+WRITERS: Final[dict[str, Callable[[BinaryIO, Iterable[Rows]], int]]] = {
     ".parquet": write_parquet,
     ".npz": write_npz,
     ".csv": write_csv,
 }
 
 
-def writer_of(path: Path) -> Callable[[BinaryIO, Iterable[Codes]], int]:
+def writer_of(path: Path) -> Callable[[BinaryIO, Iterable[Rows]], int]:
     """What writes a file of this suffix.
 
     Raises:

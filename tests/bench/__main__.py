@@ -15,6 +15,7 @@ import warnings
 MODULES = {
     "training": ("shipped", "bare", "settings", "allocator", "typical", "pythae"),
     "parts": ("jacobian", "corruption", "evidence", "startup"),
+    "inference": ("encode", "reconstruct", "memory"),
 }
 
 
