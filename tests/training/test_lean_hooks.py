@@ -35,8 +35,7 @@ class Noting(Callback):
 
 
 def trained(**options: Any) -> Any:
-    model = cases.vae()
-    return model, fit(model, [PAIR], max_epochs=1, limit_val_batches=0, **options)
+    return fit(cases.vae(), [PAIR], max_epochs=1, limit_val_batches=0, **options)
 
 
 @pytest.mark.parametrize("hook", IDLE)
