@@ -31,6 +31,7 @@ from ae_lightning.training.checkpoint_io import use_atomic
 from ae_lightning.training.checkpoint_schema import FORMAT, FORMAT_KEY, PARTS
 from ae_lightning.training.clock import Timekeeper, steps_per_epoch
 from ae_lightning.training.heartbeat import Heartbeat
+from ae_lightning.training.lean_hooks import LeanModule, leave_out, put_back, signed
 from ae_lightning.training.lr_schedulers import lr_scheduler
 from ae_lightning.training.nonfinite import NonFiniteGuard
 from ae_lightning.training.private import count_steps_done, find_unused_parameters
@@ -45,7 +46,7 @@ RESERVED |= set(Evaluation.measured)
 RESERVED -= {"rate"}
 
 
-class AutoEncoder(Model, Restored):
+class AutoEncoder(Model, Restored, LeanModule):
     """A `Model` that Lightning trains: it takes the parts, and how to optimise them.
 
     Args:
@@ -160,6 +161,7 @@ class AutoEncoder(Model, Restored):
             keep_freed_memory()
             skip_driver_search()
         self.check_optimizers()
+        leave_out(self.trainer, self)
         resumed = self.trainer.ckpt_path is not None
         self.clock = self._timekeeper.start(self.trainer, self.clock if resumed else None)
 
@@ -184,6 +186,7 @@ class AutoEncoder(Model, Restored):
     def _logs_now(self) -> bool:
         return bool((self.clock.step + 1) % self._log_every_n_steps == 0)
 
+    @signed
     def training_step(self, batch: Pair, batch_idx: int) -> Tensor:
         out = self.propagate(batch)
         terms = self.objective(out)
@@ -212,6 +215,9 @@ class AutoEncoder(Model, Restored):
 
     def on_train_end(self) -> None:
         self._guard.look(self)
+
+    def teardown(self, stage: str) -> None:
+        put_back(self.trainer, self)
 
     def _log_terms(self, terms: dict[str, Tensor], out: ForwardPass) -> None:
         self.watch(terms, out)

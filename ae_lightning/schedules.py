@@ -109,7 +109,7 @@ class Cosine(Schedule):
     """
 
     def value(self, progress: float) -> float:
-        return self.end + (self.start - self.end) * (1 + math.cos(math.pi * progress)) / 2
+        return along_cosine(self.start, self.end, progress)
 
 
 class Cyclic(Schedule):
@@ -176,5 +176,10 @@ class OneCycle(Schedule):
 
     def value(self, progress: float) -> float:
         if progress < self.rise:
-            return Cosine(self.start, 1.0).value(progress / self.rise)
-        return Cosine(1.0, self.end).value((progress - self.rise) / (1 - self.rise))
+            return along_cosine(self.start, 1.0, progress / self.rise)
+        return along_cosine(1.0, self.end, (progress - self.rise) / (1 - self.rise))
+
+
+def along_cosine(start: float, end: float, progress: float) -> float:
+    """Return the height of half a cosine from start to end, once a fraction has passed."""
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2

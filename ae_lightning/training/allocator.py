@@ -3,10 +3,12 @@
 import ctypes
 import os
 import platform
+from typing import Final
 
 import torch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+MOST: Final = (1 << 30, 1 << 25)  # bytes; until its release 2.35, glibc takes the second at most
 
 
 def keep_freed_memory() -> bool:
@@ -21,7 +23,8 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc" or os.environ.get("AE_ALLOCATOR") == "default":
         return False
     mallopt = ctypes.CDLL("libc.so.6").mallopt
-    return bool(mallopt(M_MMAP_THRESHOLD, 1 << 30) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+    mapped = any(mallopt(M_MMAP_THRESHOLD, size) for size in MOST)
+    return bool(mapped and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
 def skip_driver_search() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
@@ -66,12 +67,13 @@ class NonFiniteGuard:
                 optimizer leaves out the step by itself, only in `look`.
         """
         terms, self._terms = self._terms, []
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        gradients = [] if scaled else [p.grad for p in parameters if p.grad is not None]
+        gradients = [] if scaled else gradients_of(optimizer)
         if gradients and leaves_out(optimizer, gradients):
             self._flag(model, optimizer, terms, gradients)
             return
-        total = magnitude([local(g) for g in gradients])
+        if isinstance(model, FSDPModule):
+            gradients = [local(g) for g in gradients]
+        total = magnitude(gradients)
         for term in terms:
             total = total + term["loss"]
         if rank_and_world()[1] > 1:
@@ -111,6 +113,12 @@ class NonFiniteGuard:
         raise NonFiniteError(sentence(model, first.place, names or ["a gradient is not finite"]))
 
 
+def gradients_of(optimizer: Optimizer) -> list[Tensor]:
+    """Return the gradients that an optimizer is about to use."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    return [p.grad for p in parameters if p.grad is not None]
+
+
 def leaves_out(optimizer: Optimizer, gradients: list[Tensor]) -> bool:
     """Whether an optimizer leaves out a step by itself, and asking would have a GPU wait."""
     return gradients[0].is_cuda and local(gradients[0]) is gradients[0] and can_skip(optimizer)
@@ -118,9 +126,9 @@ def leaves_out(optimizer: Optimizer, gradients: list[Tensor]) -> bool:
 
 def magnitude(gradients: list[Tensor]) -> Tensor | float:
     """Return a number that is finite only if all gradients are, as fast as they can be read."""
-    if all(g.is_cpu for g in gradients):
+    if not gradients or gradients[0].is_cpu:
         # A sum of finite numbers may overflow: then no culprit is found, and training goes on.
-        return sum(g.sum().item() for g in gradients)
+        return sum(map(Tensor.item, map(torch.sum, gradients)))
     return get_total_norm(gradients)
 
 

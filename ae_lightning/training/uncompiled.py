@@ -33,7 +33,8 @@ def networks(model: Any) -> list[nn.Module]:
 @contextmanager
 def uncompiled(model: Any) -> Iterator[None]:
     """Call encoder and decoder as they are written, so that derivatives can be taken of them."""
-    compiled = [(network, compiled_call(network)) for network in networks(model)]
+    calls = [(network, compiled_call(network)) for network in networks(model)]
+    compiled = [(network, call) for network, call in calls if call is not None]
     for network, _ in compiled:
         set_compiled_call(network, None)
     try:

@@ -13,7 +13,8 @@ import os
 import warnings
 
 MODULES = {
-    "training": ("shipped", "bare", "settings", "allocator", "typical", "pythae"),
+    "training": ("shipped", "bare", "settings", "typical", "pythae"),
+    "counts": ("calls", "faults"),
     "parts": ("jacobian", "corruption", "evidence", "startup"),
     "inference": ("encode", "reconstruct", "memory"),
 }

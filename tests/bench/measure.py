@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -85,7 +86,7 @@ def seconds_per_call(call: Callable[[], object], calls: int) -> Callable[[], flo
 
 @dataclass(frozen=True)
 class Case:
-    """A ratio, and what it should be: at least `goal`, or at most."""
+    """A ratio or a count, and what it should be: at least `goal`, or at most."""
 
     name: str
     ratios: list[float]
@@ -100,7 +101,9 @@ class Case:
     @property
     def margin(self) -> float:
         """How many times better than the goal; below 1, it is short."""
-        return self.goal / self.median if self.at_most else self.median / self.goal
+        if self.at_most:
+            return self.goal / self.median if self.median else math.inf
+        return self.median / self.goal
 
     def line(self, label: str) -> str:
         spread = f"{min(self.ratios):.3g}–{max(self.ratios):.3g}"

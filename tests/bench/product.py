@@ -27,25 +27,29 @@ CONV = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A variational autoencoder on MNIST's training set or other images, for so many steps."""
+    """A system on MNIST's training set or other images, for so many steps."""
 
     conv: bool
     batch: int
     steps: int
+    system: str = "vae"
 
     @property
     def name(self) -> str:
-        return f"{'conv' if self.conv else 'mlp'} {self.batch}"
+        system = "" if self.system == "vae" else f"{self.system} "
+        return f"{system}{'conv' if self.conv else 'mlp'} {self.batch}"
 
 
 MLP_128, MLP_512 = Setting(False, 128, 429), Setting(False, 512, 107)
 CONV_128, CONV_512 = Setting(True, 128, 150), Setting(True, 512, 50)
 
+# The page of a run, which training does not wait for, without pictures.
+PLAIN_PAGE = {"class_path": "ae_lightning.callbacks.Report", "init_args": {"names": []}}
 BARE = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
 
 def config(setting: Setting, root: Path, clock: Path, **trainer: Any) -> dict[str, Any]:
-    """What is added to the shipped configs `vae` and `mnist`; the root may be a file of images."""
+    """What is added to the system's config and `mnist`; the root may be a file of images."""
     data: dict[str, Any] = {"init_args": {"root": str(root)}}
     if root.is_file():
         name = "ae_lightning.datamodules.NumpyFile"
@@ -71,7 +75,7 @@ def command(setting: Setting, root: Path, **trainer: Any) -> Iterator[tuple[list
     with tempfile.TemporaryDirectory() as folder:
         clock, file = Path(folder, "clock"), Path(folder, "bench.yaml")
         file.write_text(yaml.safe_dump(config(setting, root, clock, **trainer)))
-        configs = [a for c in ("vae", "mnist", str(file)) for a in ("--config", c)]
+        configs = [a for c in (setting.system, "mnist", str(file)) for a in ("--config", c)]
         yield ["fit", *configs, "--run", str(Path(folder, "run"))], clock
 
 
@@ -115,9 +119,11 @@ def run_here(arguments: list[str], expected: int = 0) -> None:
             raise RuntimeError(f"ae-lightning {' '.join(arguments)} ended with {code}")
 
 
-def fit_apart(setting: Setting, root: Path, environment: Mapping[str, str]) -> float:
+def fit_apart(
+    setting: Setting, root: Path, environment: Mapping[str, str], **trainer: Any
+) -> float:
     """Train in a process of its own, with these changes to the environment."""
-    with command(setting, root) as (arguments, clock), terminal() as tty:
+    with command(setting, root, **trainer) as (arguments, clock), terminal() as tty:
         run_apart(["-m", "ae_lightning", *arguments], environment, tty)
         return seconds(clock)[0]
 

@@ -64,19 +64,6 @@ def settings() -> Goal:
         return Goal("settings", "fit as shipped / hand loop", cases)
 
 
-def allocator() -> Goal:
-    """`fit` as shipped in a process of its own, against the same with the default allocator."""
-    with mnist_root() as root:
-        rounds = alternate(
-            {
-                "shipped": lambda: fit_apart(CONV_128, root, {}),
-                "default": lambda: fit_apart(CONV_128, root, {"AE_ALLOCATOR": "default"}),
-            }
-        )
-        case = Case(CONV_128.name, rounds.ratios("default", "shipped"), 1.4, noise=rounds.foreign)
-        return Goal("allocator", "fit as shipped / default allocator", [case])
-
-
 def elsewhere(
     module: str, setting: Setting, root: Path, *more: str, python: str = sys.executable
 ) -> float:
