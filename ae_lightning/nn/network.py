@@ -93,6 +93,13 @@ class Network(Part, ABC):
         chunks = basis.split(max(1, ROWS // len(x)))
         return torch.cat([self.pull_back(x, features, v).square().sum(2) for v in chunks]).T
 
+    def grid(self, shape: Shape) -> tuple[int, int] | None:
+        """The height and width of the code of images of this shape, if it keeps their place.
+
+        It is then channels × height × width, flattened.
+        """
+        return None
+
     def atoms(self) -> Tensor:
         """The first weight matrix (H, K), whose columns a code combines."""
         raise UsageError(f"{type(self).__name__} does not name a first weight matrix as its atoms.")

@@ -56,6 +56,11 @@ def set_data_parallel_size(strategy: ModelParallelStrategy, processes: int) -> N
     strategy._data_parallel_size = processes
 
 
+def differentiated_by_functions() -> bool:
+    """Whether torch.func is at work, under which saved tensors cannot be recomputed."""
+    return torch._C._functorch.maybe_current_level() is not None
+
+
 Logged = dict[str, dict[str, Any]]
 
 

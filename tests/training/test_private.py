@@ -107,6 +107,10 @@ NEEDED: dict[tuple[str, str], Callable[[], bool]] = {
     ("torch", "DataLoader's _shutdown_workers"): lambda: callable(
         iter(DataLoader([1], num_workers=1))._shutdown_workers
     ),
+    ("torch", "_functorch.maybe_current_level"): lambda: (
+        not private.differentiated_by_functions()
+        and torch.func.vjp(lambda x: x * private.differentiated_by_functions(), torch.ones(()))[0]
+    ),
     ("wandb", "Settings.x_disable_viewer"): lambda: "x_disable_viewer" in Settings.model_fields,
     ("torch", "nn.Module._compiled_call_impl"): lambda: (
         nn.Linear(1, 1)._compiled_call_impl is None and callable(compiled()._compiled_call_impl)
