@@ -73,6 +73,20 @@ def dimensions_shown(model: Model, x: Tensor, dims: Sequence[int] | None, rows: 
     return order[:rows] if dims is None else [k for k in order if k in dims]
 
 
+def name_of(model: Model, k: int) -> str:
+    """The name of a dimension of the code, with its channel, row and column if it keeps its place.
+
+    >>> from ae_lightning.nn import ResidualEncoder
+    >>> from ae_lightning.systems import VariationalAutoEncoder
+    >>> name_of(VariationalAutoEncoder((1, 64, 64), 128, ResidualEncoder(spatial=True)), 74)
+    'z74 (1, 1, 2)'
+    """
+    if len(model.code_shape) == 1:
+        return f"z{k}"
+    _, height, width = model.code_shape
+    return f"z{k} ({k // (height * width)}, {k // width % height}, {k % width})"
+
+
 @picture
 def latent_traversal(
     model: Model,
@@ -84,9 +98,10 @@ def latent_traversal(
 ) -> Figure:
     """Draw what moving one dimension of the code at a time decodes to, most important first.
 
-    A row runs over ±3 standard deviations of the prior, and is labelled with the dimension and its
-    KL; for a deterministic code it runs over those of the codes, and is labelled with the variance.
-    Vectors are drawn as the curves along which the mean of p(x|z) moves.
+    A row runs over ±3 standard deviations of the prior, and is labelled with the dimension (and
+    its channel, row and column, if the code keeps its place) and its KL; for a deterministic code
+    it runs over those of the codes, and is labelled with the variance. Vectors are drawn
+    as the curves along which the mean of p(x|z) moves.
 
     Args:
         x: the examples (B, *S) over which KL and variance are means.
@@ -104,7 +119,9 @@ def latent_traversal(
     decoded = model.decode(z).mean  # (N, steps, *S)
     # A variance may be of any size, and so may the KL of an untrained model.
     digits = [".2g" if what == "variance" or score[k] >= 1000 else ".2f" for k in shown]
-    names = [f"z{k}  {float(score[k]):{d}}" for k, d in zip(shown, digits, strict=True)]
+    names = [
+        f"{name_of(model, k)}  {float(score[k]):{d}}" for k, d in zip(shown, digits, strict=True)
+    ]
     number = f"{len(shown)} of {model.latent} dimensions"
     if vectors:
         return _curves(x, decoded, names, f"Traversal of {number}, and their {what}")

@@ -103,7 +103,8 @@ class Residual2d(Network):
         for name, value in (("width", width), ("halvings", halvings)):
             if value is not None:
                 at_least(name, value, 1)
-        self.width, self.blocks, self.halvings = width, at_least("blocks", blocks, 0), halvings
+        at_least("blocks", blocks, 0)
+        self.width, self.blocks, self.halvings = width, blocks, halvings
         self.attention, self.activation, self.recompute = attention, activation, recompute
         activation_of(activation)
 
