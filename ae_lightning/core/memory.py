@@ -54,13 +54,13 @@ def fitting(each: float, most: int, device: torch.device | str = "cpu") -> int:
 
 
 @contextmanager
-def bounded_memory() -> Iterator[None]:
-    """Let this process take no more memory than is free now.
+def bounded_memory(share: float = 1.0) -> Iterator[None]:
+    """Let this process take no more memory than is free now, or than a share of it.
 
     An allocation beyond that then fails with an error; otherwise, Linux would end the process
     without a word.
     """
-    now, free = fields("/proc/self/status").get("VmData"), free_memory()
+    now, free = fields("/proc/self/status").get("VmData"), share * free_memory()
     if now is None or not math.isfinite(free):
         yield
         return

@@ -18,10 +18,23 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the limits were set, which only glibc allows.
     """
-    if platform.libc_ver()[0] != "glibc" or os.environ.get("AE_ALLOCATOR") == "default":
+    if os.environ.get("AE_ALLOCATOR") == "default":
+        return False
+    return limits(1 << 30, 2**31 - 1)
+
+
+def return_freed_memory() -> None:
+    """Undo `keep_freed_memory`: freed blocks return to the OS, now and from now on."""
+    if limits(1 << 17, 1 << 17):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def limits(mapped: int, trimmed: int) -> bool:
+    """Set from how many bytes on glibc maps blocks on their own and trims its heap."""
+    if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL("libc.so.6").mallopt
-    return bool(mallopt(M_MMAP_THRESHOLD, 1 << 30) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+    return bool(mallopt(M_MMAP_THRESHOLD, mapped) and mallopt(M_TRIM_THRESHOLD, trimmed))
 
 
 def skip_driver_search() -> None:
