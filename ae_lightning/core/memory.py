@@ -9,6 +9,7 @@ from typing import Final
 
 import torch
 
+PROCESS: Final = Path("/proc/self/status")
 GROUP: Final = Path("/sys/fs/cgroup")
 # What a container may take and has taken, by its system; what it has read from files is let go of.
 CONTAINERS: Final = (
@@ -38,7 +39,18 @@ def free_memory(device: torch.device | str = "cpu") -> float:
     for limit, taken, stat in CONTAINERS:
         files = fields(GROUP / stat).get("inactive_file", 0.0)
         free = min(free, number(GROUP / limit) - number(GROUP / taken, 0.0) + files)
+    if (now := fields(PROCESS).get("VmData")) is not None:
+        free = min(free, limits()[0] - now * 1024)
     return max(0.0, free)
+
+
+def limits() -> tuple[float, float]:
+    """What the data of this process may take, as `ulimit -d` sets it, and what that may be set to."""
+    import resource  # which not all systems have
+
+    found = resource.getrlimit(resource.RLIMIT_DATA)
+    soft, hard = (math.inf if limit == resource.RLIM_INFINITY else float(limit) for limit in found)
+    return soft, hard
 
 
 def fitting(each: float, most: int, device: torch.device | str = "cpu") -> int:
@@ -60,15 +72,15 @@ def bounded_memory(share: float = 1.0) -> Iterator[None]:
     An allocation beyond that then fails with an error; otherwise, Linux would end the process
     without a word.
     """
-    now, free = fields("/proc/self/status").get("VmData"), share * free_memory()
+    now, free = fields(PROCESS).get("VmData"), share * free_memory()
     if now is None or not math.isfinite(free):
         yield
         return
-    import resource  # which not all systems have
+    import resource
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    soft, most = (math.inf if limit == resource.RLIM_INFINITY else limit for limit in before)
-    resource.setrlimit(resource.RLIMIT_DATA, (int(min(now * 1024 + free, soft, most)), before[1]))
+    most = int(min(now * 1024 + free, *limits()))
+    resource.setrlimit(resource.RLIMIT_DATA, (most, before[1]))
     try:
         yield
     finally:

@@ -33,3 +33,11 @@ def test_a_container_limits_it(tmp_path: Path, monkeypatch) -> None:
 def test_what_fits_is_all_or_a_power_of_two(free, most, found, monkeypatch) -> None:
     monkeypatch.setattr(memory, "free_memory", lambda device: free * 1.0)
     assert memory.fitting(1, most) == found
+
+
+@pytest.mark.skipif(not memory.PROCESS.exists(), reason="only Linux says what a process takes")
+def test_a_limit_of_the_process_counts() -> None:
+    before = memory.free_memory()
+    with memory.bounded_memory(share=0.5):
+        assert memory.free_memory() < 0.6 * before
+    assert memory.free_memory() > 0.7 * before
