@@ -64,7 +64,7 @@ def at_once(f: Map, x: Tensor) -> int:
     differentiated.
     """
     devices = [x.device] if x.is_cuda else []
-    with torch.no_grad(), torch.random.fork_rng(devices), fixed_statistics(f), Outputs() as found:
+    with torch.no_grad(), torch.random.fork_rng(devices), fixed_statistics(f), Outputs() as found:  # type: ignore[no-untyped-call]
         f(x[:1])
     each = found.bytes * len(x) * (2 if torch.is_grad_enabled() else 1)
     return fitting(each, max(1, ROWS // len(x)), x.device)
@@ -104,7 +104,7 @@ def jacobian(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
     parts, K = strips(f, x, chunk)
     J = torch.cat([*parts])
     if x[0].numel() >= math.prod(K):
-        return J.movedim(0, 1).unflatten(1, K) if K else J[0]
+        return J.movedim(0, 1).unflatten(1, K) if K else J[0]  # type: ignore[no-any-return]
     return J.movedim(0, -1).unflatten(-1, x.shape[1:])
 
 

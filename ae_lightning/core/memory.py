@@ -45,7 +45,7 @@ def free_memory(device: torch.device | str = "cpu") -> float:
 
 
 def limits() -> tuple[float, float]:
-    """What the data of this process may take, as `ulimit -d` sets it, and what that may be set to."""
+    """What this process may take, as `ulimit -d` sets it, and what that may be raised to."""
     import resource  # which not all systems have
 
     found = resource.getrlimit(resource.RLIMIT_DATA)
