@@ -4,6 +4,7 @@ Every system takes, beside what it names, the arguments of `AutoEncoder`: `prior
 `optimizer`, `lr_schedule`, `value_range` and `seed`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
