@@ -5,7 +5,7 @@ import shlex
 import signal
 import sys
 from argparse import SUPPRESS, Namespace
-from functools import reduce
+from functools import partial, reduce
 from inspect import signature
 from operator import getitem
 from pathlib import Path
@@ -38,7 +38,7 @@ from ae_lightning.core.errors import NonFiniteError, UsageError, printable
 from ae_lightning.core.files import path_of, write_text
 from ae_lightning.core.trust import flags_trusting, trust_named
 from ae_lightning.training import early_stopping, run_directory
-from ae_lightning.training.batch_fitting import hint_of, ran_out_of_memory, within_memory
+from ae_lightning.training.batch_fitting import fit_or_hint
 from ae_lightning.training.checkpoint_reading import recorded
 from ae_lightning.training.checkpoint_schema import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
@@ -254,10 +254,9 @@ class Fit(CommandLine):
         if self.run is not None and first_process():
             text = yaml.safe_dump(self.whole_config(), sort_keys=False)
             write_text(self.run / CONFIG, text)
-        exhausted = False
+        start = partial(self.trainer.fit, **arguments, ckpt_path=self.state)
         try:
-            with within_memory(self.trainer):
-                self.trainer.fit(**arguments, ckpt_path=self.state)
+            fit_or_hint(start, self.model, self.datamodule, self.trainer)
         except SystemExit as end:  # Lightning's too, before the first batch or at a second ^C
             signum = end.signum if isinstance(end, Interrupted) else signal.SIGINT
             if isinstance(end, SIGTERMException):
@@ -271,14 +270,10 @@ class Fit(CommandLine):
                 raise
             hint = f"{self._to_continue()} --trainer.gradient_clip_val 1"
             raise NonFiniteError(f"{error} For instance: {hint}") from error
-        except (RuntimeError, MemoryError) as error:
+        except RuntimeError as error:
             if lost(error):  # and has been reported
                 sys.exit(1)
-            if not ran_out_of_memory(error) or self.trainer.world_size > 1:
-                raise
-            exhausted = True
-        if exhausted:  # the error, which holds on to much, is gone
-            raise UsageError(hint_of(self.model, self.datamodule, self.trainer))
+            raise
         if self.run is not None and self.trainer.is_global_zero:
             self._say_why_it_ended()
             if states(self.run):

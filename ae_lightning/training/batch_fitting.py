@@ -9,6 +9,7 @@ from typing import Any, Final
 import torch
 from lightning.pytorch import Trainer
 
+from ae_lightning.core.errors import UsageError
 from ae_lightning.core.memory import bounded_memory
 from ae_lightning.training.allocator import return_freed_memory
 
@@ -53,6 +54,23 @@ def largest_batch(step: Callable[[int], Any], size: int) -> int:
         else:
             break
     return size
+
+
+def fit_or_hint(fit: Callable[[], None], model: Any, data: Any, trainer: Trainer) -> None:
+    """Train; where a batch does not fit into memory, say which does.
+
+    Raises:
+        UsageError: with `hint_of`, in training by one process.
+    """
+    try:
+        with within_memory(trainer):
+            fit()
+        return
+    except (RuntimeError, MemoryError) as error:
+        if trainer.world_size > 1 or not ran_out_of_memory(error):
+            raise
+    # Only here, where the error is gone, which holds on to much.
+    raise UsageError(hint_of(model, data, trainer))
 
 
 def hint_of(model: Any, data: Any, trainer: Trainer) -> str:
