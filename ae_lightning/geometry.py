@@ -6,12 +6,16 @@ Every function is pure in a map (or a model) and points, and differentiable if t
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import vjp, vmap
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.memory import fitting
 from ae_lightning.distributions import single
 from ae_lightning.model import Model
 from ae_lightning.nn import ROWS, UnitVariance, slope
@@ -51,6 +55,48 @@ def basis(shape: Sequence[int], like: Tensor) -> Tensor:
     return eye.expand(N, len(like), *shape)
 
 
+class Outputs(TorchDispatchMode):
+    """Add up the bytes that operations return, but for views."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if not any(returned.alias_info for returned in func._schema.returns):
+            self.bytes += sum(t.nbytes for t in tree_leaves(found) if isinstance(t, Tensor))
+        return found
+
+
+def at_once(f: Map, x: Tensor) -> int:
+    """How many rows or columns of ∂f/∂x, over the batch, a quarter of the free memory holds.
+
+    A row is taken to need as much as all that f computes at x, and twice that if it is to be
+    differentiated.
+    """
+    devices = [x.device] if x.is_cuda else []
+    with torch.no_grad(), torch.random.fork_rng(devices), fixed_statistics(f), Outputs() as found:  # type: ignore[no-untyped-call]
+        f(x[:1])
+    each = found.bytes * len(x) * (2 if torch.is_grad_enabled() else 1)
+    return fitting(each, max(1, ROWS // len(x)), x.device)
+
+
+def strips(f: Map, x: Tensor, chunk: int | None = None) -> tuple[Iterator[Tensor], torch.Size]:
+    """Rows (n, B, *S) of the exact Jacobian of f at x, `chunk` at a time, and the shape K of f(x).
+
+    If the input is smaller than the output, they are columns (n, B, *K) instead.
+    """
+    chunk = at_once(f, x) if chunk is None else chunk
+    with fixed_statistics(f):
+        y, pullback = vjp(f, x)[:2]
+    if x[0].numel() >= y[0].numel():
+        along, unit = pullback, basis(y.shape[1:], y)
+    else:
+        # uᵀJ is linear in u, and the transpose of that map is v -> Jv.
+        along = vjp(lambda u: pullback(u)[0], torch.zeros_like(y))[1]
+        unit = basis(x.shape[1:], x)
+    return (vmap(lambda u: along(u)[0])(part) for part in unit.split(chunk)), y.shape[1:]
+
+
 def jacobian(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
     r"""Compute the exact Jacobian ∂f/∂x of every example: (B, *S) -> (B, *K, *S).
 
@@ -59,21 +105,25 @@ def jacobian(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
     Args:
         f: maps (B, *S) to (B, *K), each example on its own.
         x: the points (B, *S).
-        chunk: how many rows or columns to hold in memory at once; all, if None.
+        chunk: how many rows or columns to compute at once; if None, as many as memory allows.
 
     >>> jacobian(lambda x: x**2, torch.tensor([[1.0, 2.0]]))
     tensor([[[2., 0.],
              [0., 4.]]])
     """
-    with fixed_statistics(f), differentiating():
-        y, pullback = vjp(f, x)[:2]
-        if x[0].numel() >= y[0].numel():
-            rows = vmap(lambda u: pullback(u)[0], chunk_size=chunk)(basis(y.shape[1:], y))
-            return rows.movedim(0, 1).reshape(*y.shape, *x.shape[1:])  # type: ignore[no-any-return]
-        # uᵀJ is linear in u, and the transpose of that map is v -> Jv.
-        push = vjp(lambda u: pullback(u)[0], torch.zeros_like(y))[1]
-        columns = vmap(lambda v: push(v)[0], chunk_size=chunk)(basis(x.shape[1:], x))
-        return columns.movedim(0, -1).reshape(*y.shape, *x.shape[1:])  # type: ignore[no-any-return]
+    with differentiating():
+        parts, K = strips(f, x, chunk)
+        J = torch.cat([*parts])
+    if x[0].numel() >= math.prod(K):
+        return J.movedim(0, 1).unflatten(1, K) if K else J[0]  # type: ignore[no-any-return]
+    return J.movedim(0, -1).unflatten(-1, x.shape[1:])  # type: ignore[no-any-return]
+
+
+def squared_norm(f: Map, x: Tensor) -> Tensor:
+    r"""Compute ‖∂f/∂x‖²_F of every example, holding no more of ∂f/∂x than memory allows: (B,)."""
+    with differentiating():
+        parts, _ = strips(f, x)
+        return sum(part.movedim(0, 1).square().flatten(1).sum(1) for part in parts)  # type: ignore[return-value]
 
 
 def vector_jacobian(f: Map, x: Tensor, u: Tensor) -> Tensor:
@@ -105,8 +155,7 @@ def squared_jacobian(model: Model, x: Tensor, features: Tensor | None = None) ->
             with fixed_statistics(activation):
                 rows = slope(activation, single(features)).square() * rows
         return rows.sum(1)
-    J = jacobian(model.code, x, chunk=max(1, ROWS // len(x)))
-    return J.square().flatten(1).sum(1)
+    return squared_norm(model.code, x)
 
 
 def code_projections(model: Model, x: Tensor, u: Tensor, features: Tensor | None = None) -> Tensor:
@@ -135,15 +184,20 @@ def squared_reconstruction_jacobian(model: Model, x: Tensor) -> Tensor:
 
     If the code is smaller than the data, it is computed as ⟨J_gᵀJ_g, J_f J_fᵀ⟩.
     """
-    chunk = max(1, ROWS // len(x))
-    if model.latent >= x[0].numel():
-        return jacobian(model.reconstruct, x, chunk).square().flatten(1).sum(1)
+    D, K = x[0].numel(), model.latent
+    if K >= D:
+        return squared_norm(model.reconstruct, x)
+    # Both Jacobians, and what squares them, of so many examples.
+    size = fitting(4 * D * K * x.element_size(), len(x), x.device)
     with fixed_statistics(model):
         z = model.code(x)
-    J_f = jacobian(model.code, x, chunk).flatten(2)  # (B, K, D)
-    J_g = jacobian(lambda z: model.decode(z).mean, z, chunk).flatten(1, -2)  # (B, D, K)
-    gram: Tensor = (J_g.mT @ J_g) * (J_f @ J_f.mT)  # (B, K, K)
-    return gram.flatten(1).sum(1)
+    found = []
+    for some, code in zip(x.split(size), z.split(size), strict=True):
+        J_f = jacobian(model.code, some).flatten(2)  # (B, K, D)
+        J_g = jacobian(lambda z: model.decode(z).mean, code).flatten(1, -2)  # (B, D, K)
+        gram: Tensor = (J_g.mT @ J_g) * (J_f @ J_f.mT)  # (B, K, K)
+        found.append(gram.flatten(1).sum(1))
+    return torch.cat(found)
 
 
 def spectrum(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:

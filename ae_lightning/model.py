@@ -13,7 +13,7 @@ from ae_lightning.core.parts import Part, Recorded
 from ae_lightning.core.types import ForwardPass, Pair
 from ae_lightning.distributions import sample_by_index
 from ae_lightning.likelihoods import Likelihood
-from ae_lightning.nn import Network
+from ae_lightning.nn import Network, channels_of
 from ae_lightning.posteriors import Posterior
 from ae_lightning.priors import Prior, StandardNormal
 from ae_lightning.schedules import Clock
@@ -64,6 +64,7 @@ class Model(Recorded, nn.Module):
     bound_terms: ClassVar[tuple[str, ...]] = ("distortion",)
     bound_holds_prior: ClassVar[bool] = False  # it holds all codes, q(z), to the prior
 
+    code_shape: tuple[int, ...]  # (K,), or channels, height, width of a code that keeps its place
     kept: frozenset[str] = frozenset()  # parts of another run, which a first batch does not change
     regularizers: Any  # nn.ModuleDict of Penalty
     started: Tensor  # whether a first batch has been seen
@@ -110,12 +111,17 @@ class Model(Recorded, nn.Module):
                 raise UsageError(f"this {name} belongs to another model: give each its own parts.")
         self.posterior.build(self.latent)
         self.likelihood.build(self.shape)
+        self.code_shape = self._code_shape()
         self.encoder.build(self.shape, (self.posterior.features(self.latent),))
         features = self.likelihood.features(self.shape)
         self.decoder.build((self.latent,), features, mirror=self.encoder)
         self.prior.build(self.latent, self.shape, self.encode)
         for penalty in self.regularizers.values():
             penalty.check(self)
+
+    def _code_shape(self) -> tuple[int, ...]:
+        grid = self.encoder.grid(self.shape)
+        return (self.latent,) if grid is None else (channels_of(self.latent, grid), *grid)
 
     @property
     def device(self) -> torch.device:

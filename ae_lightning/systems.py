@@ -4,6 +4,7 @@ Every system takes, beside what it names, the arguments of `AutoEncoder`: `prior
 `optimizer`, `lr_schedule`, `value_range` and `seed`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -36,7 +37,8 @@ class System(AutoEncoder, ABC):
 
     Args:
         shape: the data's shape S.
-        latent: the code's size K; the system's own if None.
+        latent: the code's size K; if None, the system's own, or 4 channels of a code that keeps
+            its place.
         encoder, decoder, likelihood: the system's own if None.
         regularizers: penalties beside the system's own, or in place of one of the same name.
         activation: makes the code of the features, if the posterior is a point; the system's own
@@ -68,7 +70,9 @@ class System(AutoEncoder, ABC):
         **others: Any,
     ) -> None:
         if latent is None:
-            latent = self.arguments["latent"] = self.size  # recorded as the number that it is
+            grid = encoder.grid(shape) if encoder else None
+            latent = 4 * math.prod(grid) if grid else self.size
+            self.arguments["latent"] = latent  # recorded as the number that it is
         posterior = self.parts["posterior"]()
         if activation is not None:
             if not isinstance(posterior, Dirac):

@@ -11,11 +11,12 @@ from ae_lightning.core.types import Pair
 from ae_lightning.distributions import factorised_kl
 from ae_lightning.model import Model
 
+from .drawing.images import grid_figure
 from .drawing.theme import COLOURS, Figure, Room, drawable, house_style, new_figure
 from .picture import PictureCallback, picture
 from .report.history import History
 
-MOST_DIMENSIONS, MOST_TIMES = 32, 8
+MOST_DIMENSIONS, MOST_TIMES, MOST_CHANNELS = 32, 8, 8
 EARLY_TO_LATE = "viridis_r"
 ACTIVE_NATS = 0.01  # a dimension with less says nothing
 
@@ -54,9 +55,28 @@ def kl_bars(rates: Tensor, steps: Tensor) -> Figure:
     return figure
 
 
+def kl_maps(rates: Tensor) -> Figure:
+    """Draw the rates (C, H, W) of a code that keeps its place, a map for each channel."""
+    rates = drawable(rates, "the rates")
+    of_channel = rates.sum((1, 2))
+    order = of_channel.argsort(descending=True, stable=True)[:MOST_CHANNELS]
+    names = [f"{c}: {of_channel[c]:.1f}" for c in order.tolist()]
+    most = max(float(rates.max()), ACTIVE_NATS)
+    with house_style():
+        return grid_figure(
+            rates[order][None, :, None],
+            f"Rate in place: {float(rates.sum()):.1f} nats, white is {most:.2g}",
+            columns=names,
+            limits=(0.0, most),
+            names=("channel of the code, and its rate in nats", ""),
+        )
+
+
 @picture
 def kl_per_dimension(model: Model, x: Tensor, history: History | None = None) -> Figure:
     """Draw `kl_bars` of the history of val/rate_k or, if there is none, of the rates at x (B, *S).
+
+    Of a code that keeps its place, draw `kl_maps` of the latest rates.
 
     Raises:
         UsageError: if the rate is not a sum over dimensions.
@@ -65,12 +85,18 @@ def kl_per_dimension(model: Model, x: Tensor, history: History | None = None) ->
     if history and all(name in history for name in names):
         steps = torch.tensor([step for step, _ in history[names[0]]])
         values = [[value for _, value in history[name]] for name in names]
-        return kl_bars(torch.tensor(values).T, steps)
+        return kl_of(model, torch.tensor(values).T, steps)
     if (reason := without_parts(model)) is not None:
         raise UsageError(reason)
     rates = factorised_kl(model.encode(x), model.prior())
     assert rates is not None
-    return kl_bars(rates.mean(0, keepdim=True), torch.zeros(1))
+    return kl_of(model, rates.mean(0, keepdim=True), torch.zeros(1))
+
+
+def kl_of(model: Model, rates: Tensor, steps: Tensor) -> Figure:
+    """Draw the rates (T, K) at steps (T,) as bars or, of a code that keeps its place, as maps."""
+    in_place = len(model.code_shape) == 3
+    return kl_maps(rates[-1].view(model.code_shape)) if in_place else kl_bars(rates, steps)
 
 
 def without_parts(model: Model) -> str | None:
@@ -91,7 +117,7 @@ class KLPerDimension(PictureCallback):
     caption: ClassVar[str] = (
         "How many nats each dimension of the code says about its input at most, from the first "
         "validation to the last. A dimension at 0 is not used; if all are at 0, the posterior has "
-        "collapsed."
+        "collapsed. A code that keeps its place is a map for each channel, at the last validation."
     )
     examples: ClassVar[int] = 500
 

@@ -65,8 +65,7 @@ def traversal(
         if not model.held_to_prior:
             values = values.clamp(codes[:, k].min(), codes[:, k].max())
         z[row, :, :, k] = values
-    own = (starts - mean) / sd.clamp(min=1e-12)
-    return Traversal(z, starts, own.T[list(dims)])
+    return Traversal(z, starts, ((starts - mean) / sd.clamp(min=1e-12)).T[list(dims)])
 
 
 def without_dimensions(model: Model, dims: Sequence[int] | None) -> str | None:
@@ -95,6 +94,20 @@ def change(decoded: Tensor) -> Tensor:
     return (decoded.amax(2) - decoded.amin(2)).flatten(1).amax(1)
 
 
+def name_of(model: Model, k: int) -> str:
+    """The name of a dimension of the code, with its channel, row and column if it keeps its place.
+
+    >>> from ae_lightning.nn import ResidualEncoder
+    >>> from ae_lightning.systems import VariationalAutoEncoder
+    >>> name_of(VariationalAutoEncoder((1, 64, 64), 128, ResidualEncoder(spatial=True)), 74)
+    'z74 (1, 1, 2)'
+    """
+    if len(model.code_shape) == 1:
+        return f"z{k}"
+    _, height, width = model.code_shape
+    return f"z{k} ({k // (height * width)}, {k // width % height}, {k % width})"
+
+
 @picture
 def latent_traversal(
     model: Model,
@@ -106,10 +119,11 @@ def latent_traversal(
 ) -> Figure:
     """Draw what moving one dimension of the code at a time decodes to, most important first.
 
-    A row runs over ±3 standard deviations of the prior, and is labelled with the dimension and its
-    KL; if nothing holds the codes to the prior, it runs over those of the codes, and is labelled
-    with the variance. A frame marks the value nearest to the start's own. Vectors are drawn as the
-    curves along which the mean of p(x|z) moves, and the start as a ring.
+    A row runs over ±3 standard deviations of the prior, and is labelled with the dimension (and
+    its channel, row and column, if the code keeps its place) and its KL; if nothing holds the codes
+    to the prior, it runs over those of the codes, and is labelled with the variance. A frame marks
+    the value nearest to the start's own. Vectors are drawn as the curves along which the mean of
+    p(x|z) moves, and the start as a ring.
 
     Args:
         x: the examples (B, *S) over which KL and variance are means.
@@ -132,11 +146,12 @@ def latent_traversal(
     least = LEAST_OF_POINTS if vectors else LEAST_IN_IMAGES
     seen = (change(decoded) >= least * (high - low)).tolist()
     kept = seen if any(seen) else [True, *seen[1:]]  # one row shows that nothing changes
-    if dims is not None:
-        kept = [True] * len(shown)
+    kept = kept if dims is None else [True] * len(shown)
     # A variance may be of any size, and so may the KL of an untrained model.
     digits = [".2g" if what == "variance" or score[k] >= 1000 else ".2f" for k in shown]
-    names = [f"z{k}  {float(score[k]):{d}}" for k, d in zip(shown, digits, strict=True)]
+    names = [
+        f"{name_of(model, k)}  {float(score[k]):{d}}" for k, d in zip(shown, digits, strict=True)
+    ]
     names = [name for name, drawn in zip(names, kept, strict=True) if drawn]
     number = f"{len(names)} of {model.latent} dimensions"
     left = [f"z{k}" for k, drawn in zip(shown, kept, strict=True) if not drawn]

@@ -67,6 +67,8 @@ class ImageFolder(PairDataModule):
             a file cannot be read truly, sizes differ and resize is not given, or memory is short.
     """
 
+    photographs = True
+
     def __init__(
         self,
         path: str,

@@ -57,6 +57,7 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
     """
 
     places: ClassVar[tuple[str, ...]] = ("path", "root")  # arguments that name local data
+    photographs: ClassVar[bool] = False  # presets then take networks for images
     data_changed: Literal["refuse", "accept"] = "refuse"  # on resuming, than a checkpoint's
 
     def __init__(

@@ -77,6 +77,8 @@ class Stream(PairDataModule):
             installed; on loading, if it is missing, damaged, or was not written by optimize.
     """
 
+    photographs = True
+
     def __init__(
         self,
         path: str,

@@ -27,7 +27,7 @@ from helpers.models import SHAPE, model_of
 # ----------------------------------------------------------------------- Jacobians
 
 
-@pytest.mark.parametrize("encoder", ["affine", "two_hidden", "conv"])
+@pytest.mark.parametrize("encoder", ["affine", "two_hidden", "conv", "residual"])
 @pytest.mark.parametrize("chunk", [None, 1, 2])
 def test_jacobian_of_an_encoder_is_autograds(encoder, chunk) -> None:
     model, x = model_of(ENCODERS[encoder]()), points()

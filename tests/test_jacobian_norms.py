@@ -39,7 +39,7 @@ def pass_of(model: AutoEncoder, x: Tensor):
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("posterior", POSTERIORS)
-@pytest.mark.parametrize("encoder", ["affine", "one_hidden", "two_hidden", "conv"])
+@pytest.mark.parametrize("encoder", ["affine", "one_hidden", "two_hidden", "conv", "residual"])
 def test_squared_jacobian_is_autograds_and_so_are_its_gradients(
     encoder, posterior, training
 ) -> None:
@@ -140,7 +140,7 @@ def test_a_plain_code_gains_by_shrinking() -> None:
     assert close(squared_jacobian(scaled(model, 0.1), x), before / 100)
 
 
-@pytest.mark.parametrize("encoder", ["two_hidden", "conv"])
+@pytest.mark.parametrize("encoder", ["two_hidden", "conv", "residual"])
 def test_jacobians_leave_the_running_statistics(encoder) -> None:
     model, x = model_of(ENCODERS[encoder](), Dirac(UnitVariance())), points()
     jacobian(model.code, x)  # before any batch was seen, by the running statistics

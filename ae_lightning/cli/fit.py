@@ -32,12 +32,12 @@ from ae_lightning.cli.resume import (
 from ae_lightning.cli.summary import summary
 from ae_lightning.core import config_files
 from ae_lightning.core.addresses import flags_naming
-from ae_lightning.core.config_files import Tree
 from ae_lightning.core.distributed import first_process, launched_apart
 from ae_lightning.core.errors import NonFiniteError, UsageError, printable
 from ae_lightning.core.files import path_of, write_text
 from ae_lightning.core.trust import flags_trusting, trust_named
 from ae_lightning.training import early_stopping, run_directory
+from ae_lightning.training.batch_fitting import fit_or_hint
 from ae_lightning.training.checkpoint_reading import recorded
 from ae_lightning.training.checkpoint_schema import RESUMING
 from ae_lightning.training.checkpoint_writing import Checkpoints
@@ -231,7 +231,7 @@ class Fit(CommandLine):
             what = f"but for {', '.join(left)}" if left else "all of them"
             self.say(printable(f"weights from {source}: {what}"))
 
-    def whole_config(self) -> Tree:
+    def whole_config(self) -> config_files.Tree:
         """What `fit` needs to do the same again."""
         source = self.settings.init_from
         return ({} if source is None else {"init_from": source}) | {
@@ -254,7 +254,7 @@ class Fit(CommandLine):
             text = yaml.safe_dump(self.whole_config(), sort_keys=False)
             write_text(self.run / CONFIG, text)
         try:
-            self.trainer.fit(**arguments, ckpt_path=self.state)
+            fit_or_hint(self.trainer, **arguments, ckpt_path=self.state)
         except SystemExit as end:  # Lightning's too, before the first batch or at a second ^C
             signum = end.signum if isinstance(end, Interrupted) else signal.SIGINT
             if isinstance(end, SIGTERMException):
@@ -296,6 +296,6 @@ class Fit(CommandLine):
             self.say(f"{stopped} {where}; to continue:", self._to_continue())
 
     def _to_continue(self) -> str:
-        flags = [f"--run {shlex.quote(str(self.run))} --resume"]
-        flags += [flags_trusting(self.whole_config()), flags_naming(self.datamodule.arguments)]
-        return " ".join(["ae-lightning fit", *filter(None, flags)])
+        flags = flags_trusting(self.whole_config()), flags_naming(self.datamodule.arguments)
+        run = f"ae-lightning fit --run {shlex.quote(str(self.run))} --resume"
+        return " ".join([run, *filter(None, flags)])

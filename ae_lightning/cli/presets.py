@@ -11,6 +11,7 @@ from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.cli.classes import class_named
 from ae_lightning.cli.composition import compose, merge
 from ae_lightning.cli.options import Option, options_in
+from ae_lightning.cli.suited import suited
 from ae_lightning.core.arguments import parameters_of
 from ae_lightning.core.config_files import Tree
 from ae_lightning.core.errors import UsageError, closest
@@ -60,8 +61,9 @@ def with_defaults(tree: Tree, flags: list[str]) -> Tree:
     node = tree.get("model")
     if not isinstance(node, Mapping) or (kind := system(node.get("class_path"))) is None:
         return tree
-    defaults, given = kind.defaults(), node.get("init_args") or {}
-    paths = (option.path for option in options_in(flags))
+    given, options = node.get("init_args") or {}, options_in(flags)
+    defaults = suited(kind.defaults(), tree, given, options)
+    paths = (option.path for option in options)
     asked = {*given, *(name for path in paths if path[:1] == ["model"] for name in path)}
     # It spans the whole training, which is an error if that has no end.
     if "lr_schedule" not in asked:

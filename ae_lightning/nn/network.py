@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.memory import fitting
 from ae_lightning.core.parts import Part
 
 Shape = Sequence[int]
@@ -90,8 +91,17 @@ class Network(Part, ABC):
     def squared_gradients(self, x: Tensor, features: Tensor, rows: int) -> Tensor:
         """‖∂u_j/∂x‖² of the first `rows` outputs u_j: (B, rows)."""
         basis = torch.eye(rows, dtype=x.dtype, device=x.device)[:, None].expand(-1, len(x), -1)
-        chunks = basis.split(max(1, ROWS // len(x)))
+        layers = [x, *hidden_of(self, x, features)]
+        each = 4 * sum(layer.nbytes for layer in layers)  # two steps back, each with its product
+        chunks = basis.split(fitting(each, max(1, ROWS // len(x)), x.device))
         return torch.cat([self.pull_back(x, features, v).square().sum(2) for v in chunks]).T
+
+    def grid(self, shape: Shape) -> tuple[int, int] | None:
+        """The height and width of the code of images of this shape, if it keeps their place.
+
+        It is then channels × height × width, flattened.
+        """
+        return None
 
     def atoms(self) -> Tensor:
         """The first weight matrix (H, K), whose columns a code combines."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import ForwardPass
 from ae_lightning.geometry import (
+    at_once,
     basis,
     code_projections,
     squared_jacobian,
@@ -170,6 +171,11 @@ class ContractiveHessian(Contractive):
                 u = basis(z.shape[1:], z)
             else:
                 u = torch.randn_like(z.expand(self.projections, *z.shape)) / self.projections**0.5
+        rows = u.split(len(u) if model.training else at_once(model.code, x))
+        return sum(self.squares(model, x, epsilon, v) for v in rows)  # type: ignore[return-value]
+
+    def squares(self, model: Model, x: Tensor, epsilon: Tensor, u: Tensor) -> Tensor:
+        """‖uᵀJ(x)‖² + γ mean ‖uᵀJ(x) − uᵀJ(x + ε)‖² of n vectors u (n, B, K): (B,)."""
         J = vector_jacobian(model.code, x, u)  # (n, B, *S)
         change = [vector_jacobian(model.code, x + e, u) - J for e in epsilon]
         H = torch.stack([c.square().transpose(0, 1).flatten(1).sum(1) for c in change]).mean(0)

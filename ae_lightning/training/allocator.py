@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -20,11 +21,28 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the limits were set, which only glibc allows.
     """
-    if platform.libc_ver()[0] != "glibc" or os.environ.get("AE_ALLOCATOR") == "default":
+    if os.environ.get("AE_ALLOCATOR") == "default":
+        return False
+    return limits(MOST, 2**31 - 1)
+
+
+def return_freed_memory() -> None:
+    """Undo `keep_freed_memory`: freed blocks return to the OS, now and from now on."""
+    if limits((1 << 17,), 1 << 17):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def limits(sizes: Sequence[int], trimmed: int) -> bool:
+    """Set from how many bytes on glibc maps blocks on their own, and trims its heap.
+
+    Args:
+        sizes: for the first of these, the first that it takes.
+    """
+    if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL("libc.so.6").mallopt
-    mapped = any(mallopt(M_MMAP_THRESHOLD, size) for size in MOST)
-    return bool(mapped and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+    mapped = any(mallopt(M_MMAP_THRESHOLD, size) for size in sizes)
+    return bool(mapped and mallopt(M_TRIM_THRESHOLD, trimmed))
 
 
 def skip_driver_search() -> None:

@@ -1,6 +1,6 @@
 """Shard parameters, gradients and optimizer state over the processes, with FSDP2."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,8 +54,8 @@ def shard(model: LightningModule, strategy: Strategy, networks: Iterable[nn.Modu
     take derivatives of derivatives. Between steps each process holds only its own shard.
 
     Args:
-        networks: those whose layers are gathered one at a time instead, each for its forward and
-            its backward pass; nothing else may read their weights.
+        networks: those whose layers are gathered one at a time instead, or one block of them, each
+            for its forward and its backward pass; nothing else may read their weights.
 
     Raises:
         UsageError: if it is another strategy of its kind, a parameter is a scalar, or this torch
@@ -73,9 +73,8 @@ def shard(model: LightningModule, strategy: Strategy, networks: Iterable[nn.Modu
         if p.ndim == 0:
             raise UsageError(f"{name} is a scalar, which cannot be sharded: give it shape (1,).")
     kind = type(model)
-    layers = [m for network in networks for m in network.modules() if isinstance(m, LAYERS)]
-    for layer in layers:
-        fully_shard(layer, mesh=mesh)
+    for unit in (unit for network in networks for unit in units(network)):
+        fully_shard(unit, mesh=mesh)
     fully_shard(model, mesh=mesh)
     for name in ("__name__", "__qualname__", "__module__"):  # checkpoints record these
         setattr(type(model), name, getattr(kind, name))
@@ -86,6 +85,19 @@ def shard(model: LightningModule, strategy: Strategy, networks: Iterable[nn.Modu
 def shards_on_cpu() -> bool:
     """Whether this torch shards on a CPU, as it does from 2.7 on."""
     return hasattr(torch.cpu.Stream, "record_event")
+
+
+def units(network: nn.Module) -> Iterator[nn.Module]:
+    """What is gathered at once: blocks of a network, which say that they are `whole`, or layers.
+
+    >>> len([*units(nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1)))])
+    2
+    """
+    if isinstance(network, LAYERS) or getattr(network, "whole", False):
+        yield network
+    else:
+        for child in network.children():
+            yield from units(child)
 
 
 def whole_model(model: Module) -> Module | None:

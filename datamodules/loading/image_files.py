@@ -1,9 +1,6 @@
 """Image files as examples: read in batches by workers, or all at once into memory."""
 
-import math
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -11,6 +8,7 @@ from torch import Tensor
 
 from ae_lightning.core.distributed import rank_and_world
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.memory import memory
 
 from .batch_loader import BatchLoader
 from .datasets import BatchDraw, Examples, InMemory
@@ -20,18 +18,6 @@ from .rendering import Rendering
 
 SLOW: Final = 2000  # images; reading this many or more shows progress, and takes workers
 READ_AT_ONCE: Final = 32  # few, since workers hand images over in shared memory, which is scarce
-LIMITS: Final = ("memory.max", "memory/memory.limit_in_bytes")  # of a container, by its system
-
-
-def memory() -> float:
-    """The memory in bytes of this machine or container; infinity if the system does not tell."""
-    if not hasattr(os, "sysconf"):
-        return math.inf
-    least = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for limit in (Path("/sys/fs/cgroup", name) for name in LIMITS):
-        if limit.is_file() and (text := limit.read_text().strip()).isdigit():
-            least = min(least, float(text))
-    return least
 
 
 class ImageFiles(Examples):

@@ -20,11 +20,12 @@ SYSTEMS = [
     "vae",
     "iwae",
 ]
+EXTRAS = ["conv", "resnet", "score", "wandb", "ddp", "fsdp"]
 DATA = ["digits", "mnist", "fashion_mnist", "cifar10", "folder", "stream", "manifold", "sprites"]
 
 
 def test_the_names_of_the_shipped_configs() -> None:
-    assert set(shipped()) == {*SYSTEMS, *DATA, "conv", "score", "wandb", "ddp", "fsdp"}
+    assert set(shipped()) == {*SYSTEMS, *DATA, *EXTRAS}
 
 
 @pytest.mark.parametrize("name", shipped())

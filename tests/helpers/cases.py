@@ -10,7 +10,16 @@ import torch
 from torch.optim import SGD
 
 from ae_lightning import AutoEncoder, likelihoods, priors, regularizers, schedules, systems
-from ae_lightning.nn import MLP, ConvDecoder, ConvEncoder, Sigmoid, TopK, UnitVariance
+from ae_lightning.nn import (
+    MLP,
+    ConvDecoder,
+    ConvEncoder,
+    ResidualDecoder,
+    ResidualEncoder,
+    Sigmoid,
+    TopK,
+    UnitVariance,
+)
 from ae_lightning.posteriors import Dirac
 
 SHAPE, K = (1, 4, 4), 3
@@ -56,6 +65,13 @@ def convolutional() -> AutoEncoder:
     return vae(
         encoder=ConvEncoder(channels=(2, 3), hidden=7),
         decoder=ConvDecoder(channels=(3, 2), hidden=7),
+    )
+
+
+def residual(spatial: bool, **options: Any) -> AutoEncoder:
+    return vae(
+        encoder=ResidualEncoder(width=6, spatial=spatial, **options),
+        decoder=ResidualDecoder(width=6, **options),
     )
 
 
@@ -110,6 +126,8 @@ PARTS: dict[str, Callable[[], AutoEncoder]] = {
     "NormalPrior": lambda: vae(prior=priors.NormalPrior(2.0)),
     "ExponentialPrior": lambda: small(PLAIN, prior=priors.ExponentialPrior()),
     "convolutions": convolutional,
+    "residual": lambda: residual(False, attention=True, recompute=True),
+    "residual, in place": lambda: residual(True, halvings=2),
     "dropout": lambda: small(PLAIN, encoder=MLP(widths=(7,), dropout=0.3)),
     "UnitVariance": normalised,
     "TopK": lambda: small(SPARSE, activation=TopK(2)),

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ae_lightning.autoencoder import AutoEncoder
-from ae_lightning.nn import MLP, ConvEncoder
+from ae_lightning.nn import MLP, ConvEncoder, ResidualEncoder
 from helpers.closeness import close
 from helpers.models import SHAPE
 
@@ -14,6 +14,7 @@ ENCODERS = {
     "one_hidden": lambda: MLP([7]),
     "two_hidden": lambda: MLP([7, 6], activation="Tanh"),
     "conv": lambda: ConvEncoder([4, 4], hidden=6),
+    "residual": lambda: ResidualEncoder(width=2, attention=True, recompute=True),
     "dropout": lambda: MLP([7], dropout=0.5),
 }
 

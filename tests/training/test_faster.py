@@ -24,7 +24,10 @@ from helpers.ranks import Losses
 from helpers.training import fit
 
 PENALTIES = ("SparsityKL", "MMD, one code", "TotalCorrelation", "ContractiveHessian, projected")
-PARTS = ("Laplace", "VampPrior", "Categorical", "UnitVariance", "convolutions")
+PARTS = (
+    *("Laplace", "VampPrior", "Categorical", "UnitVariance", "convolutions"),
+    *("residual", "residual, in place"),
+)
 CASES = [*cases.SYSTEMS, "Contractive", "Orthogonality", *PENALTIES, *PARTS]
 JACOBIANS = ("Contractive", "ContractiveAutoEncoder", "ContractiveHessian, projected")
 
