@@ -156,7 +156,7 @@ def run(command: str, args: list[str]) -> None:
         tell(*pages.first_screen(command, TRAINER_COMMANDS[command]).splitlines())
         return
     own, flags = settled(command, args if asked is None else [])
-    from ae_lightning.cli.evaluate import Evaluate
+    from ae_lightning.cli.checkpoint_commands import Evaluate
     from ae_lightning.cli.fit import Fit
 
     def carry_out(flags: list[str]) -> object:
