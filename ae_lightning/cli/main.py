@@ -41,6 +41,7 @@ PLAIN_COMMANDS: Final = {
     "push": "a model to the Hugging Face Hub: push MODEL NAME/REPO",
     "pull": "a model from there: pull NAME/REPO --out DIR",
     "detect": "which files are unlike: detect MODEL DATA --calibrate CLEAN --out scores.csv",
+    "evaluate": "likelihood, reconstruction, probes and more: evaluate MODEL [--data mnist]",
     "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
     "explore": "a page in the browser to play with a model: explore MODEL [DATA]",
     "optimize": "write a folder of images as chunks to stream: optimize FOLDER OUT",
