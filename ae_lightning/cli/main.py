@@ -42,6 +42,7 @@ PLAIN_COMMANDS: Final = {
     "pull": "a model from there: pull NAME/REPO --out DIR",
     "detect": "which files are unlike: detect MODEL DATA --calibrate CLEAN --out scores.csv",
     "evaluate": "likelihood, reconstruction, probes and more: evaluate MODEL [--data mnist]",
+    "compare": "runs side by side: compare RUN RUN … [--to markdown]",
     "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
     "explore": "a page in the browser to play with a model: explore MODEL [DATA]",
     "optimize": "write a folder of images as chunks to stream: optimize FOLDER OUT",

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from ae_lightning.inference.detection import Detection, detect
     from ae_lightning.inference.exports import export
     from ae_lightning.inference.hub import pull, push
+    from ae_lightning.inference.comparison import compare
     from ae_lightning.inference.evaluation import evaluate
     from ae_lightning.inference.reconstructions import denoise, reconstruct
     from ae_lightning.inference.sampling import sample
@@ -20,6 +21,7 @@ HOMES = {
     "exports": ["export"],
     "hub": ["pull", "push"],
     "detection": ["Detection", "detect"],
+    "comparison": ["compare"],
     "evaluation": ["evaluate"],
     "reconstructions": ["denoise", "reconstruct"],
     "sampling": ["sample"],

@@ -1,11 +1,13 @@
 """Evaluate: everything that a trained model is judged by, in one table."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ae_lightning.core.errors import UsageError, at_least, one_of
+from ae_lightning.inference.configurations import Flat, configuration_of
 from ae_lightning.inference.inputs import Inputs, opened
 from ae_lightning.inference.measures.disentanglement import disentanglement
 from ae_lightning.inference.measures.figures import Figure, NotDefined, Settings
@@ -17,6 +19,7 @@ from ae_lightning.inference.measures.representation import representation
 from ae_lightning.inference.measures.sensitivity import sensitivity
 from ae_lightning.inference.measures.sparsity import sparsity
 from ae_lightning.inference.trained import TrainedModel
+from ae_lightning.training.checkpoint_reading import read_checkpoint
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -48,6 +51,7 @@ class Measured(NamedTuple):
         settings: how much was drawn.
         figures: by group.
         left_out: the groups that have no meaning here, with the reason.
+        configuration, training_seed: what the model was trained with.
     """
 
     model: str
@@ -57,6 +61,8 @@ class Measured(NamedTuple):
     settings: Settings
     figures: dict[str, list[Figure]]
     left_out: dict[str, str]
+    configuration: Flat
+    training_seed: int
 
     def frame(self) -> "DataFrame":
         """As a table with a row for each figure."""
@@ -69,10 +75,17 @@ class Measured(NamedTuple):
         """As JSON, from which `compare` reads it."""
         plain: dict[str, Any] = self._asdict() | {"settings": self.settings._asdict()}
         plain["figures"] = {
-            group: {f.name: {k: v for k, v in f._asdict().items() if k != "name"} for f in found}
+            group: {figure.name: described(figure) for figure in found}
             for group, found in self.figures.items()
         }
         return json.dumps(plain, indent=2)
+
+
+def described(figure: Figure) -> dict[str, Any]:
+    """A figure without its name; what is no number in JSON, such as infinity, is null."""
+    plain = figure._asdict() | {"value": figure.value if math.isfinite(figure.value) else None}
+    del plain["name"]
+    return plain
 
 
 def evaluate(
@@ -125,5 +138,6 @@ def evaluate(
                 raise UsageError(f"{name}: {reason}") from None
             left_out[name] = str(reason)
     kind = type(inputs.data).__name__
-    found = settings, figures, left_out
+    configuration = configuration_of(read_checkpoint(trained.file))
+    found = settings, figures, left_out, *configuration
     return Measured(str(trained.file), kind, split, len(inputs), *found)

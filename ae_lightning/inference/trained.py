@@ -27,6 +27,11 @@ from ae_lightning.training.checkpoint_reading import (
     rebuild_model,
 )
 from ae_lightning.training.checkpoint_schema import MODEL, PARTS, RUN_CONFIG
+    read_checkpoint,
+    rebuild_model,
+    validation,
+)
+from ae_lightning.training.checkpoint_schema import MODEL, PARTS
 
 Array = NDArray[Any]
 
@@ -185,6 +190,10 @@ def read_saved(path: Path) -> tuple[Path, dict[str, Any]]:
     figures = checkpoint.get("callbacks", {}).get("Checkpoints", {}).get("latest", {})
     data = fingerprint_of(checkpoint)
     return file, checkpoint | {"figures": figures, "classes": data["classes"] if data else []}
+    model = rebuilt(checkpoint, file)
+    data = data_record(checkpoint, file)
+    model = model.to(device_named(device)).eval().requires_grad_(False)
+    return TrainedModel(model, file, data, validation(checkpoint), int(checkpoint["global_step"]))
 
 
 def rebuilt(checkpoint: dict[str, Any], file: Path) -> Model:
