@@ -150,7 +150,7 @@ def channel(x: torch.Tensor, sigma: float = 0.5):
     return by_name(information(trained_of(model), inputs_of(x), FEW))
 
 
-def gaussian(correlation: float, n: int = 4000) -> torch.Tensor:
+def gaussian(correlation: float, n: int = 1500) -> torch.Tensor:
     C = torch.tensor([[1.0, correlation], [correlation, 1.0]]).double()
     return torch.randn(n, 2).double() @ torch.linalg.cholesky(C).T
 
@@ -169,16 +169,16 @@ def test_the_parts_of_the_rate_of_a_gaussian_channel_are_its_formulas(rho):
 
 
 def test_the_bias_of_the_total_correlation_is_told():
-    x = torch.randn(3000, 8).double()
+    x = torch.randn(1500, 8).double()
     found = channel(x, 0.2)
     told, bias = found["total_correlation"], found["total_correlation_bias"]
     assert bias.value > 1  # independent codes, and yet
     assert told.value == pytest.approx(bias.value, abs=0.3)
-    assert "M = 256, N = 3,000" in told.note
+    assert "M = 256, N = 1,500" in told.note
 
 
 def test_a_copied_element_costs_the_total_correlation_of_itself():
-    x = torch.randn(3000, 1).double().expand(-1, 2)
+    x = torch.randn(1500, 1).double().expand(-1, 2)
     assert channel(x, 0.5)["total_correlation"].value == pytest.approx(
         math.log(1.25**2 / (2.25 * 0.25)) / 2, abs=0.1
     )

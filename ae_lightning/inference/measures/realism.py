@@ -144,6 +144,8 @@ def checked_weights(given: str, folder: Path) -> Path:
     try:
         with open_regular(file) as opened:
             state = torch.load(opened, map_location="cpu", weights_only=True)
+    except UsageError:
+        raise
     except OSError as error:
         raise UsageError(f"weights is {file}: {error.strerror or 'it cannot be read'}.") from None
     except (RuntimeError, UnpicklingError, EOFError, ValueError, KeyError):
