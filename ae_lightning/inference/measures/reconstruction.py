@@ -26,9 +26,11 @@ def reconstruction(
 
     .. math:: 10 \log_{10} \frac{E ‖\tilde x − x‖^2}{E ‖r(\tilde x) − x‖^2}
 
-    in decibels of denoising x̃ = x + σ ε. PSNR is that of the mean squared error over all.
+    in decibels of denoising x̃ = x + σ ε, ε being the same for every σ. PSNR is that of the mean
+    squared error over all.
     """
     model, found, D = trained.model, Averages(), elements(trained.shape)
+    unit = GaussianNoise(1.0)
     similar = model.value_range is not None and len(trained.shape) == 3
     similar = similar and min(trained.shape[1:]) >= SSIM_SIDE
     for pair in pairs(trained, inputs, settings.batch_size, "Reconstruction"):
@@ -37,11 +39,11 @@ def reconstruction(
         found.add(mse=squared_error(r, x) / D)
         if similar and model.value_range is not None:
             found.add(ssim=ssim(r, x, model.value_range))
+        epsilon = corrupt_by_index(unit, torch.zeros_like(x), settings.seed, pair.places)
+        size = epsilon.square().flatten(1).sum(1)
         for sigma in SIGMAS:
-            noise = GaussianNoise(sigma)
-            x_tilde = corrupt_by_index(noise, x, settings.seed, pair.places)
-            error = squared_error(model.reconstruct(x_tilde), x)
-            found.add(**{f"noise_{sigma}": squared_error(x_tilde, x), f"left_{sigma}": error})
+            error = squared_error(model.reconstruct(x + sigma * epsilon), x)
+            found.add(**{f"noise_{sigma}": sigma**2 * size, f"left_{sigma}": error})
     figures = [found.figure("mse", "a pixel" if len(trained.shape) == 3 else "an element")]
     if model.value_range is not None:
         value = psnr(torch.tensor(found.mean("mse")), model.value_range)
