@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ae_lightning.core.addresses import is_remote
+from ae_lightning.core.arguments import parameters_of
 from ae_lightning.core.config_files import is_file, read, shipped
 from ae_lightning.core.errors import UsageError, at_least, nearest, printable
 from ae_lightning.core.files import path_of
@@ -257,7 +258,7 @@ def data_named(trained: TrainedModel, named: str | None) -> PairDataModule:
     if not (record := tree.get("data")):
         raise UsageError(f"{named} names no data, as mnist does.")
     found, given = require_data(rebuild(record)), record.get("init_args") or {}
-    takes = set(found.arguments) - set(given)
+    takes = set(parameters_of(type(found))) - set(given)
     own = {name: former[name] for name in KEPT_BY_NAME if name in former and name in takes}
     return require_data(rebuild(record | {"init_args": own | given})) if own else found
 
