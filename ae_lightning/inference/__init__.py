@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from ae_lightning.inference.hub import pull, push
     from ae_lightning.inference.comparison import compare
     from ae_lightning.inference.evaluation import evaluate
+    from ae_lightning.inference.exports import export
+    from ae_lightning.inference.hub import pull, push
     from ae_lightning.inference.reconstructions import denoise, reconstruct
     from ae_lightning.inference.sampling import sample
     from ae_lightning.inference.trained import TrainedModel, load

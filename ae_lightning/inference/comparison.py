@@ -13,8 +13,7 @@ from ae_lightning.core.errors import UsageError, nearest, printable
 from ae_lightning.core.files import path_of, read_text
 from ae_lightning.core.untrusted import conform
 from ae_lightning.inference.configurations import Flat, configuration_of, differences
-from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import read_checkpoint, validation
+from ae_lightning.inference.trained import read_saved
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -145,17 +144,15 @@ def read(given: str | Path) -> Run:
     path = path_of(given, "run")
     if path.suffix == ".json":
         return read_evaluated(path)
-    file = run_directory.checkpoint_of(path)
-    checkpoint = read_checkpoint(file)
-    values = validation(checkpoint)
+    file, saved = read_saved(path)
     figures = {
         name.removeprefix("val/"): float(value)
-        for name, value in values.items()
+        for name, value in saved["figures"].items()
         if name.startswith("val/") and "/rate_" not in name
     }
     if not figures:
         raise UsageError(f"{file} has no validation: evaluate it, and compare the JSON.")
-    return Run(str(path), *configuration_of(checkpoint), "the validation", figures)
+    return Run(str(path), *configuration_of(saved), "the validation", figures)
 
 
 def read_evaluated(file: Path) -> Run:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from ae_lightning.training.checkpoint_schema import DATA, MODEL, RUN_CONFIG
+from ae_lightning.training.checkpoint_schema import DATA, MODEL, PARTS, RUN_CONFIG
 
 # What of a trainer changes the weights; the rest says where, and what is shown.
 TRAINER: Final = (
@@ -17,13 +17,14 @@ Flat = dict[str, Any]
 
 def configuration_of(checkpoint: Mapping[str, Any]) -> tuple[Flat, int]:
     """What a checkpoint's training was asked for, by dotted names without its seeds; its seed."""
-    trainer = checkpoint.get(RUN_CONFIG, {}).get("trainer", {})
+    model = checkpoint.get(MODEL) or checkpoint[PARTS]  # a folder of weights has the latter alone
+    trainer = (checkpoint.get(RUN_CONFIG) or {}).get("trainer", {})
     tree = {
-        "model": checkpoint[MODEL],
-        "data": checkpoint.get(DATA, {}),
+        "model": model,
+        "data": checkpoint.get(DATA) or {},
         "trainer": {name: trainer.get(name) for name in TRAINER},
     }
-    seed = checkpoint[MODEL]["init_args"].get("seed", 0)
+    seed = model["init_args"].get("seed", 0)
     return {k: v for k, v in flat(tree).items() if k.rpartition(".")[2] not in SEEDS}, int(seed)
 
 

@@ -18,9 +18,9 @@ from ae_lightning.inference.measures.reconstruction import reconstruction
 from ae_lightning.inference.measures.representation import representation
 from ae_lightning.inference.measures.sensitivity import sensitivity
 from ae_lightning.inference.measures.sparsity import sparsity
-from ae_lightning.inference.trained import TrainedModel
+from ae_lightning.inference.trained import TrainedModel, read_saved
+from ae_lightning.inference.weight_folders import WEIGHTS
 from ae_lightning.training.allocator import keep_freed_memory
-from ae_lightning.training.checkpoint_reading import read_checkpoint
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -141,6 +141,7 @@ def evaluate(
                 raise UsageError(f"{name}: {reason}") from None
             left_out[name] = str(reason)
     kind = type(inputs.data).__name__
-    configuration = configuration_of(read_checkpoint(trained.file))
-    found = settings, figures, left_out, *configuration
+    file = trained.file
+    _, saved = read_saved(file.parent if file.name == WEIGHTS else file)
+    found = settings, figures, left_out, *configuration_of(saved)
     return Measured(str(trained.file), kind, split, len(inputs), *found)

@@ -25,13 +25,9 @@ from ae_lightning.training.checkpoint_reading import (
     fingerprint_of,
     read_checkpoint,
     rebuild_model,
-)
-from ae_lightning.training.checkpoint_schema import MODEL, PARTS, RUN_CONFIG
-    read_checkpoint,
-    rebuild_model,
     validation,
 )
-from ae_lightning.training.checkpoint_schema import MODEL, PARTS
+from ae_lightning.training.checkpoint_schema import MODEL, PARTS, RUN_CONFIG
 
 Array = NDArray[Any]
 
@@ -187,13 +183,8 @@ def read_saved(path: Path) -> tuple[Path, dict[str, Any]]:
         return path / WEIGHTS, read_weight_folder(path)
     file = run_directory.checkpoint_of(path)
     checkpoint = read_checkpoint(file)
-    figures = checkpoint.get("callbacks", {}).get("Checkpoints", {}).get("latest", {})
-    data = fingerprint_of(checkpoint)
+    data, figures = fingerprint_of(checkpoint), validation(checkpoint)
     return file, checkpoint | {"figures": figures, "classes": data["classes"] if data else []}
-    model = rebuilt(checkpoint, file)
-    data = data_record(checkpoint, file)
-    model = model.to(device_named(device)).eval().requires_grad_(False)
-    return TrainedModel(model, file, data, validation(checkpoint), int(checkpoint["global_step"]))
 
 
 def rebuilt(checkpoint: dict[str, Any], file: Path) -> Model:

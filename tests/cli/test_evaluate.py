@@ -121,6 +121,16 @@ def test_figures_of_a_folder_are_those_of_its_images(whole, tmp_path, capsys):
     assert found["figures"]["reconstruction"]["mse"]["value"] > 0
 
 
+def test_an_exported_folder_is_measured_and_compared_as_its_run(whole, tmp_path, capsys):
+    folder = str(tmp_path / "out")
+    told(capsys, "export", str(whole), "--to", "safetensors", "--out", folder)
+    ask = {"data": "digits", "only": ["sparsity"], "limit": 50}
+    assert evaluate(folder, **ask).figures == evaluate(whole, **ask).figures
+    text = told(capsys, "compare", str(whole), folder, "--only", "mse", "--to", "csv")
+    one, other = csv.DictReader(StringIO(text))
+    assert one["mean"] == other["mean"]
+
+
 # ----------------------------------------------------------------------------- compare
 
 

@@ -32,11 +32,11 @@ WAYS: dict[str, list[list[str]]] = {
     "reconstruct": [["run", "--out", "all.npy"]],
     "denoise": [["run", "--out", "all.npy"]],
     "explore": [["alone.ckpt"]],
+    "evaluate": [["alone.ckpt", "--only", "sparsity"], ["run", "--only", "sparsity", "--json"]],
+    "compare": [["alone.ckpt"], ["run", "--to", "csv"]],
     "export": [["run", "--out", "out", "--to", "safetensors"]],
     "push": [["alone.ckpt", "ada/digits"]],
     "pull": [],  # which takes no checkpoint: see tests/inference/test_hub.py
-    "evaluate": [["alone.ckpt", "--only", "sparsity"], ["run", "--only", "sparsity", "--json"]],
-    "compare": [["alone.ckpt"], ["run", "--to", "csv"]],
     "configs": [],
     "optimize": [],
     "theory": [],
@@ -44,12 +44,10 @@ WAYS: dict[str, list[list[str]]] = {
 }
 PATHS = {
     *("summary.run", "plot.checkpoint"),  # the others are read or written as other things
-    *(
-        f"{command}.model"
-        for command in ("encode", "reconstruct", "denoise", "explore", "evaluate")
-    ),
+    *(f"{command}.model" for command in ("encode", "reconstruct", "denoise", "explore")),
     *(f"{command}.out" for command in ("encode", "reconstruct", "denoise", "plot", "optimize")),
-    *("export.model", "push.model", "export.out", "pull.out", "optimize.folder", "theory.report"),
+    *("evaluate.model", "export.model", "push.model"),
+    *("export.out", "pull.out", "optimize.folder", "theory.report"),
 }
 EVERY_WAY = [(command, *way) for command, ways in WAYS.items() for way in ways]
 
