@@ -5,10 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ae_lightning.inference.codes import encode
-    from ae_lightning.inference.detection import Detection, detect
-    from ae_lightning.inference.exports import export
-    from ae_lightning.inference.hub import pull, push
     from ae_lightning.inference.comparison import compare
+    from ae_lightning.inference.detection import Detection, detect
     from ae_lightning.inference.evaluation import evaluate
     from ae_lightning.inference.exports import export
     from ae_lightning.inference.hub import pull, push
