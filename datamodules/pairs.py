@@ -267,16 +267,22 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         return BatchGrid(rank_and_world()[1], self.training_sampler().global_batch)
 
     def pair(
-        self, split: str, device: torch.device, stored: Tensor, y: Tensor, draw: BatchDraw
+        self,
+        split: str,
+        device: torch.device,
+        stored: Tensor,
+        y: Tensor,
+        draw: BatchDraw,
+        corrupted: bool = True,
     ) -> Pair:
-        """Make the clean x of what is stored, and x̃ of x, on the device."""
+        """Make the clean x of what is stored, and x̃ of x unless it is to be x, on the device."""
         x, background = self.scaled(stored, device), device.type == "cuda"
         y, draw = y.to(device, non_blocking=background), draw.to(device)
         if stored.dtype != torch.uint8 and isinstance(self.preparation, Dequantise):
             name = type(self).__name__
             raise UsageError(f"dequantise is true, and what {name} stores are no bytes: drop it.")
         x = self._drawn(self.preparation, x, draw, split, CLEAN)
-        x_tilde = self._drawn(self.corruption, x, draw, split, CORRUPTION)
+        x_tilde = self._drawn(self.corruption, x, draw, split, CORRUPTION) if corrupted else x
         return Pair(x_tilde, x, y, draw.rows if draw.counts else torch.full_like(draw.rows, -1))
 
     def scaled(self, stored: Tensor, device: torch.device) -> Tensor:

@@ -100,7 +100,7 @@ heavy = ("ae_lightning.datamodules", "ae_lightning.callbacks", "wandb", "sklearn
 print([m for m in heavy if m in sys.modules])
 import lightning.pytorch.cli
 before = set(sys.modules)
-import ae_lightning.cli.fit, ae_lightning.cli.evaluate
+import ae_lightning.cli.fit, ae_lightning.cli.checkpoint_commands
 heavy = ("wandb", "matplotlib", "sklearn", "torchvision", "PIL", "pandas")
 print([m for m in heavy if m in sys.modules and m not in before])
 """

@@ -41,6 +41,8 @@ PLAIN_COMMANDS: Final = {
     "push": "a model to the Hugging Face Hub: push MODEL NAME/REPO",
     "pull": "a model from there: pull NAME/REPO --out DIR",
     "detect": "which files are unlike: detect MODEL DATA --calibrate CLEAN --out scores.csv",
+    "evaluate": "likelihood, reconstruction, probes and more: evaluate MODEL [--data mnist]",
+    "compare": "runs side by side: compare RUN RUN … [--to markdown]",
     "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
     "explore": "a page in the browser to play with a model: explore MODEL [DATA]",
     "optimize": "write a folder of images as chunks to stream: optimize FOLDER OUT",
@@ -156,7 +158,7 @@ def run(command: str, args: list[str]) -> None:
         tell(*pages.first_screen(command, TRAINER_COMMANDS[command]).splitlines())
         return
     own, flags = settled(command, args if asked is None else [])
-    from ae_lightning.cli.evaluate import Evaluate
+    from ae_lightning.cli.checkpoint_commands import Evaluate
     from ae_lightning.cli.fit import Fit
 
     def carry_out(flags: list[str]) -> object:

@@ -7,7 +7,7 @@ from ae_lightning.core.errors import printable
 from ae_lightning.core.files import path_of
 from ae_lightning.core.printing import LONGEST_LINE, console
 from ae_lightning.training import run_directory
-from ae_lightning.training.checkpoint_reading import read_checkpoint
+from ae_lightning.training.checkpoint_reading import read_checkpoint, validation
 from ae_lightning.training.checkpoint_schema import MODEL
 
 # The figures of validation that a summary shows if the model has them, and their units.
@@ -50,11 +50,6 @@ def summary(run: Path) -> None:
     for label, path in places(run, best).items():
         table.add_row(label, printable(str(path), LONGEST_LINE))
     console().print(table)
-
-
-def validation(checkpoint: dict[str, Any]) -> dict[str, float]:
-    """The validation that a checkpoint was chosen by, its step and epoch among the figures."""
-    return dict(checkpoint.get("callbacks", {}).get("Checkpoints", {}).get("latest", {}))
 
 
 def caption(checkpoint: dict[str, Any], file: Path) -> str:

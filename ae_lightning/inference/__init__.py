@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ae_lightning.inference.codes import encode
+    from ae_lightning.inference.comparison import compare
     from ae_lightning.inference.detection import Detection, detect
+    from ae_lightning.inference.evaluation import evaluate
     from ae_lightning.inference.exports import export
     from ae_lightning.inference.hub import pull, push
     from ae_lightning.inference.reconstructions import denoise, reconstruct
@@ -19,6 +21,8 @@ HOMES = {
     "exports": ["export"],
     "hub": ["pull", "push"],
     "detection": ["Detection", "detect"],
+    "comparison": ["compare"],
+    "evaluation": ["evaluate"],
     "reconstructions": ["denoise", "reconstruct"],
     "sampling": ["sample"],
     "trained": ["TrainedModel", "load"],

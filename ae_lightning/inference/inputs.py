@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ae_lightning.core.addresses import is_remote
+from ae_lightning.core.arguments import parameters_of
 from ae_lightning.core.config_files import is_file, read, shipped
 from ae_lightning.core.errors import UsageError, at_least, nearest, printable
 from ae_lightning.core.files import path_of
@@ -31,6 +32,8 @@ ARRAYS: Final = (".npy", ".npz", ".pt")
 CONFIGS: Final = (".yaml", ".yml")
 # What a data module keeps of the one that a model was trained on, if it takes it at all.
 KEPT: Final = ("corruption", "dequantise", "batch_size", "split_seed", "val_size")
+# And of data with a name, such as mnist, unless the config says otherwise.
+KEPT_BY_NAME: Final = (*KEPT, "binarise", "root", "download")
 
 
 class Batch(NamedTuple):
@@ -137,10 +140,8 @@ class Inputs:
             names = [group.name(place) for place in draw.rows.tolist()]
             label_of = cache(group.label)  # a batch has few of them
             labels = [label_of(label) for label in y.tolist()]
-            if corrupted:
-                return Batch(names, labels, self.data.pair(group.split, device, x, y, draw))
-            x = self.data.scaled(x, device)
-            return Batch(names, labels, Pair(x, x, y, draw.rows))
+            pair = self.data.pair(group.split, device, x, y, draw, corrupted)
+            return Batch(names, labels, pair)
 
         return finish
 
@@ -256,7 +257,10 @@ def data_named(trained: TrainedModel, named: str | None) -> PairDataModule:
     trust_named(tree)
     if not (record := tree.get("data")):
         raise UsageError(f"{named} names no data, as mnist does.")
-    return require_data(rebuild(record))
+    found, given = require_data(rebuild(record)), record.get("init_args") or {}
+    takes = set(parameters_of(type(found))) - set(given)
+    own = {name: former[name] for name in KEPT_BY_NAME if name in former and name in takes}
+    return require_data(rebuild(record | {"init_args": own | given})) if own else found
 
 
 def require_data(found: Any) -> PairDataModule:

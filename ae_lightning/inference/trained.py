@@ -25,6 +25,7 @@ from ae_lightning.training.checkpoint_reading import (
     fingerprint_of,
     read_checkpoint,
     rebuild_model,
+    validation,
 )
 from ae_lightning.training.checkpoint_schema import MODEL, PARTS, RUN_CONFIG
 
@@ -182,8 +183,7 @@ def read_saved(path: Path) -> tuple[Path, dict[str, Any]]:
         return path / WEIGHTS, read_weight_folder(path)
     file = run_directory.checkpoint_of(path)
     checkpoint = read_checkpoint(file)
-    figures = checkpoint.get("callbacks", {}).get("Checkpoints", {}).get("latest", {})
-    data = fingerprint_of(checkpoint)
+    data, figures = fingerprint_of(checkpoint), validation(checkpoint)
     return file, checkpoint | {"figures": figures, "classes": data["classes"] if data else []}
 
 

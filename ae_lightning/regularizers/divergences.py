@@ -118,8 +118,7 @@ class SampledTotalCorrelation(Regularizer, ABC):
         own = torch.arange(rank, M, world, device=log_q.device)  # this rank's among all (`gather`)
         N = self.dataset_size or model.dataset_size or M
         log_w = self.shares(own, M, max(N, M)).log().to(log_q)  # (B, M)
-        log_joint = (log_q.sum(3) + log_w).logsumexp(2)
-        log_product = (log_q + log_w[..., None]).logsumexp(2).sum(2)
+        log_joint, log_product = aggregate(log_q, log_w)
         return (log_joint - log_product).mean(0)
 
     @abstractmethod
@@ -184,6 +183,18 @@ class WeightedTotalCorrelation(SampledTotalCorrelation):
     def shares(self, own: Tensor, M: int, N: int) -> Tensor:
         share = 1 / (M * (self.dataset_size or 1))
         return torch.full((len(own), M), share, dtype=torch.float64, device=own.device)
+
+
+def aggregate(log_q: Tensor, log_w: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log q(z_i) and Σ_k log q(z_ik), with q(z) = Σ_j w_ij q(z|x_j): (R, B) each.
+
+    Args:
+        log_q: log q(z_ik|x_j) (R, B, M, K).
+        log_w: log w_ij (B, M).
+    """
+    log_joint = (log_q.sum(3) + log_w).logsumexp(2)
+    log_product = (log_q + log_w[..., None]).logsumexp(2).sum(2)
+    return log_joint, log_product
 
 
 def factors(q: Distribution, user: str) -> Distribution:

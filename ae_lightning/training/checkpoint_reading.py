@@ -123,6 +123,11 @@ def data_record(checkpoint: dict[str, Any], file: Path) -> Record | None:
     return kept
 
 
+def validation(checkpoint: Mapping[str, Any]) -> dict[str, float]:
+    """The validation that a checkpoint was chosen by, its step and epoch among the figures."""
+    return dict(checkpoint.get("callbacks", {}).get("Checkpoints", {}).get("latest", {}))
+
+
 def fingerprint_of(checkpoint: dict[str, Any]) -> Fingerprint | None:
     """Return what a checkpoint's data were, if it says so.
 

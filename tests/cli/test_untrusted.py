@@ -32,6 +32,8 @@ WAYS: dict[str, list[list[str]]] = {
     "reconstruct": [["run", "--out", "all.npy"]],
     "denoise": [["run", "--out", "all.npy"]],
     "explore": [["alone.ckpt"]],
+    "evaluate": [["alone.ckpt", "--only", "sparsity"], ["run", "--only", "sparsity", "--json"]],
+    "compare": [["alone.ckpt"], ["run", "--to", "csv"]],
     "export": [["run", "--out", "out", "--to", "safetensors"]],
     "push": [["alone.ckpt", "ada/digits"]],
     "pull": [],  # which takes no checkpoint: see tests/inference/test_hub.py
@@ -44,7 +46,8 @@ PATHS = {
     *("summary.run", "plot.checkpoint"),  # the others are read or written as other things
     *(f"{command}.model" for command in ("encode", "reconstruct", "denoise", "explore")),
     *(f"{command}.out" for command in ("encode", "reconstruct", "denoise", "plot", "optimize")),
-    *("export.model", "push.model", "export.out", "pull.out", "optimize.folder", "theory.report"),
+    *("evaluate.model", "export.model", "push.model"),
+    *("export.out", "pull.out", "optimize.folder", "theory.report"),
 }
 EVERY_WAY = [(command, *way) for command, ways in WAYS.items() for way in ways]
 
@@ -175,7 +178,7 @@ RECORDS = [the_model, a_part, the_optimizer, the_data, a_callback]
 
 @pytest.mark.parametrize(
     ("args", "change"),
-    # Only fit makes anything of the trainer's callbacks, and only summary nothing of the rest.
+    # Only fit makes anything of the trainer's callbacks; summary and compare do of no class.
     [(w, c) for w in EVERY_WAY for c in RECORDS if w[0] == "fit" or c is not a_callback],
     ids=lambda value: getattr(value, "__name__", "") or " ".join(value),
 )
@@ -188,7 +191,7 @@ def test_a_record_that_names_a_function_is_not_called(
     for file in checkpoints():
         AtomicCheckpointIO().save_checkpoint(state, file)
     Path("run/config.yaml").unlink()  # which is read before what a state records
-    if args[0] == "summary":
+    if args[0] in ("summary", "compare"):
         assert main(args) == (2 if change is the_model else 0)  # whose record then is no model's
     else:
         refused(capsys, *args)

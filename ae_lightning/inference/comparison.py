@@ -1,0 +1,222 @@
+"""Compare: the figures of several runs side by side, and their spread over seeds."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from typing_extensions import TypedDict
+
+from ae_lightning.core.errors import UsageError, nearest, printable
+from ae_lightning.core.files import path_of, read_text
+from ae_lightning.core.untrusted import conform
+from ae_lightning.inference.configurations import Flat, configuration_of, differences
+from ae_lightning.inference.trained import read_saved
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+MOST_BYTES: Final = 10**7
+# Of other figures, such as a rate, neither more nor less is better.
+HIGHER: Final = ("elbo", "log_p", "psnr", "ssim", "explained_variance", "denoising_gain")
+HIGHER_TOO: Final = ("logistic", "knn", "mig", "dci", "sap", "factor_vae", "modularity")
+LOWER: Final = ("distortion", "mse", "bits_per_dimension", "fid", "kid")
+
+
+class Valued(TypedDict):
+    """A figure, of which the rest is for readers."""
+
+    value: float | None
+    unit: str
+    error: float | None
+    interval: list[float] | None
+    note: str
+
+
+class Evaluated(TypedDict):
+    """What `evaluate --json` writes."""
+
+    model: str
+    data: str
+    split: str | None
+    examples: int
+    settings: dict[str, Any]
+    configuration: dict[str, Any]
+    training_seed: int
+    figures: dict[str, dict[str, Valued]]
+    left_out: dict[str, str]
+
+
+class Run(NamedTuple):
+    """The figures of one run.
+
+    Args:
+        name: of its folder or file.
+        configuration, seed: what it was trained with.
+        of: what its figures are of; only equal ones are compared.
+        figures: by name.
+    """
+
+    name: str
+    configuration: Flat
+    seed: int
+    of: str
+    figures: dict[str, float]
+
+
+class Cell(NamedTuple):
+    """A figure of runs that differ in their seed alone.
+
+    Args:
+        mean: over the runs.
+        spread: their standard deviation; None of one alone.
+        best: whether no other runs' mean is better.
+    """
+
+    mean: float
+    spread: float | None
+    best: bool
+
+
+class Comparison(NamedTuple):
+    """Runs side by side.
+
+    Args:
+        names: of each column.
+        settings: in what they differ, by name, and its value in each column.
+        figures: by name, the cells of each column; None where it has no such figure.
+    """
+
+    names: list[str]
+    settings: dict[str, list[Any]]
+    figures: dict[str, list[Cell | None]]
+
+    def frame(self) -> "DataFrame":
+        """As a table with a row for each figure of each column."""
+        from pandas import DataFrame
+
+        rows = [
+            {"figure": name, "runs": column, **cell._asdict()}
+            for name, cells in self.figures.items()
+            for column, cell in zip(self.names, cells, strict=True)
+            if cell is not None
+        ]
+        return DataFrame(rows, columns=["figure", "runs", *Cell._fields])
+
+
+def compare(*runs: str | Path, only: Sequence[str] = ()) -> Comparison:
+    """Put runs side by side; those that differ in nothing but their seed share a column.
+
+    Args:
+        runs: runs or checkpoints, for the validation that each was chosen by; or files that
+            `evaluate --json` has written.
+        only: the figures to compare; all, if empty.
+
+    Raises:
+        UsageError: if there is no such run or figure, or the figures are of different things.
+    """
+    found = [read(run) for run in runs]
+    if not found:
+        raise UsageError("no runs are given: name two or more, or files of evaluate --json.")
+    for run in found[1:]:
+        if run.of != found[0].of:
+            raise UsageError(
+                f"{run.name} holds figures of {run.of}, and {found[0].name} of {found[0].of}: "
+                "compare equal ones."
+            )
+    columns = apart_from_seeds(found)
+    names = list(dict.fromkeys(name for run in found for name in run.figures))
+    for name in only:
+        if name not in names:
+            raise UsageError(f"no run has a figure {name}: {nearest(name, names)}")
+    rows = {
+        name: row([[r.figures[name] for r in c if name in r.figures] for c in columns], name)
+        for name in (only or names)
+    }
+    settings = differences(column[0].configuration for column in columns)
+    return Comparison([title(column) for column in columns], settings, rows)
+
+
+def read(given: str | Path) -> Run:
+    """The figures of a run, a checkpoint or a file of `evaluate --json`."""
+    path = path_of(given, "run")
+    if path.suffix == ".json":
+        return read_evaluated(path)
+    file, saved = read_saved(path)
+    figures = {
+        name.removeprefix("val/"): float(value)
+        for name, value in saved["figures"].items()
+        if name.startswith("val/") and "/rate_" not in name
+    }
+    if not figures:
+        raise UsageError(f"{file} has no validation: evaluate it, and compare the JSON.")
+    return Run(str(path), *configuration_of(saved), "the validation", figures)
+
+
+def read_evaluated(file: Path) -> Run:
+    """What `evaluate --json` has written.
+
+    Raises:
+        UsageError: if it cannot be read, or holds something else.
+    """
+    try:
+        tree = json.loads(read_text(file, MOST_BYTES))
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"{file} is no JSON, as evaluate --json writes it.") from None
+    found = conform(Evaluated, tree, file)
+    figures = {
+        printable(name, 60): value
+        for group in found["figures"].values()
+        for name, figure in group.items()
+        if (value := figure["value"]) is not None
+    }
+    of = f"{found['examples']:,} examples of {found['data']}, split {found['split']}"
+    asked = {k: v for k, v in found["settings"].items() if k not in ("batch_size", "weights")}
+    of = printable(f"{of}, {asked}")
+    return Run(str(file), found["configuration"], found["training_seed"], of, figures)
+
+
+def apart_from_seeds(runs: Sequence[Run]) -> list[list[Run]]:
+    """Group the runs that differ in their seed alone; one of the same seed stands for itself."""
+    columns: list[list[Run]] = []
+    for run in runs:
+        for column in columns:
+            alike = column[0].configuration == run.configuration
+            if alike and run.seed not in [other.seed for other in column]:
+                column.append(run)
+                break
+        else:
+            columns.append([run])
+    return columns
+
+
+def title(column: list[Run]) -> str:
+    """The name of a column: of its first run, and how many seeds it has."""
+    return column[0].name if len(column) == 1 else f"{column[0].name} ({len(column)} seeds)"
+
+
+def row(columns: list[list[float]], name: str) -> list[Cell | None]:
+    """A figure's cells, of its values in each column."""
+    means = [mean(values) if values else math.nan for values in columns]
+    sign = direction(name)
+    finite = [sign * m for m in means if math.isfinite(m)]
+    best = max(finite) if sign and len(set(finite)) > 1 else math.inf
+    return [
+        Cell(m, stdev(values) if len(values) > 1 else None, sign * m == best) if values else None
+        for m, values in zip(means, columns, strict=True)
+    ]
+
+
+def direction(name: str) -> int:
+    """1 if a larger figure is better, −1 if a smaller one is, and otherwise 0.
+
+    >>> direction("elbo"), direction("mse"), direction("rate")
+    (1, -1, 0)
+    """
+    if name.startswith((*HIGHER, *HIGHER_TOO)):
+        return 1
+    return -1 if name.startswith(LOWER) else 0

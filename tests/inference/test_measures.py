@@ -1,0 +1,214 @@
+"""Each group of figures, against formulas and against definitions."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ae_lightning.core.errors import UsageError
+from ae_lightning.inference.inputs import Inputs
+from ae_lightning.inference.measures.figures import Averages, Settings
+from ae_lightning.inference.measures.information import information
+from ae_lightning.inference.measures.likelihood import likelihood
+from ae_lightning.inference.measures.reconstruction import SIGMAS, reconstruction
+from ae_lightning.inference.measures.sensitivity import sensitivity
+from ae_lightning.inference.measures.sparsity import sparsity
+from ae_lightning.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, Gaussian
+from ae_lightning.metrics import psnr, ssim
+from ae_lightning.nn import MLP, TopK
+from ae_lightning.posteriors import DiagonalGaussian
+from ae_lightning.theory.linear_models import exact_linear_vae, marginal, orthogonal_columns
+from helpers.linear import linear
+from helpers.measured import by_name, inputs_of, trained_of
+from helpers.models import model_of
+
+FEW = Settings(samples=20, repeats=3, subset=40, batch_size=16)
+
+
+def test_means_and_their_errors_are_those_of_all_values_at_once():
+    values, found = torch.randn(101).double() + 1e6, Averages()
+    for part in values.split(7):
+        found.add(a=part)
+    assert found.mean("a") == pytest.approx(float(values.mean()), rel=1e-14)
+    assert found.error("a") == pytest.approx(float(values.std() / 101**0.5), rel=1e-6)
+
+
+# ------------------------------------------------------------------------- likelihood
+
+
+def test_log_p_of_probabilistic_pca_is_its_closed_form():
+    model = exact_linear_vae(orthogonal_columns(7, [4.0, 1.0]), 0.6, torch.randn(7).double())
+    x = marginal(model).sample((60,))
+    figures = by_name(likelihood(trained_of(model), inputs_of(x), FEW))
+    log_p = marginal(model).log_prob(x)
+    for name in ("log_p", "log_p_1"):
+        assert figures[name].value == pytest.approx(float(log_p[:40].mean()), abs=1e-9)
+        assert figures[name].error == pytest.approx(float(log_p[:40].std() / 40**0.5), rel=1e-9)
+    assert "K = 20, the first 40 examples, 3 repeats from seed 0" in figures["log_p"].note
+    assert figures["elbo"].value == -figures["distortion"].value - figures["rate"].value
+
+
+def test_with_another_posterior_it_rises_from_the_elbo_and_stays_below():
+    model = exact_linear_vae(orthogonal_columns(7, [4.0, 1.0]), 0.6, torch.randn(7).double())
+    for parameter in model.encoder.parameters():
+        parameter += 0.1 * torch.randn_like(parameter)
+    x = marginal(model).sample((400,))
+    ask = FEW._replace(samples=200, subset=400)
+    found = by_name(likelihood(trained_of(model), inputs_of(x), ask))
+    truth = float(marginal(model).log_prob(x).mean())
+    assert found["log_p_1"].value < found["log_p"].value - 0.1
+    assert found["log_p"].value < truth + 0.02
+    assert found["log_p"].value > truth - 0.1
+
+
+def bits(likelihood_, x, **options):
+    model = model_of(
+        posterior=DiagonalGaussian(), likelihood=likelihood_, value_range=(0.0, 1.0)
+    ).float()
+    figures = by_name(likelihood(trained_of(model), inputs_of(x, **options), FEW))
+    found = figures.get("bits_per_dimension")
+    return found and found.value, -figures["log_p"].value / (16 * math.log(2))
+
+
+def test_bits_a_dimension_are_there_where_they_are_defined():
+    grey = torch.randint(0, 256, (20, 1, 4, 4), dtype=torch.uint8)
+    binary = (grey > 128).byte() * 255
+    assert bits(Gaussian(), grey)[0] is None  # a density of bytes
+    assert bits(Bernoulli(), grey)[0] is None  # no probability of grey values
+    found, plain = bits(ContinuousBernoulli(), grey, dequantise=True)
+    assert found == pytest.approx(plain + 8)
+    found, plain = bits(Bernoulli(), binary)
+    assert found == pytest.approx(plain)
+    found, plain = bits(Categorical(256), grey)
+    assert found == pytest.approx(plain)
+
+
+def test_a_deterministic_code_has_a_distortion_alone():
+    found = likelihood(trained_of(model_of().float()), inputs_of(torch.rand(9, 1, 4, 4)), FEW)
+    assert [figure.name for figure in found] == ["distortion"]
+
+
+# --------------------------------------------------------------------- reconstruction
+
+
+def test_errors_are_those_of_all_examples_at_once():
+    model = model_of(shape=(1, 12, 12), value_range=(0.0, 1.0)).float()
+    x = torch.rand(50, 1, 12, 12)
+    found = by_name(reconstruction(trained_of(model), inputs_of(x), FEW))
+    r = model.reconstruct(x)
+    mse = (r - x).square().mean()
+    assert found["mse"].value == pytest.approx(float(mse), rel=1e-6)
+    assert found["psnr"].value == pytest.approx(float(psnr(mse)), rel=1e-6)
+    assert found["ssim"].value == pytest.approx(float(ssim(r, x).mean()), rel=1e-5)
+
+
+def test_a_projection_onto_a_quarter_of_the_dimensions_gains_six_decibels():
+    W = torch.linalg.qr(torch.randn(40, 10).double()).Q
+    x = torch.randn(3000, 10).double() @ W.T
+    found = by_name(reconstruction(trained_of(linear(W.T, W)), inputs_of(x), FEW))
+    for sigma in SIGMAS:
+        gain = found[f"denoising_gain_{sigma}"]
+        assert gain.value == pytest.approx(10 * math.log10(4), abs=4 * gain.error)
+        assert gain.error < 0.05
+    same = linear(torch.eye(40).double(), torch.eye(40).double())
+    found = by_name(reconstruction(trained_of(same), inputs_of(x), FEW))
+    assert all(found[f"denoising_gain_{sigma}"].value == 0 for sigma in SIGMAS)
+
+
+# ------------------------------------------------------------- sensitivity and sparsity
+
+
+def test_jacobians_of_matrices_are_these():
+    f, g = torch.randn(3, 7).double(), torch.randn(7, 3).double()
+    found = by_name(sensitivity(trained_of(linear(f, g)), inputs_of(torch.randn(5, 7).double())))
+    assert found["jacobian"].value == pytest.approx(float(f.square().sum()))
+    expected = float((g @ f).square().sum())
+    assert found["reconstruction_jacobian"].value == pytest.approx(expected)
+
+
+def test_sparsity_counts_what_is_used():
+    W = torch.eye(6).double()
+    x = torch.rand(90, 6).double() * torch.tensor([4.0, 4, 4, 4, 1e-6, 0]).double()
+    found = by_name(sparsity(trained_of(linear(W, W, activation=TopK(2))), inputs_of(x), FEW))
+    kept = x.topk(2, 1).values
+    assert found["l0"].value == 2
+    assert found["dead_units"].value == 2
+    left = (x.square().sum() - kept.square().sum()) / (x - x.mean(0)).square().sum()
+    assert found["explained_variance"].value == pytest.approx(1 - float(left), rel=1e-6)
+
+
+# ------------------------------------------------------------------------ information
+
+
+def channel(x: torch.Tensor, sigma: float = 0.5):
+    """What z = x + σ ε tells of x."""
+    D = x.shape[1]
+    model = model_of(MLP([]), DiagonalGaussian(sigma), shape=(D,), latent=D)
+    model.encoder.layers[0].weight.data.copy_(torch.eye(D))
+    model.encoder.layers[0].bias.data.zero_()
+    return by_name(information(trained_of(model), inputs_of(x), FEW))
+
+
+def gaussian(correlation: float, n: int = 1500) -> torch.Tensor:
+    C = torch.tensor([[1.0, correlation], [correlation, 1.0]]).double()
+    return torch.randn(n, 2).double() @ torch.linalg.cholesky(C).T
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.6, 0.9])
+def test_the_parts_of_the_rate_of_a_gaussian_channel_are_its_formulas(rho):
+    found = channel(gaussian(rho), sigma := 0.5)
+    total = torch.tensor([1 + sigma**2 + rho, 1 + sigma**2 - rho]).double()  # variances of z
+    mutual = float((total / sigma**2).log().sum() / 2)
+    dependence = float((1 + sigma**2) ** 2 / total.prod())
+    one = (total.mean() - 1 - total.mean().log()) / 2
+    assert found["mutual_information"].value == pytest.approx(mutual, abs=0.1)
+    assert found["total_correlation"].value == pytest.approx(math.log(dependence) / 2, abs=0.1)
+    assert found["kl_of_elements"].value == pytest.approx(2 * float(one), abs=0.06)
+    assert found["active_units"].value == 2
+
+
+def test_the_bias_of_the_total_correlation_is_told():
+    x = torch.randn(1500, 8).double()
+    found = channel(x, 0.2)
+    told, bias = found["total_correlation"], found["total_correlation_bias"]
+    assert bias.value > 1  # independent codes, and yet
+    assert told.value == pytest.approx(bias.value, abs=0.3)
+    assert "M = 256, N = 1,500" in told.note
+
+
+def test_a_copied_element_costs_the_total_correlation_of_itself():
+    x = torch.randn(1500, 1).double().expand(-1, 2)
+    assert channel(x, 0.5)["total_correlation"].value == pytest.approx(
+        math.log(1.25**2 / (2.25 * 0.25)) / 2, abs=0.1
+    )
+
+
+def test_a_point_has_no_information():
+    with pytest.raises(UsageError, match="Dirac puts all mass on one code"):
+        information(trained_of(model_of()), inputs_of(torch.rand(9, 1, 4, 4)))
+
+
+# ------------------------------------------------------------------------------ memory
+
+
+def test_figures_do_not_depend_on_the_batch_size():
+    model = model_of(posterior=DiagonalGaussian(), value_range=(0.0, 1.0)).float()
+    x = torch.randint(0, 256, (70, 1, 4, 4), dtype=torch.uint8)
+    for measure in (likelihood, reconstruction, sparsity, information):
+        a, b = (
+            by_name(measure(trained_of(model), inputs_of(x), FEW._replace(batch_size=size)))
+            for size in (7, 70)
+        )
+        assert a.keys() == b.keys()
+        for name, figure in a.items():
+            assert figure.value == pytest.approx(b[name].value, rel=1e-4, abs=1e-5), name
+
+
+def test_no_more_examples_are_measured_than_are_asked_for():
+    x = torch.rand(50, 1, 4, 4)
+    few = Inputs(inputs_of(x).data, inputs_of(x).groups, 10)
+    model = trained_of(model_of().float())
+    expected = by_name(reconstruction(model, inputs_of(x[:10]), FEW))["mse"].value
+    assert by_name(reconstruction(model, few, FEW))["mse"].value == expected
+    assert not np.isnan(expected)
