@@ -175,8 +175,7 @@ class Fit(CommandLine):
         for finder in tuning.finders(self.trainer):
             if self.resumed:
                 place = prepare_finder(finder)
-                kept: Any = reduce(getitem, place.split("."), self.former)
-                self.settings[place] = kept
+                self.settings[place] = kept = reduce(getitem, place.split("."), self.former)
                 self.say(f"{type(finder).__name__} is left out: it has found {kept:.6g}")
             elif self.run is not None:
                 place, value = tuning.find(finder, self.model, self.datamodule, self._plain_trainer)
