@@ -167,9 +167,8 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         self.setup()
         require_split(split, self.sets)
         examples, rows = self.sets[split], torch.as_tensor(list(places), dtype=torch.long)
-        outside = rows[(rows < 0) | (rows >= len(examples))]
-        if len(outside):
-            raise UsageError(f"{split} has the places 0 to {len(examples) - 1}, not {outside[0]}.")
+        for outside in rows[(rows < 0) | (rows >= len(examples))]:
+            raise UsageError(f"{split} has the places 0 to {len(examples) - 1}, not {outside}.")
         return self.pair(split, CPU, *examples.__getitems__(BatchDraw(rows)))
 
     def named(self, split: str | None = None) -> list[Named]:
@@ -276,25 +275,19 @@ class PairDataModule(Recorded, LightningDataModule, ABC):
         corrupted: bool = True,
     ) -> Pair:
         """Make the clean x of what is stored, and x̃ of x unless it is to be x, on the device."""
-        x, background = self.scaled(stored, device), device.type == "cuda"
+        background = device.type == "cuda"  # any other copy could be read before it is complete
+        x = stored.to(device, non_blocking=background)
         y, draw = y.to(device, non_blocking=background), draw.to(device)
-        if stored.dtype != torch.uint8 and isinstance(self.preparation, Dequantise):
-            name = type(self).__name__
-            raise UsageError(f"dequantise is true, and what {name} stores are no bytes: drop it.")
+        if x.dtype == torch.uint8:
+            # A number of Python's would be multiplied by its reciprocal on a GPU: another last bit.
+            x = x / torch.full((), 255.0, device=x.device)
+        elif isinstance(self.preparation, Dequantise):
+            raise UsageError(f"{type(self).__name__} stores no bytes: drop dequantise.")
+        if self.trainer is not None:
+            x = self.trainer.precision_plugin.convert_input(x)
         x = self._drawn(self.preparation, x, draw, split, CLEAN)
         x_tilde = self._drawn(self.corruption, x, draw, split, CORRUPTION) if corrupted else x
         return Pair(x_tilde, x, y, draw.rows if draw.counts else torch.full_like(draw.rows, -1))
-
-    def scaled(self, stored: Tensor, device: torch.device) -> Tensor:
-        """Move what is stored to the device, and bytes to [0, 1]."""
-        # On a GPU, any other copy could be read before it is complete.
-        x = stored.to(device, non_blocking=device.type == "cuda")
-        if x.dtype == torch.uint8:
-            # A number of Python's would be multiplied by its reciprocal there: another last bit.
-            x = x / torch.full((), 255.0, device=x.device)
-        if self.trainer is not None:
-            x = self.trainer.precision_plugin.convert_input(x)
-        return x
 
     def _drawn(
         self, process: Corruption, x: Tensor, draw: BatchDraw, split: str, purpose: int

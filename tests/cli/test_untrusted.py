@@ -31,7 +31,11 @@ WAYS: dict[str, list[list[str]]] = {
     "encode": [["alone.ckpt", "--out", "codes.npz"], ["run", "--out", "codes.npz"]],
     "reconstruct": [["run", "--out", "all.npy"]],
     "denoise": [["run", "--out", "all.npy"]],
+    "sample": [["run", "--out", "all.npy"]],
+    "traverse": [["alone.ckpt", "--out", "walk.png"]],
+    "interpolate": [["run", "test/0", "test/1", "--out", "walk.png"]],
     "explore": [["alone.ckpt"]],
+    "detect": [["run", "--calibrate", "manifold", "--out", "scores.csv"]],
     "evaluate": [["alone.ckpt", "--only", "sparsity"], ["run", "--only", "sparsity", "--json"]],
     "compare": [["alone.ckpt"], ["run", "--to", "csv"]],
     "export": [["run", "--out", "out", "--to", "safetensors"]],
@@ -42,12 +46,19 @@ WAYS: dict[str, list[list[str]]] = {
     "theory": [],
     "completion": [],
 }
+USERS = (
+    *("encode", "reconstruct", "denoise", "sample", "traverse", "interpolate", "explore"),
+    *("detect", "evaluate", "export", "push"),
+)
+WRITERS = (
+    *("encode", "reconstruct", "denoise", "sample", "traverse", "interpolate", "detect"),
+    *("export", "pull", "plot", "optimize"),
+)
 PATHS = {
     *("summary.run", "plot.checkpoint"),  # the others are read or written as other things
-    *(f"{command}.model" for command in ("encode", "reconstruct", "denoise", "explore")),
-    *(f"{command}.out" for command in ("encode", "reconstruct", "denoise", "plot", "optimize")),
-    *("evaluate.model", "export.model", "push.model"),
-    *("export.out", "pull.out", "optimize.folder", "theory.report"),
+    *(f"{command}.model" for command in USERS),
+    *(f"{command}.out" for command in WRITERS),
+    *("detect.against", "detect.page", "detect.maps", "optimize.folder", "theory.report"),
 }
 EVERY_WAY = [(command, *way) for command, ways in WAYS.items() for way in ways]
 

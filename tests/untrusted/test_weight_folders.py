@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save, save_file
-from untrusted.mutations import CLASS, DROPPED, ODD, Tree, named, places, replaced
+from untrusted.mutations import CLASS, DROPPED, ODD, named, places, replaced
 
 from ae_lightning import UsageError, load
 from ae_lightning.cli.main import main
-from ae_lightning.core.files import sha256_of
 from ae_lightning.inference import export
 from ae_lightning.inference.weight_folders import DESCRIPTION, MOST_HEADER, MOST_JSON, WEIGHTS
 from helpers.attack import CANARY, command, harmless, one_sentence, watched
+from helpers.weight_folders import described, entry, resealed, rewritten, with_header
 
 PARTS = ("model_parts", "init_args")
 
@@ -46,11 +46,6 @@ def here(good: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def described(good: Path) -> Tree:
-    tree: Tree = json.loads((good / DESCRIPTION).read_text())
-    return tree
-
-
 def loaded(here: Path) -> str:
     """Load the folder; return the sentence that refuses it, or "". No harm is done."""
     result, watch = watched(lambda: load(here / "model"))
@@ -61,10 +56,6 @@ def loaded(here: Path) -> str:
     assert len(said) <= 440, said
     assert said.isprintable(), said
     return said
-
-
-def rewritten(here: Path, tree: Any, dump: Callable[[Any], str] = json.dumps) -> None:
-    (here / "model" / DESCRIPTION).write_text(dump(tree))
 
 
 def as_json(value: Any) -> bool:
@@ -164,23 +155,6 @@ def test_what_is_no_description_is_refused(case: str, here: Path) -> None:
     text, why = TEXTS[case]
     (here / "model" / DESCRIPTION).write_bytes(text)
     assert why in loaded(here)
-
-
-def resealed(here: Path) -> None:
-    """Let the description tell the digest of what is there, as an attacker would."""
-    tree = described(here / "model")
-    tree["sha256"] = sha256_of(here / "model" / WEIGHTS)
-    rewritten(here, tree)
-
-
-def with_header(header: bytes, values: bytes = b"", length: int | None = None) -> bytes:
-    return (len(header) if length is None else length).to_bytes(8, "little") + header + values
-
-
-def entry(**changes: Any) -> bytes:
-    """A header of one tensor, which the model has."""
-    tensor = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} | changes
-    return json.dumps({"encoder.mean": tensor}).encode()
 
 
 NO_SAFETENSORS = "is not safetensors"
