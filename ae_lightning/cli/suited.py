@@ -10,7 +10,7 @@ from ae_lightning.core.arguments import parameters_of
 from ae_lightning.likelihoods import Gaussian
 from ae_lightning.nn import MLP, ResidualDecoder, ResidualEncoder
 
-NETWORKS: Final = {"encoder": ResidualEncoder(spatial=True), "decoder": ResidualDecoder()}
+NETWORKS: Final = {"encoder": ResidualEncoder, "decoder": ResidualDecoder}
 SIGMA: Final = 0.25  # of photographs about their mean image; what is learned begins there
 
 
@@ -18,7 +18,8 @@ def suited(defaults: Tree, tree: Tree, given: Mapping[str, Any], options: list[O
     """Return a preset's default parts, or those for photographs if the data are such.
 
     The networks are for presets whose own are MLPs with hidden layers. They stay MLPs if configs or
-    flags name the class of either, or set an argument that only an MLP takes.
+    flags name the class of either, or set an argument that only an MLP takes. The code keeps its
+    place unless its size is given, which need not be one that it can be laid out in.
 
     Args:
         defaults: the preset's parts, as records by name.
@@ -30,15 +31,17 @@ def suited(defaults: Tree, tree: Tree, given: Mapping[str, Any], options: list[O
     kind = class_named(data.get("class_path")) if isinstance(data, Mapping) else None
     paths = [option.path[1:] for option in options if option.path[:1] == ["model"]]
     fits = all(
-        is_deep(defaults.get(name)) and takes(type(network), name, given.get(name), paths)
+        is_deep(defaults.get(name)) and takes(network, name, given.get(name), paths)
         for name, network in NETWORKS.items()
     )
     if not (getattr(kind, "photographs", False) and fits):
         return defaults
-    chosen = defaults | {name: network.record for name, network in NETWORKS.items()}
+    sized = "latent" in given or ["latent"] in paths
+    encoder, decoder = ResidualEncoder(spatial=not sized), ResidualDecoder()
+    chosen = defaults | {"encoder": encoder.record, "decoder": decoder.record}
     if defaults["likelihood"]["class_path"] == Gaussian().record["class_path"]:
         chosen["likelihood"] = Gaussian(SIGMA, learned=True).record
-    if "latent" not in given and ["latent"] not in paths:
+    if not sized:
         del chosen["latent"]  # the grid says how many there are
     return chosen
 
