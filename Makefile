@@ -22,7 +22,7 @@ lint: install  ## check style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy ae_lightning datamodules callbacks
 
 test: lint  ## check style and types, and run doctests and tests
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lowest:  ## run the tests in .lowest, with the lowest versions that pyproject.toml admits
 	@test -x .lowest/bin/python || $(PYTHON) -m venv .lowest

@@ -11,8 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import vjp, vmap
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.memory import fitting
@@ -23,12 +21,16 @@ from ae_lightning.nn import ROWS, UnitVariance, slope
 Map = Callable[[Tensor], Tensor]
 
 
+def layers_in(f: Map) -> list[nn.Module]:
+    """The modules inside `f`, if it is one or a method of one."""
+    owner = f if isinstance(f, nn.Module) else getattr(f, "__self__", None)
+    return [*owner.modules()] if isinstance(owner, nn.Module) else []
+
+
 @contextmanager
 def fixed_statistics(f: Map) -> Iterator[None]:
     """Hold the batch statistics inside `f`, a module or a module's method, constant in x."""
-    owner = f if isinstance(f, nn.Module) else getattr(f, "__self__", None)
-    modules = owner.modules() if isinstance(owner, nn.Module) else ()
-    before = {m: m.fixed for m in modules if isinstance(m, UnitVariance)}
+    before = {m: m.fixed for m in layers_in(f) if isinstance(m, UnitVariance)}
     for layer in before:
         layer.fixed = True
     try:
@@ -55,16 +57,19 @@ def basis(shape: Sequence[int], like: Tensor) -> Tensor:
     return eye.expand(N, len(like), *shape)
 
 
-class Outputs(TorchDispatchMode):
-    """Add up the bytes that operations return, but for views."""
+def returned_bytes(f: Map, x: Tensor) -> int:
+    """How many bytes f, and the layers inside it, return at x."""
+    found: list[int] = []
 
-    bytes = 0
+    def count(layer: nn.Module, inputs: Any, output: Any) -> None:
+        found.append(output.nbytes if isinstance(output, Tensor) else 0)
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
-        if not any(returned.alias_info for returned in func._schema.returns):
-            self.bytes += sum(t.nbytes for t in tree_leaves(found) if isinstance(t, Tensor))
-        return found
+    hooks = [layer.register_forward_hook(count) for layer in layers_in(f)]
+    try:
+        return f(x).nbytes + sum(found)
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def at_once(f: Map, x: Tensor) -> int:
@@ -74,9 +79,9 @@ def at_once(f: Map, x: Tensor) -> int:
     differentiated.
     """
     devices = [x.device] if x.is_cuda else []
-    with torch.no_grad(), torch.random.fork_rng(devices), fixed_statistics(f), Outputs() as found:  # type: ignore[no-untyped-call]
-        f(x[:1])
-    each = found.bytes * len(x) * (2 if torch.is_grad_enabled() else 1)
+    with torch.no_grad(), torch.random.fork_rng(devices), fixed_statistics(f):
+        bytes_ = returned_bytes(f, x[:1])
+    each = bytes_ * len(x) * (2 if torch.is_grad_enabled() else 1)
     return fitting(each, max(1, ROWS // len(x)), x.device)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from ae_lightning import geometry
 from ae_lightning.core import memory
@@ -50,11 +52,16 @@ def largest_tensor(f) -> int:
     return seen.bytes
 
 
-class Largest(geometry.Outputs):
+class Largest(TorchDispatchMode):
+    """Note the largest tensor that an operation returns, but for views."""
+
+    bytes = 0
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        before = self.bytes
-        found = super().__torch_dispatch__(func, types, args, kwargs)
-        self.bytes = max(before, self.bytes - before)
+        found = func(*args, **(kwargs or {}))
+        if not any(returned.alias_info for returned in func._schema.returns):
+            sizes = [t.nbytes for t in tree_leaves(found) if isinstance(t, torch.Tensor)]
+            self.bytes = max([self.bytes, *sizes])
         return found
 
 

@@ -54,14 +54,17 @@ class Evaluate(CommandLine):
             if line := fill_in(logger, run_directory.folder_of(self.file)):
                 self.say(line)
 
+    def fitting(self, shape: Any) -> Any:
+        recorded = self.recorded["model"]["init_args"]["shape"]
+        if list(shape) != list(recorded):
+            raise UsageError(
+                f"{self.file} holds a model for data of shape {tuple(recorded)}, and these are "
+                f"of shape {tuple(shape)}."
+            )
+        return shape
+
     def after_instantiate_classes(self) -> None:
         """Load the weights into the model, which configs and flags may have changed."""
-        shape = self.recorded["model"]["init_args"]["shape"]
-        if list(self.model.shape) != list(shape):
-            raise UsageError(
-                f"{self.file} holds a model for data of shape {tuple(shape)}, and these are "
-                f"of shape {self.model.shape}."
-            )
         refuse_other_data(self.datamodule, self.checkpoint, self.file, self.own.data_changed)
         check_weights(self.model, self.checkpoint["state_dict"], self.file)
         self.model.on_load_checkpoint(self.checkpoint)

@@ -137,7 +137,9 @@ class CommandLine(LightningCLI):
         for target, links in LINKS.items():
             for name, source in links.items():
                 when = "parse" if source == "seed_everything" else "instantiate"
-                parser.link_arguments(source, f"{target}.init_args.{name}", apply_on=when)
+                given = self.fitting if name == "shape" else None
+                place = f"{target}.init_args.{name}"
+                parser.link_arguments(source, place, compute_fn=given, apply_on=when)
         # Read before this parser is built: here for --help, and to be found when misspelt.
         parser.add_argument("--run", type=str, default=SUPPRESS, help="The run's directory.")
         help = "A package whose classes a run or a checkpoint may name; repeatable."
@@ -146,6 +148,10 @@ class CommandLine(LightningCLI):
         help = "Whether to take data that are not those of the checkpoint."
         parser.add_argument("--data_changed", type=kind, default=SUPPRESS, help=help)
         parser.add_argument("--debug", type=bool, default=SUPPRESS, help="Show where errors arise.")
+
+    def fitting(self, shape: Any) -> Any:
+        """Return the data's shape for the model to be built for; a command may refuse it."""
+        return shape
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         whole_numbers_first(parser)

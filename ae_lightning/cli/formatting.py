@@ -7,7 +7,7 @@ from jsonargparse import DefaultHelpFormatter
 
 from ae_lightning.core.private_names import private
 
-private("jsonargparse:DefaultHelpFormatter", "_expand_help")
+private("jsonargparse:DefaultHelpFormatter", "_expand_help", "_fill_text")
 
 
 class HelpFormatter(DefaultHelpFormatter):

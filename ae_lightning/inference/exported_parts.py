@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import copy
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -67,11 +67,13 @@ class Traced(nn.Module):
 
     def __init__(self, model: Model, part: PartOfModel) -> None:
         super().__init__()
-        kept = copy(model)
-        kept._modules = {name: getattr(model, name) for name in part.uses}
+        kept = deepcopy(model)
+        for name, _ in model.named_children():
+            if name not in part.uses:
+                delattr(kept, name)
         self.model, self.answer = kept, part.answer
         # Weights that a decoder borrows are its own where there is no encoder.
-        self.tied = nn.ParameterList(model.decoder.tied() if "decoder" in part.uses else [])
+        self.tied = nn.ParameterList(kept.decoder.tied() if "decoder" in part.uses else [])
 
     def forward(self, value: Tensor) -> tuple[Tensor, ...]:
         return self.answer(self.model, value)

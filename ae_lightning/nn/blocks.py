@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ae_lightning.nn.network import activation_of
-from ae_lightning.training.private import differentiated_by_functions
+from ae_lightning.training.uncompiled import differentiated_by_functions
 
 GROUP = 8  # channels that are normalised together
 

@@ -32,7 +32,9 @@ def within_memory(trainer: Trainer, share: float = 1.0) -> AbstractContextManage
 
 
 def largest_batch(step: Callable[[int], Any], size: int) -> int:
-    """Halve a size of batch until a step of it fits into memory; 0 if not even one example does.
+    """The largest of size, size/2, size/4, … whose step fits into memory; 0 if not even 1 does.
+
+    The small ones come first: where memory is short, convolutions may fail from then on.
 
     >>> def step(n):
     ...     if n > 37:
@@ -40,20 +42,20 @@ def largest_batch(step: Callable[[int], Any], size: int) -> int:
     >>> largest_batch(step, 128)
     32
     """
-    while size:
+    fits = 0
+    for halvings in reversed(range(size.bit_length())):
         gc.collect()  # what the error before still holds
         return_freed_memory()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         try:
-            step(size)
+            step(size >> halvings)
         except (RuntimeError, MemoryError) as error:
             if not ran_out_of_memory(error):
                 raise
-            size //= 2
-        else:
             break
-    return size
+        fits = size >> halvings
+    return fits
 
 
 def fit_or_hint(trainer: Trainer, model: Any, datamodule: Any, **options: Any) -> None:
@@ -76,14 +78,14 @@ def fit_or_hint(trainer: Trainer, model: Any, datamodule: Any, **options: Any) -
 def hint_of(model: Any, data: Any, trainer: Trainer) -> str:
     """Say which batch size fits where the given one did not, as a sentence.
 
-    What is tried is a forward and a backward pass, with what Adam keeps beside it, in two thirds of
+    What is tried is a forward and a backward pass, with what Adam keeps beside it, in half of
     the memory: evaluation, pictures and what lies unused between two blocks have the rest.
     """
     device = trainer.strategy.root_device
     model.to(device).train().zero_grad()
 
     def step(n: int) -> None:
-        with within_memory(trainer, share=2 / 3):
+        with within_memory(trainer, share=1 / 2):
             beside = [torch.zeros_like(p) for p in model.parameters() for _ in range(2)]
             pair = data.pairs("train", range(n)).to(device)
             with trainer.precision_plugin.forward_context():
@@ -95,7 +97,7 @@ def hint_of(model: Any, data: Any, trainer: Trainer) -> str:
     given = min(data.batch_size, len(data.sets["train"]))
     lost = f"a batch of {given} needs more memory than there is"
     if not (size := largest_batch(step, given // 2)):
-        return f"{lost}, and so does one of 1: take smaller networks or images."
+        return f"{lost}: lower --data.batch_size, or take smaller networks or images."
     times = -(-data.batch_size * trainer.accumulate_grad_batches // size)
     return (
         f"{lost}; by halving, the largest that fits is {size}: add --data.batch_size {size} "

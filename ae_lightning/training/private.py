@@ -52,7 +52,6 @@ USED: Final = (
     (f"{PL}.loggers:WandbLogger", "_wandb_init", "_experiment"),
     ("torch", "_amp_foreach_non_finite_check_and_unscale_"),
     ("torch.optim:Adam", "_step_supports_amp_scaling"),
-    ("torch._C._functorch", "maybe_current_level"),
 )
 for place, *names in USED:
     private(place, *names)
@@ -86,11 +85,6 @@ def set_data_parallel_size(strategy: ModelParallelStrategy, processes: int) -> N
     ModelParallelStrategy takes this as an argument only, and its "auto" is the number of nodes.
     """
     strategy._data_parallel_size = processes
-
-
-def differentiated_by_functions() -> bool:
-    """Whether torch.func is at work, under which saved tensors cannot be recomputed."""
-    return torch._C._functorch.maybe_current_level() is not None
 
 
 Logged = dict[str, dict[str, Any]]

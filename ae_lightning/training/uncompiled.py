@@ -1,4 +1,4 @@
-"""Call compiled networks as they are written; needs no Lightning."""
+"""Call compiled networks as they are written, and know of torch.func; needs no Lightning."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +9,12 @@ from torch import nn
 from ae_lightning.core.private_names import private
 
 private("torch.nn:Module", "_compiled_call_impl")
+level: Any = private("torch._C._functorch:maybe_current_level")
+
+
+def differentiated_by_functions() -> bool:
+    """Whether torch.func is at work, under which saved tensors cannot be recomputed."""
+    return level() is not None
 
 
 def compiled_call(module: nn.Module) -> Callable[..., Any] | None:

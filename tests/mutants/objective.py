@@ -152,7 +152,7 @@ TABLE: Table = {
             TRAINED,
         ),
     ],
-    "ae_lightning/systems.py": [
+    "ae_lightning/variants.py": [
         (
             "the mean of logarithms, and .1 log R",
             "log_w.double().logsumexp(0).to(log_w) - math.log(len(log_w))",

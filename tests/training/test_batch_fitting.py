@@ -60,7 +60,7 @@ def test_halving_ends_at_the_first_that_fits_and_at_none() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     assert largest_batch(lambda n: step(40, n), 100) == 25
-    assert tried == [100, 50, 25]
+    assert tried == [1, 3, 6, 12, 25, 50]
     assert largest_batch(lambda n: step(0, n), 3) == 0
 
 

@@ -86,8 +86,10 @@ NEEDED: dict[tuple[str, str], Callable[[], bool]] = {
         flag_of([0.0], [1e38, 3e38]) == 0 and flag_of([0.0, math.inf]) == flag_of([math.nan]) == 1
     ),
     ("torch", "_functorch.maybe_current_level"): lambda: (
-        not private.differentiated_by_functions()
-        and torch.func.vjp(lambda x: x * private.differentiated_by_functions(), torch.ones(()))[0]
+        not uncompiled.differentiated_by_functions()
+        and torch.func.vjp(lambda x: x * uncompiled.differentiated_by_functions(), torch.ones(()))[
+            0
+        ]
     ),
     ("torch", "nn.Module._compiled_call_impl"): lambda: (
         nn.Linear(1, 1)._compiled_call_impl is None and callable(compiled()._compiled_call_impl)

@@ -110,6 +110,9 @@ def wrong_types(random: Random, spell: Spell) -> Iterator[Case]:
     for slot, (module, base) in SLOTS.items():
         for name in classes(module, base):
             cls = getattr(module, name)
+            given = inspect.signature(cls).parameters.values()
+            if any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in given):
+                continue  # what it needs is asked for first
             for argument, hint in parameters_of(cls).items():
                 kinds = {hint, *get_args(hint)} & set(NO_VALUE)
                 if not kinds or isinstance(get_origin(hint), type):  # a list, which [1] is

@@ -27,7 +27,8 @@ def wrong_configs(random: Random, spell: Spell) -> Iterator[Case]:
         Path(name).write_bytes(content)
         yield [*FIT, "--config", name], said.get(name, name)
     for name in ("", "nowhere.yaml", "x" * 300, "a\x00b", ".", "http://x/y.yaml"):
-        yield [*FIT, "--config", name], printable(f"no config {name[:50]}")
+        missing = printable(f"no config {name[:50]}") if name else "config is ''"
+        yield [*FIT, "--config", name], missing
 
 
 def wrong_data(random: Random, spell: Spell) -> Iterator[Case]:
