@@ -34,7 +34,7 @@ def denoise(
         batch_size: how many to denoise at a time.
         device: auto, cpu, cuda, cuda:1, ….
         corrupt: add noise to the inputs first, as in training.
-        force: replace what OUT names, if it exists.
+        force: replace the file OUT, or those of the same names in the folder OUT, if it exists.
 
     Raises:
         UsageError: if there is no such model or no such data, or they do not fit.

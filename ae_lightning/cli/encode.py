@@ -32,7 +32,7 @@ def encode(
         batch_size: how many to encode at a time.
         device: auto, cpu, cuda, cuda:1, ….
         corrupt: corrupt the inputs, as in training.
-        force: replace what OUT names, if it exists.
+        force: replace the file OUT, or those of the same names in the folder OUT, if it exists.
 
     Raises:
         UsageError: if there is no such model or no such data, or they do not fit.
@@ -42,4 +42,6 @@ def encode(
     trained, inputs = opened(model, data, split, limit, device)
     with output_file(path) as file:
         rows = write(file, each_code(trained, inputs, batch_size, corrupt))
-    tell(f"{path}: the codes of {rows:,} examples, of size {trained.model.latent}")
+    tell(
+        f"{path}: the codes of {rows:,} example{'s' * (rows != 1)}, of size {trained.model.latent}"
+    )

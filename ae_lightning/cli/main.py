@@ -5,10 +5,11 @@ import os
 import re
 import signal
 import sys
+import threading
 import traceback
 from argparse import ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
@@ -150,7 +151,8 @@ def run(command: str, args: list[str]) -> None:
             raise UsageError(f"the environment says that {name} is {value}: expected a number.")
     os.environ["MPLBACKEND"] = "agg"  # pictures are files: no window is wanted, nor a screen
     if command in PLAIN_COMMANDS:
-        call(getattr(import_module(f"ae_lightning.cli.{command}"), command), args)
+        with cleaning_up():
+            call(getattr(import_module(f"ae_lightning.cli.{command}"), command), args)
         return
     from ae_lightning.cli import pages
 
@@ -168,6 +170,27 @@ def run(command: str, args: list[str]) -> None:
         carry_out(flags)
     else:
         tell(*pages.section(asked, lambda: carry_out(["--help"])).splitlines())
+
+
+@contextmanager
+def cleaning_up() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does: what is half written is removed."""
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pid = os.getpid()
+
+    def end(signum: int, frame: object) -> None:
+        if os.getpid() != pid:  # a data loader's worker, which has inherited this handler
+            os._exit(128 + signum)
+        sys.exit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:

@@ -17,7 +17,7 @@ from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import path_of
 from ae_lightning.core.printing import tell
 from ae_lightning.core.untrusted import inside
-from ae_lightning.inference.inputs import data_named
+from ae_lightning.inference.data import data_named
 from ae_lightning.inference.trained import TrainedModel
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import read_checkpoint, recorded

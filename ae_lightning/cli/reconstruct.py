@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ae_lightning.core.errors import UsageError
 from ae_lightning.core.outputs import output_file, output_folder, output_path
 from ae_lightning.core.printing import tell
 from ae_lightning.inference.image_writing import write_image
@@ -39,7 +40,7 @@ def reconstruct(
         batch_size: how many to reconstruct at a time.
         device: auto, cpu, cuda, cuda:1, ….
         corrupt: corrupt the inputs, as in training.
-        force: replace what OUT names, if it exists.
+        force: replace the file OUT, or those of the same names in the folder OUT, if it exists.
 
     Raises:
         UsageError: if there is no such model or no such data, or they do not fit.
@@ -67,6 +68,8 @@ def write_reconstructions(
         tell(f"{out}: an array of shape {r.shape}")
         return
     require_images(trained)
+    if (given := inputs.folder) is not None and given.resolve() == out.resolve():
+        raise UsageError(f"out is {out}, which holds the data: name another folder.")
     low, high = trained.model.value_range or (0.0, 1.0)
     written = 0
     with output_folder(out) as folder:
@@ -77,4 +80,7 @@ def write_reconstructions(
                     of = file.relative_to(folder).as_posix()
                     write_image(folder, f"{of}.error.png", map_ / (high - low))
                 written += 1
-    tell(f"{out}: {written:,} images" + ", each with the map of its error" * error)
+    tell(
+        f"{out}: {written:,} image{'s' * (written != 1)}"
+        + ", each with the map of its error" * error
+    )

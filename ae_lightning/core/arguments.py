@@ -6,7 +6,7 @@ from enum import Enum
 from inspect import Parameter
 from pathlib import Path, PurePath
 from types import UnionType
-from typing import Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 COLLECTIONS: Final = (tuple, set, frozenset)  # which are recorded as lists
 
@@ -51,7 +51,11 @@ def _as_declared(value: Any, parameter: Parameter, cls: type) -> Any:
 
 
 def kinds_of(annotation: Any, cls: type) -> Iterator[type]:
-    """The classes that an annotation of a class names, itself or as one of several."""
+    """The classes that an annotation of a class names, itself or as one of several.
+
+    >>> list(kinds_of(Literal[8, 32] | None, int))
+    [<class 'int'>, <class 'NoneType'>]
+    """
     if isinstance(annotation, str):
         try:
             holder = type(
@@ -61,6 +65,9 @@ def kinds_of(annotation: Any, cls: type) -> Iterator[type]:
         except Exception:  # names that exist for type checkers only
             return
     origin = get_origin(annotation) or annotation
+    if origin is Literal:
+        yield from dict.fromkeys(map(type, get_args(annotation)))
+        return
     if inspect.isclass(origin) and origin is not Parameter.empty and origin is not UnionType:
         yield origin
         return

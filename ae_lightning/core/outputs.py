@@ -21,6 +21,10 @@ def output_path(out: str | Path, force: bool = False) -> Path:
         UsageError: if something is there, or its folder is not.
     """
     path = path_of(out, "out")
+    if path.name in ("", ".."):  # which names no place beside which to write
+        path = Path(os.path.abspath(path))
+    if not path.name:
+        raise UsageError(f"out is {path}: expected the name of a file or a folder.")
     if os.path.lexists(path) and not force:
         raise UsageError(f"{path} exists: name another by --out, or add --force to replace it.")
     if not path.parent.is_dir():

@@ -13,7 +13,8 @@ from ae_lightning.core.errors import UsageError, one_of
 from ae_lightning.inference.anomaly_scores import AnomalyScore, score_named
 from ae_lightning.inference.codes import array
 from ae_lightning.inference.conformal import Calibration, allowed
-from ae_lightning.inference.inputs import Inputs, data_named, open_inputs, opened
+from ae_lightning.inference.data import data_named
+from ae_lightning.inference.inputs import Inputs, open_inputs, opened
 from ae_lightning.inference.ranking import Ranking, ranking
 from ae_lightning.inference.trained import TrainedModel, load
 

@@ -121,6 +121,7 @@ def evaluate(
         UsageError: if there is no such model, no such data or no such group, or they do not fit;
             or if a group that `only` names has no meaning here.
     """
+    only = [only] if isinstance(only, str) else only
     for group in only:
         one_of("only", group, GROUPS)
     settings = Settings(samples, repeats, subset, labels, seed, batch_size, weights)

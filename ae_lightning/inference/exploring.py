@@ -17,7 +17,8 @@ from ae_lightning.callbacks.latent_traversal import importance
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.randomness import generator_of
 from ae_lightning.datamodules import ImageFolder
-from ae_lightning.inference.inputs import Inputs, rendering
+from ae_lightning.inference.data import rendering
+from ae_lightning.inference.inputs import Inputs
 from ae_lightning.inference.trained import TrainedModel
 
 Picture = NDArray[np.uint8]  # (H, W, 3)

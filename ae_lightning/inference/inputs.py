@@ -1,39 +1,25 @@
 """What a trained model is used on: data of any kind, whole, in an order that stays, in batches."""
 
 import math
-import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ae_lightning.core.addresses import is_remote
-from ae_lightning.core.arguments import parameters_of
-from ae_lightning.core.config_files import is_file, read, shipped
-from ae_lightning.core.errors import UsageError, at_least, nearest, printable
-from ae_lightning.core.files import path_of
-from ae_lightning.core.parts import Record, rebuild
-from ae_lightning.core.trust import trust_named
+from ae_lightning.core.errors import UsageError, at_least, printable
 from ae_lightning.core.types import Pair
-from ae_lightning.datamodules import ImageFolder, NumpyFile, PairDataModule, Stream
+from ae_lightning.datamodules import ImageFolder, PairDataModule
 from ae_lightning.datamodules.loading.batch_loader import BatchLoader
 from ae_lightning.datamodules.loading.datasets import BatchDraw, Examples, Named
 from ae_lightning.datamodules.loading.image_files import Attempts, ImageFiles
 from ae_lightning.datamodules.loading.listing import few
-from ae_lightning.datamodules.streaming.manifest import MANIFEST
+from ae_lightning.inference.data import data_named
 from ae_lightning.inference.trained import TrainedModel, load
-
-ARRAYS: Final = (".npy", ".npz", ".pt")
-CONFIGS: Final = (".yaml", ".yml")
-# What a data module keeps of the one that a model was trained on, if it takes it at all.
-KEPT: Final = ("corruption", "dequantise", "batch_size", "split_seed", "val_size")
-# And of data with a name, such as mnist, unless the config says otherwise.
-KEPT_BY_NAME: Final = (*KEPT, "binarise", "root", "download")
 
 
 class Batch(NamedTuple):
@@ -73,6 +59,14 @@ class Inputs:
         """Whether they are images of more than 8 bits a value."""
         files = self.groups[0].examples
         return isinstance(files, ImageFiles) and files.like.dtype.is_floating_point
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the files lie, if they are images."""
+        if not isinstance(self.data, ImageFolder):
+            return None
+        path: Path = self.data.path
+        return path if path.is_dir() else path.parent
 
     def batches(
         self,
@@ -164,7 +158,11 @@ def open_inputs(
     Raises:
         UsageError: if there are no such data, or they do not fit the model.
     """
-    names: Sequence[str | None] = data or [None]
+    for given in data:
+        if not isinstance(given, str | Path):
+            kind = type(given).__name__
+            raise UsageError(f"data is a {kind}: expected a name, or several one after another.")
+    names: Sequence[str | None] = [str(name) for name in data] or [None]
     modules = [data_named(trained, name) for name in names]
     for module in modules:
         if not isinstance(module, ImageFolder):  # which would have to read a file first
@@ -226,63 +224,6 @@ def require_fitting(
         raise UsageError(
             f"the model takes values in [{low:g}, {high:g}], and these are of any size."
         )
-
-
-def data_named(trained: TrainedModel, named: str | None) -> PairDataModule:
-    """The data that a user names, prepared as those of training; these themselves, if None.
-
-    Raises:
-        UsageError: if there are no such data, or none are recorded.
-    """
-    known = trained.data
-    if named is None:
-        if known is None:
-            raise UsageError(f"{trained.file} records no data: name some, such as mnist.")
-        return require_data(rebuild(known))
-    if is_remote(named):
-        return Stream(named)
-    path, former = path_of(named, "data"), dict(known["init_args"]) if known else {}
-    kept = {name: rebuild(former[name]) for name in KEPT if name in former}
-    if path.is_dir() and os.path.lexists(path / MANIFEST):
-        return Stream(named, **kept)
-    if path.is_dir() or (is_file(path) and path.suffix not in (*ARRAYS, *CONFIGS)):
-        return ImageFolder(named, **kept | rendering(trained))
-    if is_file(path) and path.suffix in ARRAYS:
-        unit = trained.model.value_range is not None
-        return NumpyFile(named, unit_interval=unit, **kept)
-    if not is_file(path) and named not in (names := shipped()):
-        suffix = f": {nearest(named, [n for n, f in names.items() if 'data' in read(str(f))])}"
-        raise UsageError(f"there are no data {named[:100]}, as a file, a folder or shipped{suffix}")
-    tree = read(named)
-    trust_named(tree)
-    if not (record := tree.get("data")):
-        raise UsageError(f"{named} names no data, as mnist does.")
-    found, given = require_data(rebuild(record)), record.get("init_args") or {}
-    takes = set(parameters_of(type(found))) - set(given)
-    own = {name: former[name] for name in KEPT_BY_NAME if name in former and name in takes}
-    return require_data(rebuild(record | {"init_args": own | given})) if own else found
-
-
-def require_data(found: Any) -> PairDataModule:
-    """Raise UsageError if what a record names is no data."""
-    if not isinstance(found, PairDataModule):
-        raise UsageError(f"{type(found).__name__} is no data: expected a PairDataModule.")
-    return found
-
-
-def rendering(trained: TrainedModel) -> Record:
-    """How images become examples: as in training, or else so that they fit the model."""
-    kind = trained.data["class_path"].rpartition(".")[2] if trained.data else ""
-    if trained.data and kind == ImageFolder.__name__:
-        names = ("resize", "fit", "greyscale", "background", "frames", "range", "bits")
-        others = ("max_pixels", "unreadable", "num_workers")
-        former = trained.data["init_args"]
-        return {name: rebuild(former[name]) for name in (*names, *others) if name in former}
-    if len(trained.shape) != 3:
-        raise UsageError(
-            f"{trained.file} holds a model for data of shape {trained.shape}, and not for images."
-        )
-    return {"resize": trained.shape[1:], "greyscale": trained.shape[0] == 1}
 
 
 def opened(

@@ -13,7 +13,8 @@ from ae_lightning.callbacks.interpolation import between, interpolation
 from ae_lightning.callbacks.latent_traversal import film, latent_traversal, traversal_film
 from ae_lightning.core.config_files import is_file
 from ae_lightning.core.errors import UsageError, at_least
-from ae_lightning.inference.inputs import data_named, open_inputs, thinned
+from ae_lightning.inference.data import data_named
+from ae_lightning.inference.inputs import open_inputs, thinned
 from ae_lightning.inference.trained import TrainedModel, load
 
 if TYPE_CHECKING:

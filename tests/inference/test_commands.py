@@ -2,6 +2,10 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ae_lightning import load
+from ae_lightning import UsageError, load
 from ae_lightning.cli.main import main
 from ae_lightning.datamodules import Digits, ImageFolder
 from ae_lightning.inference import TrainedModel, encode, reconstruct
@@ -185,3 +189,44 @@ def test_unreadable_files_follow_the_folders_rules(
     assert any(
         "1 images is left out" in str(w.message) or "left out" in str(w.message) for w in recwarn
     )
+
+
+def test_the_data_themselves_are_not_written_over(
+    of_photographs: Path, photographs: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(photographs, "mine")
+    before = {p: p.read_bytes() for p in Path("mine").rglob("*.*")}
+    assert main(["reconstruct", str(of_photographs), "mine", "--out", "mine/", "--force"]) == 2
+    assert "out is mine, which holds the data" in one_sentence(capsys.readouterr().err)
+    assert {p: p.read_bytes() for p in Path("mine").rglob("*.*")} == before
+
+
+def test_the_working_folder_can_be_written_to(run: Path, here: Path) -> None:
+    args = ["digits", "--limit", "2", "--force"]
+    assert main(["reconstruct", str(run), *args, "--out", "."]) == 0
+    assert sorted(os.listdir("train")) == ["0.png", "1.png"]
+
+
+def test_sigterm_leaves_nothing_half_written(run: Path, here: Path) -> None:
+    code = "import sys; from ae_lightning.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    args = ["sample", str(run), "-n", "200000", "--out", "samples"]
+    job = subprocess.Popen([sys.executable, "-c", code, *args], cwd=here)
+    while job.poll() is None and not any(here.glob(".samples.*")):
+        time.sleep(0.05)
+    job.terminate()
+    assert job.wait(60) == 128 + signal.SIGTERM
+    assert os.listdir() == []
+
+
+def test_a_folder_is_read_as_it_was_recorded_with_its_depth(photographs: Path, here: Path) -> None:
+    fit = ["fit", "--config", "linear", "--config", "folder", "--data.path", str(photographs)]
+    fit += ["--data.resize", "8", "--data.bits", "8", "--model.latent", "2"]
+    assert main([*fit, "--trainer.max_epochs", "1", "--run", "run"]) == 0
+    assert len(encode("run")) == 24  # the data of training, from their record
+
+
+def test_what_is_no_name_of_data_is_refused(digits: TrainedModel) -> None:
+    with pytest.raises(UsageError, match="data is a list: expected a name, or several"):
+        encode(digits, ["a.png"])  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"there is no file or folder photos/a\.png"):
+        encode(digits, "photos/a.png")

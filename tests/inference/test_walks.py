@@ -83,7 +83,7 @@ def test_strips_and_films_are_files(
         (["interpolate", "RUN", "test/0", "test/999999", "--out", "a.png"], "test has the places"),
         (["interpolate", "RUN", "digits", "test/0", "--out", "a.png"], "digits holds 1,797"),
         (["interpolate", "RUN", "a", "b", "--steps", "1", "--out", "a.png"], "steps is 1"),
-        (["interpolate", "RUN", "no.png", "test/0", "--out", "a.png"], "no data no.png"),
+        (["interpolate", "RUN", "no.png", "test/0", "--out", "a.png"], "no file or folder no.png"),
         (["traverse", "RUN", "--dims", "[99]", "--out", "a.gif"], "there is no dimension 99"),
         (["traverse", "RUN", "--columns", "0", "--out", "a.gif"], "columns is 0"),
         (["traverse", "RUN", "--rows", "0", "--out", "a.gif"], "rows is 0"),

@@ -1,0 +1,81 @@
+"""The data that a user names, prepared as those that a model was trained on."""
+
+import os
+from typing import Any, Final
+
+from ae_lightning.core.addresses import is_remote
+from ae_lightning.core.arguments import parameters_of
+from ae_lightning.core.config_files import is_file, read, shipped
+from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.files import path_of
+from ae_lightning.core.parts import Record, rebuild
+from ae_lightning.core.trust import trust_named
+from ae_lightning.datamodules import ImageFolder, NumpyFile, PairDataModule, Stream
+from ae_lightning.datamodules.streaming.manifest import MANIFEST
+from ae_lightning.inference.trained import TrainedModel
+
+ARRAYS: Final = (".npy", ".npz", ".pt")
+CONFIGS: Final = (".yaml", ".yml")
+# What a data module keeps of the one that a model was trained on, if it takes it at all.
+KEPT: Final = ("corruption", "dequantise", "batch_size", "split_seed", "val_size")
+# And of data with a name, such as mnist, unless the config says otherwise.
+KEPT_BY_NAME: Final = (*KEPT, "binarise", "root", "download")
+
+
+def data_named(trained: TrainedModel, named: str | None) -> PairDataModule:
+    """The data that a user names, prepared as those of training; these themselves, if None.
+
+    Raises:
+        UsageError: if there are no such data, or none are recorded.
+    """
+    known = trained.data
+    if named is None:
+        if known is None:
+            raise UsageError(f"{trained.file} records no data: name some, such as mnist.")
+        return require_data(rebuild(known))
+    if is_remote(named):
+        return Stream(named)
+    path, former = path_of(named, "data"), dict(known["init_args"]) if known else {}
+    kept = {name: rebuild(former[name]) for name in KEPT if name in former}
+    if path.is_dir() and os.path.lexists(path / MANIFEST):
+        return Stream(named, **kept)
+    if path.is_dir() or (is_file(path) and path.suffix not in (*ARRAYS, *CONFIGS)):
+        return ImageFolder(named, **kept | rendering(trained))
+    if is_file(path) and path.suffix in ARRAYS:
+        unit = trained.model.value_range is not None
+        return NumpyFile(named, unit_interval=unit, **kept)
+    if not is_file(path) and named not in shipped() and (path.suffix or path.name != named):
+        raise UsageError(f"there is no file or folder {named[:100]}.")
+    if not is_file(path) and named not in (names := shipped()):
+        suffix = f": {nearest(named, [n for n, f in names.items() if 'data' in read(str(f))])}"
+        raise UsageError(f"there are no data {named[:100]}, as a file, a folder or shipped{suffix}")
+    tree = read(named)
+    trust_named(tree)
+    if not (record := tree.get("data")):
+        raise UsageError(f"{named} names no data, as mnist does.")
+    found, given = require_data(rebuild(record)), record.get("init_args") or {}
+    takes = set(parameters_of(type(found))) - set(given)
+    own = {name: former[name] for name in KEPT_BY_NAME if name in former and name in takes}
+    return require_data(rebuild(record | {"init_args": own | given})) if own else found
+
+
+def require_data(found: Any) -> PairDataModule:
+    """Raise UsageError if what a record names is no data."""
+    if not isinstance(found, PairDataModule):
+        raise UsageError(f"{type(found).__name__} is no data: expected a PairDataModule.")
+    return found
+
+
+def rendering(trained: TrainedModel) -> Record:
+    """How images become examples: as in training, or else so that they fit the model."""
+    kind = trained.data["class_path"].rpartition(".")[2] if trained.data else ""
+    if trained.data and kind == ImageFolder.__name__:
+        names = ("resize", "fit", "greyscale", "background", "frames", "range", "bits")
+        others = ("max_pixels", "unreadable", "num_workers")
+        former = trained.data["init_args"]
+        return {name: rebuild(former[name]) for name in (*names, *others) if name in former}
+    if len(trained.shape) != 3:
+        raise UsageError(
+            f"{trained.file} holds a model for data of shape {trained.shape}, and not for images."
+        )
+    return {"resize": trained.shape[1:], "greyscale": trained.shape[0] == 1}
