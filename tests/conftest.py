@@ -1,6 +1,7 @@
 """What all tests share: real data, if AE_DATA names a folder of it, one seed, and a clean tree."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import ae_lightning
 from ae_lightning.datamodules import CIFAR10, MNIST, FashionMNIST, InMemory
 
 ROOT = Path(ae_lightning.__file__).parents[1]
+
+# What a shell starts in the background ignores Ctrl-C, and hands that on to what tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def test_dequantised_digits_are_spread_within_their_steps() -> None:
 
 
 def test_what_is_no_image_of_bytes_is_not_dequantised() -> None:
-    with pytest.raises(UsageError, match="what Manifold stores are no bytes"):
+    with pytest.raises(UsageError, match="Manifold stores no bytes: drop dequantise"):
         Manifold(Ring(), dequantise=True).pairs("val", [0])
     with pytest.raises(UsageError, match="binarised images are no bytes"):
         MNIST(binarise=Threshold(), dequantise=True)
