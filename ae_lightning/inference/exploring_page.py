@@ -8,6 +8,7 @@ from typing import Any, Final
 import torch
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.extras import require_packages
 from ae_lightning.inference.exploring import Explorer
 
 SLIDERS: Final = 10
@@ -26,10 +27,8 @@ def page_of(explorer: Explorer) -> tuple[Any, dict[str, Any]]:
     Raises:
         UsageError: if gradio is not installed.
     """
-    try:
-        import gradio as gr
-    except ImportError:
-        raise UsageError("explore needs gradio: pip install 'ae-lightning[explore]'.") from None
+    require_packages("explore", "explore", ["gradio"])
+    import gradio as gr
 
     def said(use: Callable[..., Any]) -> Callable[..., Any]:
         """Show what a user got wrong as a sentence on the page."""

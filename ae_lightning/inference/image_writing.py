@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.extras import require_packages
 from ae_lightning.core.untrusted import inside
 
 OPTIONS: Final[dict[str, dict[str, Any]]] = {
@@ -59,13 +59,9 @@ def write_bytes(file: Path, x: NDArray[np.uint8]) -> Path:
 
 def write_floats(file: Path, x: NDArray[Any]) -> Path:
     """Write an image of floats (C, H, W) as a TIFF."""
-    try:
-        import tifffile
-    except ImportError:
-        raise UsageError(
-            "images of more than 8 bits, and bands, are written with tifffile: pip install "
-            "'ae-lightning[tiff]'."
-        ) from None
+    require_packages("an image of more than 8 bits, or of bands,", "tiff", ["tifffile"])
+    import tifffile
+
     values = x.astype(np.float32)
     if len(x) == 3:
         tifffile.imwrite(file, values.transpose(1, 2, 0), photometric="rgb")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 import numpy as np
 
 from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.extras import require_packages
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -76,11 +77,6 @@ def writer_of(path: Path) -> Callable[[BinaryIO, Iterable[Rows]], int]:
     if path.suffix not in WRITERS:
         raise UsageError(f"out is {path}: {nearest(path.suffix, WRITERS)}")
     if path.suffix == ".parquet":
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError:
-            raise UsageError(
-                f"{path} needs pyarrow: pip install 'ae-lightning[parquet]', or write a .csv or "
-                ".npz file."
-            ) from None
+        other = ", or write a .csv or .npz file"
+        require_packages(str(path), "parquet", ["pyarrow"], other)
     return WRITERS[path.suffix]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -255,7 +256,8 @@ def test_nothing_is_overwritten_unless_it_is_said(digits: TrainedModel, tmp_path
 def test_a_missing_package_names_its_extra(
     digits: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ae_lightning.core.extras.find_spec", lambda name: None)
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(
         UsageError, match=r"onnx needs onnx, .*: pip install 'ae-lightning\[onnx\]'"
     ):

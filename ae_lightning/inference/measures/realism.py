@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.extras import require_packages
 from ae_lightning.core.files import open_regular, path_of
 from ae_lightning.datamodules.loading.datasets import BatchDraw
 from ae_lightning.inference.inputs import Inputs
@@ -134,12 +135,7 @@ def checked_weights(given: str, folder: Path) -> Path:
     Raises:
         UsageError: if torch-fidelity is missing, or the file holds something else than weights.
     """
-    try:
-        import torch_fidelity  # noqa: F401
-    except ImportError:
-        raise UsageError(
-            "FID and KID need torch-fidelity: pip install 'ae-lightning[fidelity]'."
-        ) from None
+    require_packages("the group realism", "fidelity", ["torch_fidelity"])
     file = path_of(given, "weights")
     try:
         with open_regular(file) as opened:
