@@ -4,13 +4,14 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
 from ae_lightning.core.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+T = TypeVar("T")
 NARROWEST: Final = 20  # columns
 LONGEST_LINE: Final = 5000  # characters, of which the path of a file may need 4096
 
@@ -33,6 +34,20 @@ def console() -> "Console":
     if screen.width < NARROWEST:  # as COLUMNS says where it knows no better
         screen.width = 80
     return screen
+
+
+def tracked(each: Iterable[T], title: str | None, number: int) -> Iterable[T]:
+    """Go through `number` things, with the progress shown in a terminal.
+
+    Args:
+        title: what stands beside it; None to show nothing.
+    """
+    from rich import get_console
+    from rich.progress import track
+
+    if title is None or not get_console().is_terminal:
+        return each
+    return track(each, title, number, transient=True)
 
 
 def use_streams() -> None:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ae_lightning.core.errors import UsageError, at_least
+from ae_lightning.core.extras import require_packages
+from ae_lightning.core.printing import tracked
 from ae_lightning.core.randomness import seeded
 from ae_lightning.core.types import Pair
 from ae_lightning.likelihoods import Gaussian
@@ -174,12 +176,9 @@ class Flow(Density):
 
     def __init__(self, latent: int) -> None:
         super().__init__(latent)
-        try:
-            from zuko.flows import NSF
-        except ImportError:
-            raise UsageError(
-                "a flow needs zuko: pip install 'ae-lightning[flow]', or take a mixture."
-            ) from None
+        require_packages("a flow", "flow", ["zuko"], ", or take a mixture")
+        from zuko.flows import NSF
+
         self.flow = NSF(self.D, transforms=3, hidden_features=(64, 64))
 
     @classmethod
@@ -238,13 +237,9 @@ KINDS: Final[dict[str, type[Density]]] = {d.kind: d for d in (Mixture, Flow, Two
 @torch.enable_grad()
 def minimise(module: nn.Module, loss: Callable[[Tensor], Tensor], y: Tensor, title: str) -> None:
     """Minimise a loss over batches of y (N, D) by Adam, whose rate falls along one cosine."""
-    from rich import get_console
-    from rich.progress import track
-
     optimizer = torch.optim.Adam(module.train().parameters(), RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    quiet = not get_console().is_terminal
-    for _ in track(range(STEPS), title, transient=True, disable=quiet):
+    for _ in tracked(range(STEPS), title, STEPS):
         optimizer.zero_grad()
         loss(y[torch.randint(len(y), (BATCH,), device=y.device)]).backward()
         nn.utils.clip_grad_norm_(module.parameters(), 10.0)

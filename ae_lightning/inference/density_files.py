@@ -1,6 +1,5 @@
 """The density of a model's codes, fitted once and kept beside the checkpoint in plain arrays."""
 
-import hashlib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from ae_lightning.core.errors import UsageError, one_of
-from ae_lightning.core.files import UNZIPPING, damage, open_regular, replacing
+from ae_lightning.core.files import UNZIPPING, damage, open_regular, replacing, sha256_of
 from ae_lightning.core.randomness import seeded
 from ae_lightning.core.untrusted import conform, inside
 from ae_lightning.distributions import sample_by_index
@@ -56,7 +55,7 @@ def density_of(
     """
     one_of("by", kind, KINDS)
     file = inside(trained.file.parent, f"{trained.file.stem}.{kind}.npz", "the model")
-    header = Header(kind=kind, checkpoint=digest(trained.file))
+    header = Header(kind=kind, checkpoint=sha256_of(trained.file))
     kept = None if data or not file.exists() else read_density(file, header, trained.model.latent)
     if kept is not None:
         return kept.to(trained.device)
@@ -78,12 +77,6 @@ def codes(trained: TrainedModel, inputs: Inputs, batch_size: int = 256) -> Tenso
         q = model.encode(batch.pair.x)
         found.append(sample_by_index(q, 1, model.seed, batch.pair.places)[0])
     return torch.cat(found)
-
-
-def digest(file: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with open_regular(file) as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def write_density(file: Path, density: Density, header: Header) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ae_lightning.core.errors import UsageError, at_least, printable
+from ae_lightning.core.printing import tracked
 from ae_lightning.core.types import Pair
 from ae_lightning.datamodules import ImageFolder, PairDataModule
 from ae_lightning.datamodules.loading.batch_loader import BatchLoader
@@ -81,15 +82,10 @@ class Inputs:
             title: what a terminal shows beside the progress; nothing, if None.
             corrupted: whether x̃ is corrupted as in evaluation, a function of the example alone.
         """
-        from rich import get_console
-        from rich.progress import track
-
         at_least("batch_size", batch_size, 1)
         device = device or torch.device("cpu")
-        quiet = title is None or not get_console().is_terminal
         number = sum(len(self._draws(group, size=batch_size)) for group in self._limited())
-        each = self._batches(batch_size, device, corrupted)
-        yield from each if quiet else track(each, title or "", number, transient=True)
+        yield from tracked(self._batches(batch_size, device, corrupted), title, number)
 
     def _batches(self, batch_size: int, device: torch.device, corrupted: bool) -> Iterator[Batch]:
         left_out = list[str]()

@@ -9,6 +9,7 @@ from torch import Tensor
 from ae_lightning.core.distributed import rank_and_world
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.memory import memory
+from ae_lightning.core.printing import tracked
 
 from .batch_loader import BatchLoader
 from .datasets import BatchDraw, Examples, InMemory
@@ -124,14 +125,10 @@ def read_all(
     examples: Examples, order: Tensor, title: str, workers: int, quiet: bool = False
 ) -> Iterator[tuple[Tensor, Any, BatchDraw]]:
     """Fetch examples in the given order, a few at a time, with progress shown in a terminal."""
-    from rich import get_console
-    from rich.progress import track
-
     draws = [BatchDraw(rows) for rows in order.split(READ_AT_ONCE)]
     loader = BatchLoader(examples, draws, lambda x, y, draw: (x, y, draw), workers)
-    quiet = quiet or not get_console().is_terminal
     try:
-        yield from track(loader, title, len(loader), transient=True, disable=quiet)
+        yield from tracked(loader, None if quiet else title, len(loader))
     finally:
         loader.release()
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.files import sha256_of
 from ae_lightning.inference import densities, load, sample
 from ae_lightning.inference.densities import KINDS, Density, Mixture
-from ae_lightning.inference.density_files import density_of, digest
+from ae_lightning.inference.density_files import density_of
 from helpers.attack import harmless, watched
 
 
@@ -77,7 +78,7 @@ def test_a_density_is_fitted_once_for_a_checkpoint(
     x = sample(own, n=3)
     with np.load(file_of(own), allow_pickle=False) as found:
         assert {"header", "means", "factors", "logits"} <= set(found)
-        assert digest(own / "checkpoints" / "best.ckpt") in str(found["header"])
+        assert sha256_of(own / "checkpoints" / "best.ckpt") in str(found["header"])
 
     fitted = list[int]()
 
@@ -93,7 +94,7 @@ def test_a_density_is_fitted_once_for_a_checkpoint(
     sample(own, *[str(load(own).data["init_args"]["path"])], n=1)  # type: ignore[index]
     assert fitted == [24]
     header = str(np.load(file_of(own))["header"])
-    former = header.replace(digest(own / "checkpoints" / "best.ckpt"), "0" * 64)
+    former = header.replace(sha256_of(own / "checkpoints" / "best.ckpt"), "0" * 64)
     rewritten(lambda arrays: arrays.update(header=np.array(former)))(file_of(own))
     np.testing.assert_allclose(sample(own, n=3), x, atol=1e-6)
     assert fitted[1:] == [20]
