@@ -5,11 +5,10 @@ import os
 import re
 import signal
 import sys
-import threading
 import traceback
 from argparse import ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
@@ -21,6 +20,7 @@ from ae_lightning.core.config_files import unreadable
 from ae_lightning.core.errors import TrainingError, UsageError, printable
 from ae_lightning.core.files import path_of
 from ae_lightning.core.printing import abandon_stdout, show_warnings, tell, use_streams
+from ae_lightning.core.signals import raising_at_sigterm
 from ae_lightning.core.trust import trust
 
 TRAINER_COMMANDS: Final = {
@@ -151,7 +151,8 @@ def run(command: str, args: list[str]) -> None:
             raise UsageError(f"the environment says that {name} is {value}: expected a number.")
     os.environ["MPLBACKEND"] = "agg"  # pictures are files: no window is wanted, nor a screen
     if command in PLAIN_COMMANDS:
-        with cleaning_up():
+        # What is half written is then removed.
+        with raising_at_sigterm(lambda signum: SystemExit(128 + signum)):
             call(getattr(import_module(f"ae_lightning.cli.{command}"), command), args)
         return
     from ae_lightning.cli import pages
@@ -170,27 +171,6 @@ def run(command: str, args: list[str]) -> None:
         carry_out(flags)
     else:
         tell(*pages.section(asked, lambda: carry_out(["--help"])).splitlines())
-
-
-@contextmanager
-def cleaning_up() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does: what is half written is removed."""
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pid = os.getpid()
-
-    def end(signum: int, frame: object) -> None:
-        if os.getpid() != pid:  # a data loader's worker, which has inherited this handler
-            os._exit(128 + signum)
-        sys.exit(128 + signum)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def settled(command: str, args: list[str]) -> tuple[Namespace, list[str]]:

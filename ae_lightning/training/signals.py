@@ -13,6 +13,7 @@ import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ae_lightning.core.distributed import rank_and_world
+from ae_lightning.core.signals import raising_at_sigterm
 from ae_lightning.training.checkpoint_writing import Checkpoints
 from ae_lightning.training.private import replace_sigterm_handler
 
@@ -33,24 +34,12 @@ def ended_by_sigterm() -> Iterator[None]:
 
     Python would end at once and clean up nothing while, say, images are read.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pid = os.getpid()
-
-    def end(signum: int, frame: FrameType | None) -> None:
-        if os.getpid() != pid:  # a data loader's worker, which has inherited this handler
-            os._exit(128 + signum)
-        raise Interrupted(signum)
-
-    former = signal.signal(signal.SIGTERM, end)
-    _early.append(end)
-    try:
-        yield
-    finally:
-        _early.remove(end)
-        if signal.getsignal(signal.SIGTERM) is end:
-            signal.signal(signal.SIGTERM, former)
+    with raising_at_sigterm(Interrupted) as handler:
+        _early.append(handler)
+        try:
+            yield
+        finally:
+            _early.remove(handler)
 
 
 _early: list[Any] = []  # handlers of `ended_by_sigterm`, which Lightning would call beside its own
