@@ -3,8 +3,9 @@
 The public names load on first use, so that the command line's front starts without torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ae_lightning.core.lazy_names import lazily
 
 if TYPE_CHECKING:
     from ae_lightning.autoencoder import AutoEncoder
@@ -41,15 +42,5 @@ HOMES = {
         *("UndercompleteAutoEncoder", "VariationalAutoEncoder"),
     ],
 }
-HOME_OF = {name: module for module, names in HOMES.items() for name in names}
-__all__ = sorted(HOME_OF)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in HOME_OF:
-        raise AttributeError(f"module {__name__} has no attribute {name}")
-    return getattr(import_module(f"{__name__}.{HOME_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *HOME_OF])
+__all__ = sorted(name for names in HOMES.values() for name in names)
+__getattr__, __dir__ = lazily(__name__, HOMES)

@@ -1,7 +1,8 @@
 """What is done with a trained model: one function for each command, on one's own files."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ae_lightning.core.lazy_names import lazily
 
 if TYPE_CHECKING:
     from ae_lightning.inference.codes import encode
@@ -28,14 +29,4 @@ HOMES = {
     "trained": ["TrainedModel", "load"],
     "walks": ["interpolate", "traverse"],
 }
-HOME_OF = {name: module for module, names in HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in HOME_OF:
-        raise AttributeError(f"module {__name__} has no attribute {name}")
-    return getattr(import_module(f"{__name__}.{HOME_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *HOME_OF])
+__getattr__, __dir__ = lazily(__name__, HOMES)
