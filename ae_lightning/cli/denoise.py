@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-from ae_lightning.cli.reconstruct import write_reconstructions
-from ae_lightning.core.outputs import output_path
-from ae_lightning.inference.inputs import opened
+from ae_lightning.cli.reconstruct import reconstruct
 
 
 def denoise(
@@ -39,6 +37,16 @@ def denoise(
     Raises:
         UsageError: if there is no such model or no such data, or they do not fit.
     """
-    path = output_path(out, force)
-    trained, inputs = opened(model, data, split, limit, device)
-    write_reconstructions(path, trained, inputs, steps, error, batch_size, corrupt)
+    reconstruct(
+        model,
+        *data,
+        out=out,
+        steps=steps,
+        error=error,
+        split=split,
+        limit=limit,
+        batch_size=batch_size,
+        device=device,
+        corrupt=corrupt,
+        force=force,
+    )

@@ -32,7 +32,7 @@ def encode(
         batch_size: how many to encode at a time.
         device: auto, cpu, cuda, cuda:1, ….
         corrupt: corrupt the inputs, as in training.
-        force: replace the file OUT, or those of the same names in the folder OUT, if it exists.
+        force: replace OUT, if it exists.
 
     Raises:
         UsageError: if there is no such model or no such data, or they do not fit.

@@ -8,9 +8,9 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.outputs import output_file, output_folder, output_path
 from ae_lightning.core.printing import tell
 from ae_lightning.inference.image_writing import write_image
-from ae_lightning.inference.inputs import Inputs, opened
+from ae_lightning.inference.inputs import opened
 from ae_lightning.inference.reconstructions import each_reconstruction
-from ae_lightning.inference.trained import TrainedModel, require_images
+from ae_lightning.inference.trained import require_images
 
 
 def reconstruct(
@@ -45,21 +45,8 @@ def reconstruct(
     Raises:
         UsageError: if there is no such model or no such data, or they do not fit.
     """
-    path = output_path(out, force)
+    out = output_path(out, force)
     trained, inputs = opened(model, data, split, limit, device)
-    write_reconstructions(path, trained, inputs, steps, error, batch_size, corrupt)
-
-
-def write_reconstructions(
-    out: Path,
-    trained: TrainedModel,
-    inputs: Inputs,
-    steps: int,
-    error: bool,
-    batch_size: int,
-    corrupt: bool,
-) -> None:
-    """Reconstruct data into a folder of images or a .npy file, and say where it lies."""
     each = each_reconstruction(trained, inputs, steps, batch_size, corrupt)
     if out.suffix == ".npy":
         r = np.concatenate([part.r for part in each])
