@@ -57,8 +57,6 @@ class Explorer:
         self.order: list[int] = score.argsort(descending=True, stable=True).tolist()
         self.score = score.tolist()
         self.limits = limits_of(self.model, self.x)
-        self._mean = self.codes.mean(0)
-        self._axes = torch.pca_lowrank(self.codes - self._mean, 2, niter=8)[2]  # (K, 2)
 
     # ------------------------------------------------------------------ dimensions
 
@@ -123,18 +121,19 @@ class Explorer:
 
     # ----------------------------------------------------------------------- the map
 
-    def _placed(self) -> Tensor:
+    @cached_property
+    def placed(self) -> Tensor:
         """Where every code lies on the map (N, 2), in shares of its side, from the top left."""
-        points = (self.codes - self._mean) @ self._axes
+        centred = self.codes - self.codes.mean(0)
+        points = centred @ torch.pca_lowrank(centred, 2, niter=8)[2]
         low, high = points.min(0).values, points.max(0).values
-        self._low, self._size = low, (high - low).clamp(min=1e-6)
-        shares = (points - low) / self._size
+        shares = (points - low) / (high - low).clamp(min=1e-6)
         return MARGIN + (1 - 2 * MARGIN) * torch.stack([shares[:, 0], 1 - shares[:, 1]], 1)
 
     def map(self) -> Picture:
         """All codes in the plane of their two principal directions, in the colours of classes."""
         canvas = np.full((MAP, MAP, 3), 255, np.uint8)
-        for (x, y), label in zip((self._placed() * MAP).int().tolist(), self.labels, strict=True):
+        for (x, y), label in zip((self.placed * MAP).int().tolist(), self.labels, strict=True):
             ink = self.colours.get(str(label), COLOURS[0])
             canvas[y - DOT + 1 : y + DOT, x - DOT + 1 : x + DOT] = hex_to_bytes(ink)
         return canvas
@@ -148,7 +147,7 @@ class Explorer:
     def nearest(self, x: float, y: float) -> int:
         """The place of the example whose code lies nearest to a point of the map, in pixels."""
         at = torch.tensor([x, y], device=self.codes.device) / MAP
-        return int((self._placed() - at).norm(dim=1).argmin())
+        return int((self.placed - at).norm(dim=1).argmin())
 
     # ------------------------------------------------------------------------ drawing
 

@@ -60,7 +60,7 @@ def test_dimensions_are_sorted_and_sliders_span_the_codes(explorer: Explorer) ->
 
 
 def test_a_click_on_the_map_finds_the_code_that_is_drawn_there(explorer: Explorer) -> None:
-    places = (explorer._placed() * MAP).tolist()
+    places = (explorer.placed * MAP).tolist()
     assert [explorer.nearest(x, y) for x, y in places] == list(range(len(places)))
     drawn = explorer.map()
     for (x, y), label in zip(places, explorer.labels, strict=True):
