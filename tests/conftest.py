@@ -10,6 +10,7 @@ import torch
 
 import ae_lightning
 from ae_lightning.datamodules import CIFAR10, MNIST, FashionMNIST, InMemory
+from helpers import draws
 
 ROOT = Path(ae_lightning.__file__).parents[1]
 
@@ -47,6 +48,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+    draws.begin_anew()
 
 
 def tree() -> set[Path]:

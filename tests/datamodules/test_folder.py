@@ -157,7 +157,7 @@ def test_too_few_images_to_split(tmp_path):
     ("spoil", "reason"),
     [
         (lambda b: b"not an image", "of no known format"),
-        (lambda b: b[: len(b) // 2], "runcated"),
+        (lambda b: b[: len(b) * 3 // 4], "runcated"),
         (lambda b: b"", "an empty file"),
     ],
 )

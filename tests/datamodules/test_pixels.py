@@ -18,9 +18,10 @@ from PIL import Image
 from ae_lightning.datamodules import ImageFolder
 from ae_lightning.datamodules.loading.pixels import oriented
 from ae_lightning.datamodules.loading.rendering import Rendering
+from helpers.draws import RNG
 from helpers.failures import failure
 from helpers.images import write_images
-from helpers.pixels import RNG, H, W, integers, near, png, refusal
+from helpers.pixels import H, W, integers, near, png, refusal
 
 # ------------------------------------------------------------------------------- bits and kinds
 

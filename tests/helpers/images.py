@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-RNG = np.random.default_rng(0)
+from helpers.draws import RNG
 
 
 def write_images(root: Path, counts: dict[str, int], side: int = 8, mode: str = "RGB") -> str:

@@ -13,8 +13,8 @@ import torch
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.datamodules.loading.rendering import Rendering
+from helpers.draws import RNG
 
-RNG = np.random.default_rng(0)
 H, W = 5, 7
 
 
