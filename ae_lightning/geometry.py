@@ -57,8 +57,9 @@ def basis(shape: Sequence[int], like: Tensor) -> Tensor:
     return eye.expand(N, len(like), *shape)
 
 
-def returned_bytes(f: Map, x: Tensor) -> int:
-    """How many bytes f, and the layers inside it, return at x."""
+@contextmanager
+def counting(f: Map) -> Iterator[list[int]]:
+    """Count the bytes that each layer inside f returns."""
     found: list[int] = []
 
     def count(layer: nn.Module, inputs: Any, output: Any) -> None:
@@ -66,23 +67,29 @@ def returned_bytes(f: Map, x: Tensor) -> int:
 
     hooks = [layer.register_forward_hook(count) for layer in layers_in(f)]
     try:
-        return f(x).nbytes + sum(found)
+        yield found
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def at_once(f: Map, x: Tensor) -> int:
+def rows_that_fit(returned: int, x: Tensor) -> int:
     """How many rows or columns of ∂f/∂x, over the batch, a quarter of the free memory holds.
 
-    A row is taken to need as much as all that f computes at x, and twice that if it is to be
-    differentiated.
+    Args:
+        returned: how many bytes f and the layers inside it return at x. A row is taken to need as
+            much, and twice that if it is to be differentiated.
     """
-    devices = [x.device] if x.is_cuda else []
-    with torch.no_grad(), torch.random.fork_rng(devices), fixed_statistics(f):
-        bytes_ = returned_bytes(f, x[:1])
-    each = bytes_ * len(x) * (2 if torch.is_grad_enabled() else 1)
+    each = returned * (2 if torch.is_grad_enabled() else 1)
     return fitting(each, max(1, ROWS // len(x)), x.device)
+
+
+def at_once(f: Map, x: Tensor) -> int:
+    """How many rows of ∂f/∂x fit into memory at once, as in `rows_that_fit`."""
+    rng = torch.random.fork_rng([x.device] if x.is_cuda else [])
+    with torch.no_grad(), rng, fixed_statistics(f), counting(f) as returned:
+        y = f(x[:1])
+    return rows_that_fit((y.nbytes + sum(returned)) * len(x), x)
 
 
 def strips(f: Map, x: Tensor, chunk: int | None = None) -> tuple[Iterator[Tensor], torch.Size]:
@@ -90,9 +97,10 @@ def strips(f: Map, x: Tensor, chunk: int | None = None) -> tuple[Iterator[Tensor
 
     If the input is smaller than the output, they are columns (n, B, *K) instead.
     """
-    chunk = at_once(f, x) if chunk is None else chunk
-    with fixed_statistics(f):
+    with fixed_statistics(f), counting(f) as returned:
         y, pullback = vjp(f, x)[:2]
+    if chunk is None:
+        chunk = rows_that_fit(y.nbytes + sum(returned), x)
     if x[0].numel() >= y[0].numel():
         along, unit = pullback, basis(y.shape[1:], y)
     else:

@@ -29,6 +29,13 @@ ENCODERS = {
     "convolutions": lambda: ConvEncoder([4, 4], hidden=16),
     "residual": lambda: ResidualEncoder(width=4),
 }
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_small(monkeypatch) -> None:
+    monkeypatch.setattr(memory, "SMALL", 0)
+
+
 X = torch.rand(4, 3, 16, 16, dtype=torch.float64)
 
 

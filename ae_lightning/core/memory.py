@@ -9,6 +9,7 @@ from typing import Final
 
 import torch
 
+SMALL: Final = 2**24  # bytes, too few to be worth asking how many are free
 PROCESS: Final = Path("/proc/self/status")
 GROUP: Final = Path("/sys/fs/cgroup")
 # What a container may take and has taken, by its system; what it has read from files is let go of.
@@ -61,6 +62,8 @@ def fitting(each: float, most: int, device: torch.device | str = "cpu") -> int:
     >>> fitting(1, 100), fitting(1e30, 100)
     (100, 1)
     """
+    if each * most <= SMALL:
+        return most
     n = free_memory(device) / 4 / max(1, each)
     return most if n >= most else 2 ** math.floor(math.log2(max(1, n)))
 

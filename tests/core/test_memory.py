@@ -31,8 +31,15 @@ def test_a_container_limits_it(tmp_path: Path, monkeypatch) -> None:
     ("free", "most", "found"), [(64, 9, 9), (64, 99, 16), (27, 9, 4), (0, 9, 1)]
 )
 def test_what_fits_is_all_or_a_power_of_two(free, most, found, monkeypatch) -> None:
-    monkeypatch.setattr(memory, "free_memory", lambda device: free * 1.0)
-    assert memory.fitting(1, most) == found
+    monkeypatch.setattr(memory, "free_memory", lambda device: free * 2.0**30)
+    assert memory.fitting(2**30, most) == found
+
+
+def test_what_is_small_fits_without_asking(monkeypatch) -> None:
+    monkeypatch.delattr(memory, "free_memory")
+    assert memory.fitting(memory.SMALL / 9, 9) == 9
+    with pytest.raises(NameError):
+        memory.fitting(memory.SMALL / 8, 9)
 
 
 @pytest.mark.skipif(not memory.PROCESS.exists(), reason="only Linux says what a process takes")
