@@ -1,6 +1,7 @@
 """What the code says about the data, and how its elements depend on each other."""
 
 import math
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,7 +23,8 @@ from ae_lightning.metrics import ACTIVE_VARIANCE
 from ae_lightning.priors import Prior
 from ae_lightning.regularizers.divergences import TotalCorrelation, aggregate, factors
 
-Product = Independent[Distribution]  # with batch (B,) and event (K,)
+# With batch (B,) and event (K,); quoted, since torch 2.6 has no subscript of it.
+Product: TypeAlias = "Independent[Distribution]"
 
 M = 256  # examples that stand for all in an estimate of q(z)
 MOST = 16_384  # examples that are kept for it
