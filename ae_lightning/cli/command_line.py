@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from typing import Any, Literal
 
 import jsonargparse
+import torch
 import yaml
 from jsonargparse import set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -24,6 +25,7 @@ from ae_lightning.cli.messages import (
     OneSentence,
     ParseFailure,
     blamed,
+    is_too_large,
     known_failure,
     whole_numbers_first,
 )
@@ -33,6 +35,7 @@ from ae_lightning.core.config_files import Tree
 from ae_lightning.core.distributed import first_process
 from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import path_of
+from ae_lightning.core.memory import bounded_memory
 from ae_lightning.core.printing import abandon_stdout, tell
 from ae_lightning.core.trust import allowed, require_trusted
 from ae_lightning.datamodules import PairDataModule
@@ -179,8 +182,11 @@ class CommandLine(LightningCLI):
     # ------------------------------------------------------------------ building
 
     def instantiate_classes(self) -> None:
+        # A GPU's driver maps more than it takes.
+        bounded = nullcontext() if torch.cuda.is_available() else bounded_memory()
         try:
-            super().instantiate_classes()
+            with bounded:
+                super().instantiate_classes()
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
             cause: BaseException = error
             while not isinstance(cause, UsageError) and cause.__cause__ is not None:
@@ -188,7 +194,8 @@ class CommandLine(LightningCLI):
             if isinstance(cause, UsageError):
                 raise UsageError(str(cause)) from error
             if sentence := known_failure(cause):
-                raise UsageError(blamed(sentence, self.settings.trainer.as_dict())) from error
+                trainer = {} if is_too_large(cause) else self.settings.trainer.as_dict()
+                raise UsageError(blamed(sentence, trainer)) from error
             name = "" if isinstance(cause, ValueError | TypeError) else f"{type(cause).__name__}: "
             raise UsageError(name + " ".join(str(cause).split())) from error
 

@@ -173,9 +173,16 @@ def known_failure(error: BaseException) -> str | None:
             "a process that reads the data has ended; if shared memory is short (/dev/shm, or "
             "--shm-size of a container), raise it, or read with --data.num_workers 0."
         )
-    if isinstance(error, MemoryError | RuntimeError | TypeError) and re.search(TOO_LARGE, text):
+    if is_too_large(error):
+        text = re.sub(r"\[enforce fail.*Allocator: |\. Error code.*", "", text)
         return f"model and data do not fit into memory: reduce them or data.batch_size ({text})."
     return None
+
+
+def is_too_large(error: BaseException) -> bool:
+    """Whether something was too large for memory, or for any machine's."""
+    kinds = MemoryError | RuntimeError | TypeError
+    return isinstance(error, kinds) and bool(re.search(TOO_LARGE, str(error)))
 
 
 def blamed(text: str, trainer: Mapping[str, Any]) -> str:

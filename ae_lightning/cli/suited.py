@@ -21,6 +21,9 @@ def suited(defaults: Tree, tree: Tree, given: Mapping[str, Any], options: list[O
     flags name the class of either, or set an argument that only an MLP takes. The code keeps its
     place unless its size is given, which need not be one that it can be laid out in.
 
+    On any data, the encoder settles the size of a code that `spatial` puts in place, if none is
+    given.
+
     Args:
         defaults: the preset's parts, as records by name.
         tree: the configs, which say what the data are.
@@ -34,15 +37,17 @@ def suited(defaults: Tree, tree: Tree, given: Mapping[str, Any], options: list[O
         is_deep(defaults.get(name)) and takes(network, name, given.get(name), paths)
         for name, network in NETWORKS.items()
     )
+    sized = "latent" in given or ["latent"] in paths
+    if not sized and "spatial" in named("encoder", given.get("encoder"), paths):
+        defaults = {name: part for name, part in defaults.items() if name != "latent"}
     if not (getattr(kind, "photographs", False) and fits):
         return defaults
-    sized = "latent" in given or ["latent"] in paths
     encoder, decoder = ResidualEncoder(spatial=not sized), ResidualDecoder()
     chosen = defaults | {"encoder": encoder.record, "decoder": decoder.record}
     if defaults["likelihood"]["class_path"] == Gaussian().record["class_path"]:
         chosen["likelihood"] = Gaussian(SIGMA, learned=True).record
     if not sized:
-        del chosen["latent"]  # the grid says how many there are
+        chosen.pop("latent", None)  # the grid says how many there are
     return chosen
 
 
@@ -57,9 +62,13 @@ def is_deep(record: Any) -> bool:
 
 def takes(kind: type, name: str, given: Any, paths: list[list[str]]) -> bool:
     """Whether a class takes all that is said of a part, which names no class itself."""
-    given = given if isinstance(given, Mapping) else {} if given is None else {"class_path": given}
-    named = {
-        *(given.get("init_args") or {}),
-        *(path[1] for path in paths if path[:1] == [name] and path[1:]),
-    }
-    return "class_path" not in given and [name] not in paths and named <= {*parameters_of(kind)}
+    classless = not isinstance(given, str) and "class_path" not in (given or {})
+    arguments = named(name, given, paths)
+    return classless and [name] not in paths and arguments <= {*parameters_of(kind)}
+
+
+def named(name: str, given: Any, paths: list[list[str]]) -> set[str]:
+    """The arguments of a part that configs or flags set."""
+    record = given if isinstance(given, Mapping) else {}
+    flags = {path[1] for path in paths if path[:1] == [name] and path[1:]}
+    return {*(record.get("init_args") or {}), *flags}

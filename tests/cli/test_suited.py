@@ -84,6 +84,16 @@ def test_a_likelihood_that_is_given_is_kept() -> None:
     assert given["likelihood"]["class_path"].endswith("Laplace")
 
 
+@pytest.mark.parametrize("data", ["mnist", "folder"])
+def test_a_code_put_in_place_has_the_encoders_size_unless_its_own_is_given(data) -> None:
+    assert "latent" not in model_of("vae", data, "resnet", flags="--model.encoder.spatial=true")
+    put = {"class_path": "ae_lightning.nn.ResidualEncoder", "init_args": {"spatial": True}}
+    tree = {"model": {"class_path": "VariationalAutoEncoder", "init_args": {"encoder": put}}}
+    assert "latent" not in with_parts(tree, [])[0]["model"]["init_args"]
+    tree["model"]["init_args"]["latent"] = 98
+    assert with_parts(tree, [])[0]["model"]["init_args"]["latent"] == 98
+
+
 @pytest.mark.parametrize(("side", "latent"), [(28, 4 * 7 * 7), (64, 4 * 64), (100, 4 * 7 * 7)])
 def test_a_code_in_place_has_four_channels_unless_its_size_is_given(side, latent) -> None:
     make = lambda **given: systems.UndercompleteAutoEncoder(  # noqa: E731

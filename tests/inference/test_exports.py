@@ -36,7 +36,7 @@ CASES = [
     *((name, ["encoder", "decoder"]) for name in SYSTEMS),
     *((name, ["decoder"]) for name in LIKELIHOODS),
     *((name, ["encoder"]) for name in ("TopK", "UnitVariance", "dropout")),
-    ("convolutions", ["reconstruct"]),
+    *((name, ["reconstruct"]) for name in ("convolutions", "residual", "residual, in place")),
 ]
 
 

@@ -51,6 +51,17 @@ def test_a_batch_that_does_not_fit_names_the_largest_that_does(tmp_path: Path) -
     assert code == 0, said
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds what a process takes")
+def test_a_network_that_does_not_fit_is_refused_while_it_is_built(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((20, 3, 28, 31), "u1"))
+    code, said = tight(tmp_path, "--model.encoder.width", "4000", "--run", "a")
+    assert code == 2
+    sentence = r"ae-lightning: model and data do not fit into memory: .*\)\.\n"
+    assert re.fullmatch(sentence, said), said
+    assert not re.search("trainer|alloc_cpu", said)
+    assert not Path(tmp_path, "a").exists()
+
+
 def test_halving_ends_at_the_first_that_fits_and_at_none() -> None:
     tried = []
 
