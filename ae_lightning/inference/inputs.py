@@ -145,7 +145,8 @@ def open_inputs(
     """Find the examples that a user names.
 
     Args:
-        trained: the model, whose size, channels, depth and background they are brought to.
+        trained: the model; images are brought to the size, channels, background and bits a channel
+            of its training.
         data: a folder of images, image files, an array file, chunks that `optimize` wrote, or a
             config, shipped or a file; the data of training, if empty.
         split: train, val or test; all of them, if None.

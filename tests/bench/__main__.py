@@ -1,7 +1,8 @@
 """Print the ratios of training speed: `make bench`, or `make bench ONLY="shipped jacobian"`.
 
 One line a goal: its name, the median ratio, the spread over the rounds, the goal, met or short.
-A goal of several cases prints its worst, and below it all of them.
+A goal of several cases prints its worst, and below it all of them. The tables of docs/networks.md
+are made only if they are named: `make bench ONLY="photos sizes"`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ MODULES = {
     "counts": ("calls", "faults"),
     "parts": ("jacobian", "corruption", "evidence", "startup"),
     "inference": ("encode", "reconstruct", "memory"),
+    "networks": ("photos", "sizes"),
 }
 
 
@@ -24,7 +26,8 @@ def main() -> None:
     module_of = {name: module for module, names in MODULES.items() for name in names}
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--only", nargs="+", action="extend", choices=module_of, metavar="GOAL")
-    chosen = parser.parse_args().only or list(module_of)
+    unasked = [name for name, module in module_of.items() if module != "networks"]
+    chosen = parser.parse_args().only or unasked
     # What a terminal would show, so that the progress bar is drawn as shipped.
     os.environ.setdefault("TERM", "xterm")
     warnings.simplefilter("ignore")
