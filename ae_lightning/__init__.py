@@ -5,6 +5,7 @@ The public names load on first use, so that the command line's front starts with
 
 from typing import TYPE_CHECKING
 
+from ae_lightning.core.chatter import quieten
 from ae_lightning.core.lazy_names import lazily
 
 if TYPE_CHECKING:
@@ -44,3 +45,5 @@ HOMES = {
 }
 __all__ = sorted(name for names in HOMES.values() for name in names)
 __getattr__, __dir__ = lazily(__name__, HOMES)
+
+quieten()

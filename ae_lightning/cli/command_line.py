@@ -31,6 +31,7 @@ from ae_lightning.cli.messages import (
 )
 from ae_lightning.cli.presets import with_parts
 from ae_lightning.cli.rules import check_settings
+from ae_lightning.core.chatter import quieten
 from ae_lightning.core.config_files import Tree
 from ae_lightning.core.distributed import first_process
 from ae_lightning.core.errors import UsageError, printable
@@ -53,28 +54,20 @@ LINKS = {
     "data": {"seed": "seed_everything"},
 }
 
-# Lines of Lightning's that tell a user nothing new.
-CHATTER = re.compile(
-    r"💡 Tip|Loading `train_dataloader` to estimate|[TH]PU available"
-    r"|GPU available: (False|.*used: True)|LOCAL_RANK: "
-    r"|Restor(ing|ed all) states from|Loaded model weights"
-)
 
-
-def quieten() -> None:
-    """Drop the lines of `CHATTER`; every other message and warning stays."""
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(tells_news)
-    # A warning of torch's that only Lightning can do anything about.
-    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+def terse() -> None:
+    """Drop chatter, also after `show_warnings`, and make names in what stays fit to be printed."""
+    quieten()
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(made_printable)
     # A run that is resumed has checkpoints already.
     warnings.filterwarnings("ignore", r"Checkpoint directory .* exists and is not empty")
 
 
-def tells_news(record: logging.LogRecord) -> bool:
-    """Whether a message is anything but `CHATTER`; its names are made fit to be printed."""
-    message = record.getMessage()
-    record.msg, record.args = "\n".join(map(printable, message.split("\n"))), ()
-    return not CHATTER.match(message)
+def made_printable(record: logging.LogRecord) -> bool:
+    """Escape in a message what no terminal shows."""
+    record.msg = "\n".join(map(printable, record.getMessage().split("\n")))
+    record.args = ()
+    return True
 
 
 class Parser(OneSentence, LightningArgumentParser):
@@ -104,7 +97,7 @@ class CommandLine(LightningCLI):
         tree, flags = with_parts(tree, flags)
         self.command, self.own, self.strange = command, own, strange
         refuse_linked(tree, flags)
-        quieten()
+        terse()
         strict = {"allow_abbrev": False, "formatter_class": HelpFormatter}
         super().__init__(
             AutoEncoder,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ae_lightning
-from ae_lightning.cli.command_line import tells_news
+from ae_lightning.cli.command_line import made_printable
 from ae_lightning.cli.main import main
 from ae_lightning.core.errors import nearest
 from ae_lightning.core.printing import console, one_line, show_warnings, tell
@@ -82,7 +82,7 @@ def test_no_sentence_is_longer_than_one_reads(capsys: pytest.CaptureFixture[str]
 def test_warnings_and_the_log_are_lines_too() -> None:
     assert one_line("a\x1b[1m\n  b") == "warning: a\\x1b[1m b\n"
     record = logging.LogRecord("x", logging.INFO, "x", 1, "at %s\nb", ("\x1b[1m",), None)
-    assert tells_news(record)
+    assert made_printable(record)
     assert record.getMessage() == "at \\x1b[1m\nb"
 
 
