@@ -34,6 +34,7 @@ from ae_lightning.training.heartbeat import Heartbeat
 from ae_lightning.training.lean_hooks import LeanModule, leave_out, put_back, signed
 from ae_lightning.training.lr_schedulers import lr_scheduler
 from ae_lightning.training.nonfinite import NonFiniteGuard
+from ae_lightning.training.notebook_bar import suit_notebook
 from ae_lightning.training.private import count_steps_done, find_unused_parameters
 from ae_lightning.training.restoring import Restored
 from ae_lightning.training.sharding import change_whole, shard
@@ -42,8 +43,7 @@ ADAM = partial(Adam, lr=3e-3, fused=True)
 
 # "rate" is free for the Rate penalty; without one, evaluation calls KL(q ‖ p) so.
 RESERVED = {"loss", "objective", "elbo", "psnr", "active_units", "dead_units", "bound"}
-RESERVED |= set(Evaluation.measured)
-RESERVED -= {"rate"}
+RESERVED = (RESERVED | set(Evaluation.measured)) - {"rate"}
 
 
 class AutoEncoder(Model, Restored, LeanModule):
@@ -135,6 +135,7 @@ class AutoEncoder(Model, Restored, LeanModule):
         return any(p.requires_grad for part in unused for p in part.parameters())
 
     def configure_callbacks(self) -> list[Callback]:
+        suit_notebook(self.trainer)
         return [Heartbeat()] if self.trainer.world_size > 1 else []
 
     def configure_model(self) -> None:

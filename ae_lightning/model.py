@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import Part, Recorded
+from ae_lightning.core.showing import shown
 from ae_lightning.core.types import ForwardPass, Pair
 from ae_lightning.distributions import sample_by_index
 from ae_lightning.likelihoods import Likelihood
@@ -32,6 +33,7 @@ class Penalty(Protocol):
     def __call__(self, model: "Model", out: ForwardPass) -> Tensor: ...
 
 
+@shown
 class Model(Recorded, nn.Module):
     r"""An autoencoder put together from parts, and the one objective.
 
@@ -127,6 +129,16 @@ class Model(Recorded, nn.Module):
     def device(self) -> torch.device:
         """Where the model computes."""
         return self.started.device
+
+    def _facts(self) -> dict[str, object]:
+        parts = ("encoder", "posterior", "decoder", "likelihood", "prior")
+        return {
+            "shape": self.shape,
+            "latent": self.latent,
+            **{name: getattr(self, name) for name in parts},
+            **{f"regularizers.{name}": penalty for name, penalty in self.regularizers.items()},
+            "parameters": f"{sum(p.numel() for p in self.parameters()):,}",
+        }
 
     # ------------------------------------------------------------------ the maps
 

@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ae_lightning.core.showing import shown
 
+
+@shown
 class Pair(NamedTuple):
     """A batch of corrupted and clean inputs, as every DataModule yields it.
 
@@ -28,6 +31,7 @@ class Pair(NamedTuple):
         return Pair(*(t.to(device) for t in self))
 
 
+@shown
 class ForwardPass(NamedTuple):
     """What every regularizer sees of a batch.
 

@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 
 from ae_lightning.core.errors import UsageError, at_least
 from ae_lightning.core.randomness import seed_of, seeded
+from ae_lightning.core.showing import shown
 from ae_lightning.corruptions import Corruption, GaussianNoise
 from ae_lightning.distributions import IndependentNormal
 from ae_lightning.inference.inputs import open_inputs, thinned
@@ -27,6 +28,7 @@ BETA: Final = 0.2  # of `annealed_langevin`
 EPSILON: Final = 0.1  # a step of Langevin's, by σ²
 
 
+@shown
 class Chain(NamedTuple):
     """What a chain of a denoising model needs to know beside the model.
 

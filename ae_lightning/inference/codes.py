@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ae_lightning.core.showing import shown
 from ae_lightning.inference.inputs import Inputs, opened
 from ae_lightning.inference.trained import TrainedModel
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+@shown
 class Codes(NamedTuple):
     """The codes of some examples.
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ae_lightning.core.errors import UsageError, one_of
+from ae_lightning.core.showing import shown
 from ae_lightning.inference.anomaly_scores import AnomalyScore, score_named
 from ae_lightning.inference.codes import array
 from ae_lightning.inference.conformal import Calibration, allowed
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+@shown
 class Scores(NamedTuple):
     """What is found of some examples.
 
@@ -72,6 +74,7 @@ class Detector(NamedTuple):
             yield Scores(batch.names, batch.labels, s, p, anomaly, x)
 
 
+@shown
 class Detection(NamedTuple):
     """What is found in data.
 

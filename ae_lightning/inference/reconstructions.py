@@ -9,11 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ae_lightning.core.showing import shown
 from ae_lightning.inference.codes import array
 from ae_lightning.inference.inputs import Inputs, opened
 from ae_lightning.inference.trained import TrainedModel, repeated
 
 
+@shown
 class Reconstructions(NamedTuple):
     """The reconstructions of some examples.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import path_of
 from ae_lightning.core.parts import Record
+from ae_lightning.core.showing import shown
 from ae_lightning.core.trust import trust as trust_package
 from ae_lightning.inference.weight_folders import (
     WEIGHTS,
@@ -32,6 +33,7 @@ from ae_lightning.training.checkpoint_schema import MODEL, PARTS, RUN_CONFIG
 Array = NDArray[Any]
 
 
+@shown
 class TrainedModel:
     """A model in evaluation mode on a device, and what is known of its training.
 
@@ -62,6 +64,10 @@ class TrainedModel:
         self.model, self.file, self.data = model, file, data
         self.figures, self.step = figures, step
         self.classes, self.config = list(classes), config
+
+    def _facts(self) -> dict[str, object]:
+        known = {"file": str(self.file), "step": self.step, "classes": self.classes}
+        return {**known, "device": str(self.device), **self.model._facts(), **self.figures}
 
     @property
     def shape(self) -> tuple[int, ...]:

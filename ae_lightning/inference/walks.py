@@ -13,6 +13,7 @@ from ae_lightning.callbacks.interpolation import between, interpolation
 from ae_lightning.callbacks.latent_traversal import film, latent_traversal, traversal_film
 from ae_lightning.core.config_files import is_file
 from ae_lightning.core.errors import UsageError, at_least
+from ae_lightning.core.showing import shown
 from ae_lightning.inference.data import data_named
 from ae_lightning.inference.inputs import open_inputs, thinned
 from ae_lightning.inference.trained import TrainedModel, load
@@ -25,6 +26,7 @@ FRAMES = 25
 PLACE = re.compile(r"(train|val|test)/(\d{1,12})", re.ASCII)
 
 
+@shown
 class Walk(NamedTuple):
     """A walk as a picture and as a film.
 

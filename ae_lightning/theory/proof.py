@@ -11,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 from ae_lightning.callbacks.drawing.saving import png
+from ae_lightning.core.showing import shown
 
 DPI = 160
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -121,9 +122,9 @@ class Claim(ABC):
 
 @dataclass(frozen=True)
 class Picture:
-    """A panel as PNG, and in words."""
+    """A panel as PNG, which a notebook shows, and in words."""
 
-    png: bytes
+    png: bytes = field(repr=False)
     alt: str
 
     @classmethod
@@ -133,7 +134,11 @@ class Picture:
         titles = [axes.get_title(loc="left") or axes.get_title() for axes in figure.axes]
         return cls(png(figure), "; ".join(title for title in titles if title))
 
+    def _repr_png_(self) -> bytes:
+        return self.png
 
+
+@shown
 @dataclass(frozen=True)
 class Proof:
     """An experiment carried out: what it found, or why it was skipped, and the seconds it took."""
@@ -144,10 +149,27 @@ class Proof:
     skipped: str
     seconds: float
 
+    def _facts(self) -> dict[str, object]:
+        verdict = self.skipped or ("proved" if self.proved else "NOT PROVED")
+        found = {"claim": self.claim.title, "verdict": verdict}
+        found |= {check.what: said(check) for check in self.checks}
+        return {**found, "pictures": len(self.pictures), "seconds": self.seconds}
+
     @property
     def proved(self) -> bool:
         """Whether every check is proved, and at least one of them has a wrong version."""
         return all(c.proved for c in self.checks) and any(c.wrong for c in self.checks)
+
+
+def said(check: Check) -> str:
+    """A check in a line: the figure, its bound and whether it holds, and what is wrong.
+
+    >>> said(Check("angle", 0.02, {"absolute error": 9.4}, at_most=0.1))
+    '0.02 ≤ 0.1 holds (wrong: absolute error 9.4)'
+    """
+    wrong = "; ".join(f"{name} {number(value)}" for name, value in check.wrong.items())
+    holds = "holds" if check.holds else "FAILS"
+    return f"{number(check.value)} {check.bound} {holds}" + f" (wrong: {wrong})" * bool(wrong)
 
 
 def prove(claim: Claim, seed: int = 0) -> Proof:

@@ -77,14 +77,16 @@ class Room(NamedTuple):
 
 
 def new_figure(width: float, height: float, title: str = "", room: Room | None = None) -> Figure:
-    """Return an empty figure (inches) in the house style, without a window or global state.
+    """Return an empty figure (inches) in the house style, which needs no pyplot to be shown.
 
     If `room` is None, matplotlib finds out what to keep free, which takes as long as drawing.
     """
-    from matplotlib.figure import Figure
+    from .shown import ShownFigure
 
     with house_style():
-        figure = Figure(figsize=(width, height), layout="constrained" if room is None else None)
+        figure = ShownFigure(
+            figsize=(width, height), layout="constrained" if room is None else None
+        )
         if title:
             figure.suptitle(title, x=0.01, ha="left")
         if room is not None:

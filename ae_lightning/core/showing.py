@@ -1,0 +1,95 @@
+"""How an object shows itself: in a few lines of text, and in a notebook as a table."""
+
+from collections.abc import Mapping
+from inspect import Parameter, signature
+from itertools import islice
+from reprlib import Repr
+from typing import Any, Final, TypeVar
+
+from markupsafe import escape
+
+from ae_lightning.core.errors import printable
+from ae_lightning.core.parts import Plain, Recorded, to_plain
+
+Class = TypeVar("Class", bound=type)
+MOST_FACTS, MOST_OF_NAME, MOST_OF_FACT, LINE = 24, 80, 160, 88  # characters, but for the first
+
+_SHORT: Final = Repr()
+_SHORT.maxstring = _SHORT.maxother = MOST_OF_FACT
+
+
+def shown(cls: Class) -> Class:
+    """Give a class a short `repr`, and a table for notebooks, of its facts by name.
+
+    They are what its `_facts()` returns, or the fields of a named tuple.
+    """
+    cls.__repr__ = text  # type: ignore[assignment]
+    cls._repr_html_ = html  # type: ignore[attr-defined]
+    return cls
+
+
+def text(thing: Any) -> str:
+    """Return a thing's name and facts, on one line if that is not too long."""
+    facts = [f"{name}: {value}" for name, value in _facts(thing)]
+    name = printable(type(thing).__name__, MOST_OF_NAME)
+    line = f"{name}({', '.join(facts)})"
+    return line if len(line) <= LINE else "\n  ".join([name, *facts])
+
+
+def html(thing: Any) -> str:
+    """Return the same as a table, whatever its names contain."""
+    rows = "".join(
+        f'<tr><th style="text-align: left">{escape(name)}</th>'
+        f'<td style="text-align: left">{escape(value)}</td></tr>'
+        for name, value in _facts(thing)
+    )
+    name = escape(printable(type(thing).__name__, MOST_OF_NAME))
+    return f"<table><caption><b>{name}</b></caption>{rows}</table>"
+
+
+def _facts(thing: Any) -> list[tuple[str, str]]:
+    """The first facts about a thing, each name and value cut to what one reads."""
+    facts: Mapping[str, Any] = (thing._facts if hasattr(thing, "_facts") else thing._asdict)()
+    found = [
+        (printable(name, MOST_OF_NAME), printable(described(value), MOST_OF_FACT))
+        for name, value in islice(facts.items(), MOST_FACTS)
+    ]
+    more = len(facts) - len(found)
+    return [*found, ("…", f"{more} more")] if more else found
+
+
+def described(value: Any) -> str:
+    """Return a value in a few words: an array by its type and shape, a part as it was made.
+
+    >>> from ae_lightning.nn import MLP
+    >>> import torch
+    >>> described(torch.zeros(4, 2)), described(MLP([8])), described(range(9999))
+    ('float32 (4, 2)', 'MLP(widths=[8])', 'range(0, 9999)')
+    """
+    if isinstance(value, Recorded):
+        defaults = signature(type(value).__init__).parameters
+        given = {k: v for k, v in value.arguments.items() if not _is_default(v, defaults.get(k))}
+        return written({**value.record, "init_args": given})
+    kind = type(value).__name__
+    if hasattr(value, "batch_shape"):  # a distribution
+        base = type(getattr(value, "base_dist", value)).__name__
+        batch, event = tuple(value.batch_shape), tuple(value.event_shape)
+        return f"{kind if base == kind else f'{kind} {base}'}, batch {batch}, event {event}"
+    if hasattr(value, "shape"):
+        dtype = str(getattr(value, "dtype", kind)).removeprefix("torch.")
+        return f"{dtype} {tuple(value.shape)}"
+    return value if isinstance(value, str) else written(value)
+
+
+def _is_default(value: Plain, parameter: Any) -> bool:
+    if parameter is None or parameter.default is Parameter.empty:
+        return False
+    return bool(to_plain(parameter.default) == value)
+
+
+def written(value: Plain) -> str:
+    """Return plain values as Python would write them, and a record as a call."""
+    if isinstance(value, Mapping) and "class_path" in value:
+        inner = ", ".join(f"{k}={written(v)}" for k, v in value.get("init_args", {}).items())
+        return f"{value['class_path'].rpartition('.')[2]}({inner})"
+    return f"{value:.4g}" if isinstance(value, float) else _SHORT.repr(value)
