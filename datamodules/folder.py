@@ -210,8 +210,10 @@ class ImageFolder(PairDataModule):
 def name_of(sources: Sequence[Source], place: int) -> str:
     """A file's name below the folder, with the number of its frame beyond the first."""
     name, _, _, frame = sources[place]
+    if not frame:
+        return name
     whole = PurePosixPath(name)
-    return str(whole.with_name(f"{whole.stem}.{frame}{whole.suffix}")) if frame else name
+    return str(whole.with_name(f"{whole.stem}.{frame}{whole.suffix}"))
 
 
 def as_pair(value: T | Sequence[T]) -> tuple[T, T]:

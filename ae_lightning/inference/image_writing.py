@@ -1,5 +1,7 @@
 """Images as files: under their own name and in their own format, if it can hold them."""
 
+from collections.abc import Container
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,10 +43,8 @@ def write_bytes(file: Path, x: NDArray[np.uint8]) -> Path:
     from PIL import Image
 
     image = Image.fromarray(x[0] if len(x) == 1 else np.ascontiguousarray(x.transpose(1, 2, 0)))
-    known = Image.registered_extensions()
-    written = [suffix for suffix, kind in known.items() if kind in Image.SAVE]
-    file = as_named(file, written, ".png")
-    kind = known[file.suffix.lower()]
+    file = as_named(file, formats(), ".png")
+    kind = formats()[file.suffix.lower()]
     options = OPTIONS.get(kind, {})
     try:
         image.save(file, kind, **options)
@@ -55,6 +55,15 @@ def write_bytes(file: Path, x: NDArray[np.uint8]) -> Path:
         file = file.with_name(f"{file.name}.png")
         image.save(file, "PNG")
     return file
+
+
+@cache
+def formats() -> dict[str, str]:
+    """Pillow's name of what can be written, by suffix."""
+    from PIL import Image
+
+    known = Image.registered_extensions()
+    return {suffix: kind for suffix, kind in known.items() if kind in Image.SAVE}
 
 
 def write_floats(file: Path, x: NDArray[Any]) -> Path:
@@ -70,6 +79,6 @@ def write_floats(file: Path, x: NDArray[Any]) -> Path:
     return file
 
 
-def as_named(file: Path, suffixes: Any, default: str) -> Path:
+def as_named(file: Path, suffixes: Container[str], default: str) -> Path:
     """A file's own name if its suffix is one of these, or else with the default one added."""
     return file if file.suffix.lower() in suffixes else file.with_name(file.name + default)

@@ -194,8 +194,8 @@ def deep_pixels(file: BinaryIO, image: Any) -> Pixels | None:
     if image.format in ("JPEG", "MPO"):  # of 8 bits always
         return None
     described = str([(tile[0], tile[3]) for tile in image.tile])  # what decoders are told
-    if image.format == "PNG" and ";16" in described:
-        return png_of_16_bits(file, image)
+    if image.format == "PNG":
+        return png_of_16_bits(file, image) if ";16" in described else None
     if image.mode.startswith("I;16"):
         return Pixels(upright(np.asarray(image)[..., None], image), (0, 2**16 - 1))
     if image.mode == "I":  # Pillow brings any greatest value of a PGM to 65535

@@ -1,9 +1,11 @@
 """Image files as examples: read in batches by workers, or all at once into memory."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ae_lightning.core.distributed import rank_and_world
@@ -15,7 +17,7 @@ from .batch_loader import BatchLoader
 from .datasets import BatchDraw, Examples, InMemory
 from .decoding import Unreadable
 from .listing import Source
-from .rendering import Rendering
+from .rendering import Rendering, as_floats
 
 SLOW: Final = 2000  # images; reading this many or more shows progress, and takes workers
 READ_AT_ONCE: Final = 32  # few, since workers hand images over in shared memory, which is scarce
@@ -48,15 +50,21 @@ class ImageFiles(Examples):
 
     def __getitem__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         x = self.like.new_empty(len(rows), *self.like.shape)
+        values = x.numpy()
         for b, row in enumerate(rows.tolist()):
-            x[b] = self.image(row)
+            values[b] = self.image(row)
         return x, self.y[rows]
 
-    def image(self, row: int) -> Tensor:
+    @cached_property
+    def _like(self) -> NDArray[Any]:
+        found: NDArray[Any] = self.like.numpy()
+        return found
+
+    def image(self, row: int) -> NDArray[Any]:
         """Read one image."""
-        path = self.sources[row].path
-        x, like = self.render(path, self.sources[row].frame), self.like
-        if x.dtype.is_floating_point and not like.dtype.is_floating_point:
+        path, like = self.sources[row].path, self._like
+        x = self.render.read(path, self.sources[row].frame)
+        if x.dtype.kind == "f" and like.dtype.kind != "f":
             raise UsageError(
                 f"{path} has more than 8 bits a value, and the first image 8: set data.bits to 32 "
                 "to keep them all, or to 8 to round them."
@@ -69,7 +77,7 @@ class ImageFiles(Examples):
                 f"{path} is {w} × {h} pixels, and the first image {width} × {height}: give "
                 "resize, the side in pixels to bring them all to."
             )
-        return x / 255 if like.dtype != x.dtype else x
+        return x if like.dtype == x.dtype else as_floats(x)
 
     def select(self, rows: Tensor) -> "ImageFiles":
         sources = [self.sources[row] for row in rows.tolist()]
@@ -111,9 +119,10 @@ class Attempts(Examples):
     def __getitem__(self, rows: Tensor) -> tuple[Tensor, Any]:
         like, wrong = self.files.like, dict[int, str]()
         x = like.new_empty(len(rows), *like.shape)
+        values = x.numpy()
         for b, row in enumerate(rows.tolist()):
             try:
-                x[b] = self.files.image(row)
+                values[b] = self.files.image(row)
             except Unreadable as error:
                 if not self.skip:
                     raise

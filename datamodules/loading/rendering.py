@@ -69,32 +69,36 @@ class Rendering:
         Raises:
             UsageError: if the file cannot be read, or the options do not say how.
         """
+        return torch.from_numpy(np.array(self.read(path, frame), order="C"))
+
+    def read(self, path: Path, frame: int | None = None) -> NDArray[Any]:
+        """Read as an array, perhaps one that is read only: a tensor takes longer to make."""
         mode = "L" if self.greyscale else "RGB"
         side = 0 if self.size is None else max(self.size)  # whichever way a photograph lies
         draft = (mode, (side, side)) if side else None
         with explained(path), decoded(path, frame, draft, self.max_pixels) as image:
             return self._deep(image) if isinstance(image, Pixels) else self._shallow(image, mode)
 
-    def _shallow(self, image: Any, mode: str) -> Tensor:
+    def _shallow(self, image: Any, mode: str) -> NDArray[Any]:
         """Render an image of Pillow's, of 8 bits."""
         from PIL import Image, ImageOps
 
         ink = tuple([round(b * LEVELS) for b in self.background])
-        upright = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(upright := image, in_place=True)
         if upright.has_transparency_data:
             whole = upright.convert({"La": "LA", "RGBa": "RGBA"}.get(upright.mode, upright.mode))
             clear: Any = whole.convert("RGBA")
             if clear.getchannel("A").getextrema()[0] < LEVELS:
                 self.transparent.say()
                 upright = Image.alpha_composite(Image.new("RGBA", clear.size, ink), clear)
-        flat = upright.convert(mode)
-        if self.size is not None:
+        flat = upright if upright.mode == mode else upright.convert(mode)
+        if self.size not in (None, flat.size[::-1]):
             flat = self._sized(flat, Image.new("RGB", (1, 1), ink).convert(mode).getpixel((0, 0)))
-        x = torch.from_numpy(np.array(flat))
-        x = x[None] if self.greyscale else x.permute(2, 0, 1)
-        return x.float() / LEVELS if self.bits == 32 else x
+        x = np.frombuffer(flat.tobytes(), np.uint8)
+        x = x.reshape(flat.height, flat.width, len(mode)).transpose(2, 0, 1)
+        return as_floats(x) if self.bits == 32 else x
 
-    def _deep(self, pixels: Pixels) -> Tensor:
+    def _deep(self, pixels: Pixels) -> NDArray[Any]:
         """Render what has more than 8 bits a value, or channels that are no colours."""
         from PIL import Image
 
@@ -110,9 +114,9 @@ class Rendering:
             inks = zip(x.transpose(2, 0, 1), self._behind(x.shape[2]).tolist(), strict=True)
             each = [np.array(self._sized(Image.fromarray(c), ink)) for c, ink in inks]
             x = np.stack(each, axis=2).clip(0, 1)  # bicubic interpolation overshoots
-        tensor = torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))
+        x = x.transpose(2, 0, 1)
         bits = self.bits or (32 if pixels.deep else 8)
-        return (tensor * LEVELS).round().byte() if bits == 8 else tensor
+        return (x * np.float32(LEVELS)).round().astype(np.uint8) if bits == 8 else x
 
     def _channels(self, x: NDArray[np.float32], bands: bool) -> NDArray[np.float32]:
         """Make one channel of colours, or three; bands stay as they are."""
@@ -140,3 +144,8 @@ class Rendering:
             "stretch": Image.Image.resize,
         }
         return ways[self.fit](image, self.size[::-1], Image.Resampling.BICUBIC)
+
+
+def as_floats(x: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Bytes as floats in [0, 1]."""
+    return x.astype(np.float32) / np.float32(LEVELS)

@@ -103,12 +103,12 @@ def tiff_pages(file: BinaryIO) -> list[Page] | None:
     Raises:
         Exception: of many kinds, if it is damaged.
     """
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
     file.seek(0)
     head = file.read(4)
     if head not in TIFF:
         return None
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
     head += file.read(12 if b"+" in head else 4)  # a BigTIFF has 64-bit addresses
     tags = ImageFileDirectory_v2(head)
     pages, seen = list[Page](), set[int]()
