@@ -18,7 +18,7 @@ from .loading.datasets import Examples, Named
 from .loading.decoding import Unreadable, count_frames
 from .loading.divided_folder import DividedFolder
 from .loading.image_files import READ_AT_ONCE, SLOW, ImageFiles, demand_memory
-from .loading.listing import Source, few
+from .loading.listing import Source, left_out
 from .loading.notices import Notice
 from .loading.rendering import Fit, Rendering
 from .loading.splits import require_split
@@ -170,7 +170,8 @@ class ImageFolder(PairDataModule):
             self._sources[split] if split is not None else self._framed(self.folder.everything)
         )
         kinds = sorted({self.folder.class_of(source) for source in sources})
-        files = self._files(sources, kinds, self._first(sources))
+        like = self._first(sources) if split is None else self._like  # as training takes it
+        files = self._files(sources, kinds, like)
         names = partial(name_of, sources)
         return [Named(split or "train", files, names, lambda y: kinds[y] or None)]
 
@@ -182,7 +183,7 @@ class ImageFolder(PairDataModule):
     def read(self) -> Mapping[str, Examples]:
         n = sum(map(len, self._sources.values()))
         self._demand_memory(self.shape, self._like.element_size(), n)
-        sets, left_out = dict[str, Examples](), list[str]()
+        sets, unread = dict[str, Examples](), list[str]()
         for split, sources in self._sources.items():
             files = self._files(sources, self.classes, self._like)
             sets[split], wrong = files, list[str]()
@@ -190,10 +191,9 @@ class ImageFolder(PairDataModule):
                 sets[split], wrong = files.load(self.skip)
             elif self.skip:
                 sets[split], wrong = files.readable()
-            left_out += wrong
-        if left_out:
-            be = "is" if len(left_out) == 1 else "are"
-            Notice(f"{len(left_out)} of {n} images {be} left out: {few(left_out)}.").say()
+            unread += wrong
+        if unread:
+            Notice(left_out(unread, n)).say()
         return sets
 
     def _demand_memory(self, shape: Sequence[int], value: int, n: int) -> None:

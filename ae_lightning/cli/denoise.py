@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ae_lightning.cli.reconstruct import reconstruct
+from ae_lightning.inference.reading import Reading
 
 
 def denoise(
@@ -17,6 +18,7 @@ def denoise(
     device: str = "auto",
     corrupt: bool = False,
     force: bool = False,
+    reading: Reading | None = None,
 ) -> None:
     """Write every noisy image without its noise, under its own name and in its own format.
 
@@ -33,6 +35,7 @@ def denoise(
         device: auto, cpu, cuda, cuda:1, ….
         corrupt: add noise to the inputs first, as in training.
         force: replace the file OUT, or those of the same names in the folder OUT, if it exists.
+        reading: how image files are read, where that is not to be as in training.
 
     Raises:
         UsageError: if there is no such model or no such data, or they do not fit.
@@ -49,4 +52,5 @@ def denoise(
         device=device,
         corrupt=corrupt,
         force=force,
+        reading=reading,
     )

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.outputs import output_file, output_folder, output_path
-from ae_lightning.core.printing import tell
+from ae_lightning.core.printing import counted, tell
 from ae_lightning.inference.detection import detector, require_labels
 from ae_lightning.inference.findings import Findings
 from ae_lightning.inference.inputs import opened
+from ae_lightning.inference.reading import Reading
 from ae_lightning.inference.tables import writer_of
 from ae_lightning.inference.trained import TrainedModel
 
@@ -32,6 +33,7 @@ def detect(
     batch_size: int = 256,
     device: str = "auto",
     force: bool = False,
+    reading: Reading | None = None,
 ) -> None:
     """Write a score for every example, and whether it is an anomaly.
 
@@ -59,6 +61,7 @@ def detect(
         batch_size: how many to score at a time.
         device: auto, cpu, cuda, cuda:1, ….
         force: replace what OUT, PAGE and MAPS name, if it exists.
+        reading: how image files are read, where that is not to be as in training.
 
     Raises:
         UsageError: if there is no such model or no such data, they do not fit, or there are too few
@@ -72,7 +75,7 @@ def detect(
     if twice := [path for path in given if given.count(path) > 1]:
         raise UsageError(f"{twice[0]} is named twice: out, page and maps are three results.")
     write = writer_of(out)
-    trained, inputs = opened(model, data, split, limit, device)
+    trained, inputs = opened(model, data, split, limit, device, reading)
     require_images(trained, maps)
     require_labels(inputs, classes)
     found = detector(
@@ -90,10 +93,10 @@ def detect(
             sheet.write(detection_page(findings, " ".join(data) or str(model)).encode())
     tell(findings.guarantee(), *findings.summary())
     if maps is not None:
-        tell(f"{maps}: the maps of {findings.found.sum():,} errors")
+        tell(f"{maps}: {counted(findings.found.sum(), 'map')} of errors")
     if page is not None:
         tell(f"{page}: the {len(findings.worst)} worst")
-    tell(f"{out}: the scores of {rows:,} examples")
+    tell(f"{out}: the scores of {counted(rows, 'example')}")
 
 
 def require_images(trained: TrainedModel, maps: Path | None) -> None:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from ae_lightning.core.outputs import output_file, output_path
-from ae_lightning.core.printing import tell
+from ae_lightning.core.printing import counted, tell
 from ae_lightning.inference.codes import each_code
 from ae_lightning.inference.inputs import opened
+from ae_lightning.inference.reading import Reading
 from ae_lightning.inference.tables import writer_of
 
 
@@ -19,6 +20,7 @@ def encode(
     device: str = "auto",
     corrupt: bool = False,
     force: bool = False,
+    reading: Reading | None = None,
 ) -> None:
     """Write the codes of data, a row for each example: path, label, code and its spread.
 
@@ -33,15 +35,14 @@ def encode(
         device: auto, cpu, cuda, cuda:1, ….
         corrupt: corrupt the inputs, as in training.
         force: replace OUT, if it exists.
+        reading: how image files are read, where that is not to be as in training.
 
     Raises:
         UsageError: if there is no such model or no such data, or they do not fit.
     """
     path = output_path(out, force)
     write = writer_of(path)
-    trained, inputs = opened(model, data, split, limit, device)
+    trained, inputs = opened(model, data, split, limit, device, reading)
     with output_file(path) as file:
         rows = write(file, each_code(trained, inputs, batch_size, corrupt))
-    tell(
-        f"{path}: the codes of {rows:,} example{'s' * (rows != 1)}, of size {trained.model.latent}"
-    )
+    tell(f"{path}: the codes of {counted(rows, 'example')}, of size {trained.model.latent}")

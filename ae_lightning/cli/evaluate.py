@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from ae_lightning.core.errors import printable
-from ae_lightning.core.printing import console, tell
+from ae_lightning.core.printing import console, counted, tell
 from ae_lightning.inference import evaluation
 from ae_lightning.inference.measures.figures import Figure
+from ae_lightning.inference.reading import Reading
 
 
 def evaluate(
@@ -24,6 +25,7 @@ def evaluate(
     limit: int | None = None,
     batch_size: int = 256,
     device: str = "auto",
+    reading: Reading | None = None,
 ) -> None:
     """Measure a trained model: likelihood, reconstruction, sensitivity, information, sparsity,
     representation, disentanglement and realism.
@@ -44,6 +46,7 @@ def evaluate(
         limit: how many examples to take at most.
         batch_size: how many to compute at a time.
         device: auto, cpu, cuda, cuda:1, ….
+        reading: how image files are read, where that is not to be as in training.
 
     Raises:
         UsageError: if there is no such model, no such data or no such group, or they do not fit.
@@ -63,6 +66,7 @@ def evaluate(
         limit=limit,
         batch_size=batch_size,
         device=device,
+        reading=reading,
     )
     if json:
         tell(*found.json().splitlines())
@@ -75,7 +79,7 @@ def show(found: evaluation.Measured) -> None:
     from rich.table import Table
 
     of = f"split {found.split}" if found.split else "all splits"
-    title = f"{found.model} on {found.examples:,} examples of {found.data}, {of}"
+    title = f"{found.model} on {counted(found.examples, 'example')} of {found.data}, {of}"
     table = Table(title=printable(title), title_justify="left", box=None)
     for name in ("figure", "value", "± error", "unit"):
         table.add_column(name, no_wrap=True, justify="right" if name[0] in "v±" else "left")

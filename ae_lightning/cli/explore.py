@@ -8,6 +8,7 @@ from ae_lightning.core.printing import tell
 from ae_lightning.inference.exploring import Explorer
 from ae_lightning.inference.exploring_page import page_of
 from ae_lightning.inference.inputs import opened
+from ae_lightning.inference.reading import Reading
 
 EXAMPLES: Final = 2000  # on the map
 
@@ -20,6 +21,7 @@ def explore(
     device: str = "auto",
     host: str = "127.0.0.1",
     port: int = 7860,
+    reading: Reading | None = None,
 ) -> None:
     """Open a page on this machine: move through codes, along tangents, between and out of noise.
 
@@ -32,12 +34,13 @@ def explore(
         device: auto, cpu, cuda, cuda:1, ….
         host: whom to serve: by default this machine alone; 0.0.0.0 serves all that can reach it.
         port: the port to serve at.
+        reading: how image files are read, where that is not to be as in training.
 
     Raises:
         UsageError: if there is no such model or no such data, they are no images, the port is taken
             or gradio is not installed.
     """
-    page, options = page_of(Explorer(*opened(model, data, split, limit, device)))
+    page, options = page_of(Explorer(*opened(model, data, split, limit, device, reading)))
     try:
         _, address, _ = page.launch(
             server_name=host, server_port=port, prevent_thread_lock=True, **options

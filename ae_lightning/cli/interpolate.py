@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ae_lightning.cli.walk_files import walk_path, write_walk
+from ae_lightning.inference.reading import Reading
 from ae_lightning.inference.walks import interpolate as walk
 
 
@@ -15,6 +16,7 @@ def interpolate(
     steps: int = 9,
     device: str = "auto",
     force: bool = False,
+    reading: Reading | None = None,
 ) -> None:
     """Draw what the codes between those of two examples decode to.
 
@@ -26,9 +28,10 @@ def interpolate(
         steps: how many codes to draw, including both ends.
         device: auto, cpu, cuda, cuda:1, ….
         force: replace what OUT names, if it exists.
+        reading: how image files are read, where that is not to be as in training.
 
     Raises:
         UsageError: if there is no such model or example.
     """
     path = walk_path(out, force)
-    write_walk(path, walk(model, a, b, steps=steps, device=device), "interpolate")
+    write_walk(path, walk(model, a, b, steps=steps, device=device, reading=reading), "interpolate")

@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.metadata import version
 from inspect import getfullargspec
 from pathlib import Path
-from typing import Final, get_type_hints
+from typing import Final, NoReturn, get_type_hints
 
 from ae_lightning.core.config_files import unreadable
 from ae_lightning.core.errors import TrainingError, UsageError, printable
@@ -50,6 +50,7 @@ PLAIN_COMMANDS: Final = {
     "completion": "what completes this in a shell: completion bash >> ~/.bashrc",
     "theory": "prove the claims of the notes by experiment: theory [CLAIM …] [--report DIR]",
 }
+READING: Final = "reading"  # the argument of commands that read image files
 
 # What launchers tell a process of its place among others.
 RANKS: Final = (
@@ -210,10 +211,19 @@ def call(function: Callable[..., None], args: list[str]) -> None:
     from jsonargparse.typing import register_type
 
     from ae_lightning.cli.formatting import HelpFormatter
-    from ae_lightning.cli.messages import MARK, OneSentence, ParseFailure
+    from ae_lightning.cli.messages import (
+        MARK,
+        OneSentence,
+        ParseFailure,
+        actions_of,
+        nearest_option,
+    )
 
     class Parser(OneSentence, jsonargparse.ArgumentParser):
         """Jsonargparse's parser, which raises one sentence."""
+
+        def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+            super().error(message.replace(f'"{READING}.', '"data.'), ex)
 
     register_type(Path, str, path_of)
     page = parse(function.__doc__ or "")
@@ -229,7 +239,7 @@ def call(function: Callable[..., None], args: list[str]) -> None:
     kinds = get_type_hints(function)
     switches = [name for name in signature.kwonlyargs if kinds[name] is bool]
     letters = [name for name in signature.kwonlyargs if len(name) == 1]
-    apart: set[str | int] = {*optional, *switches, *letters}
+    apart: set[str | int] = {*optional, *switches, *letters, READING}
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=apart)
     for name in switches:
         parser.add_argument(f"--{name}", action="store_true", help=described.get(name))
@@ -242,6 +252,16 @@ def call(function: Callable[..., None], args: list[str]) -> None:
     if signature.varargs:
         help = described.get(signature.varargs)
         parser.add_argument(signature.varargs, nargs="*", type=str, default=[], help=help)
+    if reads := READING in signature.kwonlyargs:
+        from ae_lightning.cli.reading_options import add_reading, reading_of
+
+        add_reading(parser, READING)
+    known = [option for action in actions_of(parser) for option in action.option_strings]
+    for name in (word.partition("=")[0] for word in args):
+        # The parser would take --data.bit for a part of DATA.
+        if name.startswith("--") and "." in name and name not in known:
+            hint = nearest_option(name, [option.lstrip("-") for option in known])
+            raise UsageError(f"{function.__name__}: {name} is not an option: {hint}")
     try:
         given = parser.parse_args(args)
     except ParseFailure as failure:
@@ -250,4 +270,6 @@ def call(function: Callable[..., None], args: list[str]) -> None:
         trust(name)
     several = given[signature.varargs] if signature.varargs else ()
     named = {name: given[name] for name in signature.kwonlyargs}
+    if reads:
+        named[READING] = reading_of(given[READING])
     function(*(given[name] for name in signature.args), *several, **named)

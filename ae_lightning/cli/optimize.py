@@ -6,7 +6,7 @@ from typing import Literal
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import path_of
-from ae_lightning.core.printing import tell
+from ae_lightning.core.printing import counted, tell
 from ae_lightning.datamodules import ImageFolder
 from ae_lightning.datamodules.pairs import SPLITS
 from ae_lightning.datamodules.streaming.writing import write_stream
@@ -69,7 +69,7 @@ def optimize(
     number = sum(-(-n // manifest.chunk) for n in manifest.counts.values())
     tell(
         f"{out}: {', '.join(counts)} examples of shape {manifest.shape}, {size / 1e6:.3g} MB in "
-        f"{number} chunks",
+        f"{counted(number, 'chunk')}",
         "to train on it:",
         f"ae-lightning fit --config vae --config stream --data.path {shlex.quote(str(out))}",
     )

@@ -6,9 +6,10 @@ import numpy as np
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.outputs import output_file, output_folder, output_path
-from ae_lightning.core.printing import tell
+from ae_lightning.core.printing import counted, tell
 from ae_lightning.inference.image_writing import write_image
 from ae_lightning.inference.inputs import opened
+from ae_lightning.inference.reading import Reading
 from ae_lightning.inference.reconstructions import each_reconstruction
 from ae_lightning.inference.trained import require_images
 
@@ -25,6 +26,7 @@ def reconstruct(
     device: str = "auto",
     corrupt: bool = False,
     force: bool = False,
+    reading: Reading | None = None,
 ) -> None:
     """Write the reconstruction of every image under its own name and in its own format.
 
@@ -41,12 +43,13 @@ def reconstruct(
         device: auto, cpu, cuda, cuda:1, ….
         corrupt: corrupt the inputs, as in training.
         force: replace the file OUT, or those of the same names in the folder OUT, if it exists.
+        reading: how image files are read, where that is not to be as in training.
 
     Raises:
         UsageError: if there is no such model or no such data, or they do not fit.
     """
     out = output_path(out, force)
-    trained, inputs = opened(model, data, split, limit, device)
+    trained, inputs = opened(model, data, split, limit, device, reading)
     each = each_reconstruction(trained, inputs, steps, batch_size, corrupt)
     if out.suffix == ".npy":
         r = np.concatenate([part.r for part in each])
@@ -67,7 +70,4 @@ def reconstruct(
                     of = file.relative_to(folder).as_posix()
                     write_image(folder, f"{of}.error.png", map_ / (high - low))
                 written += 1
-    tell(
-        f"{out}: {written:,} image{'s' * (written != 1)}"
-        + ", each with the map of its error" * error
-    )
+    tell(f"{out}: {counted(written, 'image')}" + ", each with the map of its error" * error)

@@ -10,11 +10,12 @@ from ae_lightning.callbacks.drawing.images import limits_of
 from ae_lightning.callbacks.drawing.saving import png
 from ae_lightning.callbacks.prior_samples import sample_grid
 from ae_lightning.core.outputs import output_file, output_folder, output_path
-from ae_lightning.core.printing import tell
+from ae_lightning.core.printing import counted, tell
 from ae_lightning.inference.image_writing import write_image
+from ae_lightning.inference.reading import Reading, loaded
 from ae_lightning.inference.sampling import sample as sample_from
 from ae_lightning.inference.sampling import way_of
-from ae_lightning.inference.trained import load, require_images
+from ae_lightning.inference.trained import require_images
 
 WAYS = Literal["prior", "mixture", "flow", "two_stage", "walkback", "langevin"]
 
@@ -30,6 +31,7 @@ def sample(
     batch_size: int = 256,
     device: str = "auto",
     force: bool = False,
+    reading: Reading | None = None,
 ) -> None:
     """Write samples of a model: a file each, and a grid of them.
 
@@ -46,12 +48,13 @@ def sample(
         batch_size: how many to decode at a time.
         device: auto, cpu, cuda, cuda:1, ….
         force: replace what OUT names, if it exists.
+        reading: how image files are read, where that is not to be as in training.
 
     Raises:
         UsageError: if there is no such model or no such data, or it cannot be sampled by that.
     """
     path = output_path(out, force)
-    trained = load(model, device)
+    trained = loaded(model, device, reading)
     if path.suffix != ".npy":
         require_images(trained)
     way = way_of(trained, by)
@@ -67,4 +70,4 @@ def sample(
         for place, each in enumerate(x):
             write_image(folder, f"{place:05d}.png", (each - low) / (high - low))
         (folder / "grid.png").write_bytes(png(picture))
-    tell(f"{path}: {n:,} samples by {way}, and grid.png")
+    tell(f"{path}: {counted(n, 'sample')} by {way}, and grid.png")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ae_lightning.cli.walk_files import walk_path, write_walk
+from ae_lightning.inference.reading import Reading
 from ae_lightning.inference.walks import traverse as walk
 
 
@@ -17,6 +18,7 @@ def traverse(
     columns: int = 11,
     device: str = "auto",
     force: bool = False,
+    reading: Reading | None = None,
 ) -> None:
     """Move one dimension of the code at a time, and draw what that decodes to.
 
@@ -32,10 +34,20 @@ def traverse(
         columns: how many values of each.
         device: auto, cpu, cuda, cuda:1, ….
         force: replace what OUT names, if it exists.
+        reading: how image files are read, where that is not to be as in training.
 
     Raises:
         UsageError: if there is no such model, example, data or dimension.
     """
     path = walk_path(out, force)
-    found = walk(model, start, data=data, dims=dims, rows=rows, columns=columns, device=device)
+    found = walk(
+        model,
+        start,
+        data=data,
+        dims=dims,
+        rows=rows,
+        columns=columns,
+        device=device,
+        reading=reading,
+    )
     write_walk(path, found, "traverse")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing_extensions import TypedDict
 
 from ae_lightning.core.errors import printable
+from ae_lightning.core.printing import counted
 
 
 class Fingerprint(TypedDict):
@@ -49,7 +50,7 @@ def changes(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
     for split in old["counts"] | new["counts"]:
         was, is_ = old["counts"].get(split, 0), new["counts"].get(split, 0)
         if was != is_:
-            yield f"{split} holds {is_:,} examples, and held {was:,}"
+            yield f"{split} holds {counted(is_, 'example')}, and held {was:,}"
     for name, where, word in (("new", new, old), ("gone", old, new)):
         for one in [c for c in where["classes"] if c not in word["classes"]][:3]:
             yield f"the class {printable(one, 40)} is {name}"

@@ -26,6 +26,15 @@ def tell(*lines: object, file: TextIO | None = None) -> None:
     print(*(printable(str(line), LONGEST_LINE) for line in lines), sep="\n", file=file, flush=True)
 
 
+def counted(n: int, thing: str) -> str:
+    """Return a number of things.
+
+    >>> counted(1, "image"), counted(2000, "image")
+    ('1 image', '2,000 images')
+    """
+    return f"{n:,} {thing}{'s' * (n != 1)}"
+
+
 def console() -> "Console":
     """Return a rich console that takes no text for markup; texts pass `printable` before."""
     from rich.console import Console

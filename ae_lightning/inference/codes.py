@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ae_lightning.core.showing import shown
 from ae_lightning.inference.inputs import Inputs, opened
+from ae_lightning.inference.reading import Reading
 from ae_lightning.inference.trained import TrainedModel
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def encode(
     batch_size: int = 256,
     device: str = "auto",
     corrupt: bool = False,
+    reading: Reading | None = None,
 ) -> "DataFrame":
     """Return the codes of data as a table with a row for each example.
 
@@ -71,11 +73,12 @@ def encode(
         batch_size: how many to encode at a time.
         device: auto, cpu, cuda, ….
         corrupt: whether to corrupt them as in training.
+        reading: how image files are read, if not as in training: see `Reading`.
 
     Raises:
         UsageError: if there is no such model or no such data, or they do not fit.
     """
-    trained, inputs = opened(model, data, split, limit, device)
+    trained, inputs = opened(model, data, split, limit, device, reading)
     return together(list(each_code(trained, inputs, batch_size, corrupt))).frame()
 
 

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from ae_lightning.core.errors import UsageError, nearest, printable
 from ae_lightning.core.files import path_of, read_text
+from ae_lightning.core.printing import counted
 from ae_lightning.core.untrusted import conform
 from ae_lightning.inference.configurations import Flat, configuration_of, differences
 from ae_lightning.inference.trained import read_saved
@@ -174,7 +175,7 @@ def read_evaluated(file: Path) -> Run:
         for name, figure in group.items()
         if (value := figure["value"]) is not None
     }
-    of = f"{found['examples']:,} examples of {found['data']}, split {found['split']}"
+    of = f"{counted(found['examples'], 'example')} of {found['data']}, split {found['split']}"
     asked = {k: v for k, v in found["settings"].items() if k not in ("batch_size", "weights")}
     of = printable(f"{of}, {asked}")
     return Run(str(file), found["configuration"], found["training_seed"], of, figures)

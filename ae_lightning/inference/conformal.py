@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.printing import counted
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def allowed(n: int, false_alarms: float) -> int:
     share = Fraction(str(float(false_alarms)))  # as it is written: 0.29 · 100 is 29
     if (found := math.floor((n + 1) * share)) < 1:
         raise UsageError(
-            f"{n:,} clean examples are too few for a share of false alarms of {false_alarms:g}: "
-            f"give at least {math.ceil(1 / share) - 1:,}, or allow more false alarms."
+            f"{counted(n, 'clean example')} {'is' if n == 1 else 'are'} too few for a share of false "
+            f"alarms of {false_alarms:g}: give at least {math.ceil(1 / share) - 1:,}, or allow more false alarms."
         )
     return found

@@ -32,7 +32,10 @@ def data_named(trained: TrainedModel, named: str | None) -> PairDataModule:
     if named is None:
         if known is None:
             raise UsageError(f"{trained.file} records no data: name some, such as mnist.")
-        return require_data(rebuild(known))
+        place = known["init_args"].get("path")
+        if isinstance(place, str) and not is_remote(place) and not os.path.lexists(place):
+            raise UsageError(f"{trained.file} was trained on {place}, which is gone: name data.")
+        return data_of(trained, known)
     if is_remote(named):
         return Stream(named)
     path, former = path_of(named, "data"), dict(known["init_args"]) if known else {}
@@ -53,17 +56,24 @@ def data_named(trained: TrainedModel, named: str | None) -> PairDataModule:
     trust_named(tree)
     if not (record := tree.get("data")):
         raise UsageError(f"{named} names no data, as mnist does.")
-    found, given = require_data(rebuild(record)), record.get("init_args") or {}
-    takes = set(parameters_of(type(found))) - set(given)
-    own = {name: former[name] for name in KEPT_BY_NAME if name in former and name in takes}
-    return require_data(rebuild(record | {"init_args": own | given})) if own else found
+    return data_of(trained, record, former)
 
 
-def require_data(found: Any) -> PairDataModule:
-    """Raise UsageError if what a record names is no data."""
+def data_of(trained: TrainedModel, record: Record, former: Record | None = None) -> PairDataModule:
+    """Build what a record names, with what of training's data it leaves open.
+
+    Raises:
+        UsageError: if it names no data.
+    """
+    found: Any = rebuild(record)
     if not isinstance(found, PairDataModule):
         raise UsageError(f"{type(found).__name__} is no data: expected a PairDataModule.")
-    return found
+    given, takes = record.get("init_args") or {}, parameters_of(type(found))
+    own = {n: v for n, v in (former or {}).items() if n in KEPT_BY_NAME and n in takes}
+    changed = trained.reading if isinstance(found, ImageFolder) else {}
+    whole = own | given | changed
+    same: PairDataModule = found if whole == given else rebuild(record | {"init_args": whole})
+    return same
 
 
 def rendering(trained: TrainedModel) -> Record:
@@ -73,9 +83,10 @@ def rendering(trained: TrainedModel) -> Record:
         names = ("resize", "fit", "greyscale", "background", "frames", "range", "bits")
         others = ("max_pixels", "unreadable", "num_workers")
         former = trained.data["init_args"]
-        return {name: rebuild(former[name]) for name in (*names, *others) if name in former}
+        found = {name: rebuild(former[name]) for name in (*names, *others) if name in former}
+        return found | trained.reading
     if len(trained.shape) != 3:
         raise UsageError(
             f"{trained.file} holds a model for data of shape {trained.shape}, and not for images."
         )
-    return {"resize": trained.shape[1:], "greyscale": trained.shape[0] == 1}
+    return {"resize": trained.shape[1:], "greyscale": trained.shape[0] == 1} | trained.reading

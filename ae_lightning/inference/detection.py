@@ -17,6 +17,7 @@ from ae_lightning.inference.conformal import Calibration, allowed
 from ae_lightning.inference.data import data_named
 from ae_lightning.inference.inputs import Inputs, open_inputs, opened
 from ae_lightning.inference.ranking import Ranking, ranking
+from ae_lightning.inference.reading import Reading
 from ae_lightning.inference.trained import TrainedModel, load
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def detect(
     limit: int | None = None,
     batch_size: int = 256,
     device: str = "auto",
+    reading: Reading | None = None,
 ) -> Detection:
     """Score every example of data, and say which are anomalies.
 
@@ -122,6 +124,7 @@ def detect(
         limit: how many examples to take at most.
         batch_size: how many to score at a time.
         device: auto, cpu, cuda, ….
+        reading: how image files are read, if not as in training: see `Reading`.
 
     Raises:
         UsageError: if there is no such model or no such data, they do not fit, there are too few to
@@ -129,7 +132,7 @@ def detect(
     """
     from pandas import concat
 
-    trained, inputs = opened(model, data, split, limit, device)
+    trained, inputs = opened(model, data, split, limit, device, reading)
     require_labels(inputs, clean)
     found = detector(
         trained, calibrate, false_alarms, score, against, samples, calibrate_split, batch_size

@@ -18,6 +18,7 @@ from ae_lightning.inference.measures.reconstruction import reconstruction
 from ae_lightning.inference.measures.representation import representation
 from ae_lightning.inference.measures.sensitivity import sensitivity
 from ae_lightning.inference.measures.sparsity import sparsity
+from ae_lightning.inference.reading import Reading
 from ae_lightning.inference.trained import TrainedModel, read_saved
 from ae_lightning.inference.weight_folders import WEIGHTS
 from ae_lightning.training.allocator import keep_freed_memory
@@ -104,6 +105,7 @@ def evaluate(
     limit: int | None = None,
     batch_size: int = 256,
     device: str = "auto",
+    reading: Reading | None = None,
 ) -> Measured:
     """Measure a trained model on data.
 
@@ -116,6 +118,7 @@ def evaluate(
         limit: how many examples to take at most.
         batch_size: how many to compute at a time.
         device: auto, cpu, cuda, ….
+        reading: how image files are read, if not as in training: see `Reading`.
 
     Raises:
         UsageError: if there is no such model, no such data or no such group, or they do not fit;
@@ -128,7 +131,7 @@ def evaluate(
     for name in ("samples", "repeats", "subset", "labels", "batch_size"):
         at_least(name, getattr(settings, name), 1)
     at_least("seed", seed, 0)
-    trained, inputs = opened(model, [data] if data else [], split, limit, device)
+    trained, inputs = opened(model, [data] if data else [], split, limit, device, reading)
     if trained.device.type == "cpu":
         keep_freed_memory()
     figures, left_out = dict[str, list[Figure]](), dict[str, str]()

@@ -9,6 +9,7 @@ import torch
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.extras import require_packages
+from ae_lightning.core.printing import counted
 from ae_lightning.inference.exploring import Explorer
 
 SLIDERS: Final = 10
@@ -48,7 +49,7 @@ def page_of(explorer: Explorer) -> tuple[Any, dict[str, Any]]:
     with gr.Blocks(title="ae-lightning", analytics_enabled=False) as page:
         gr.Markdown(
             f"## {explorer.trained.file.parent.parent.name or explorer.trained.file.name}\n"
-            f"{explorer.model.latent} dimensions, {n:,} examples"
+            f"{explorer.model.latent} dimensions, {counted(n, 'example')}"
         )
         place = gr.State(0)  # of the image that was chosen, or
         own = gr.State(None)  # one's own, as nested lists

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ae_lightning.core.printing import counted
 from ae_lightning.inference.detection import Detector, Scores, are_anomalous, rank
 from ae_lightning.inference.image_writing import write_image
 from ae_lightning.inference.ranking import Ranking
@@ -118,7 +119,8 @@ class Findings:
     def summary(self) -> list[str]:
         """What is found, in sentences."""
         found, truth = self.found, self.anomalous
-        lines = [f"{found.sum():,} of {len(found):,} examples are anomalies"]
+        be = "is an anomaly" if found.sum() == 1 else "are anomalies"
+        lines = [f"{found.sum():,} of {counted(len(found), 'example')} {be}"]
         if truth is not None and not truth.all():
             right, wrong = (found & truth).sum(), (found & ~truth).sum()
             lines.append(

@@ -18,9 +18,10 @@ from ae_lightning.datamodules import ImageFolder, PairDataModule
 from ae_lightning.datamodules.loading.batch_loader import BatchLoader
 from ae_lightning.datamodules.loading.datasets import BatchDraw, Examples, Named
 from ae_lightning.datamodules.loading.image_files import Attempts, ImageFiles
-from ae_lightning.datamodules.loading.listing import few
+from ae_lightning.datamodules.loading.listing import left_out
 from ae_lightning.inference.data import data_named
-from ae_lightning.inference.trained import TrainedModel, load
+from ae_lightning.inference.reading import Reading, loaded
+from ae_lightning.inference.trained import TrainedModel
 
 
 class Batch(NamedTuple):
@@ -88,19 +89,18 @@ class Inputs:
         yield from tracked(self._batches(batch_size, device, corrupted), title, number)
 
     def _batches(self, batch_size: int, device: torch.device, corrupted: bool) -> Iterator[Batch]:
-        left_out = list[str]()
+        wrong = list[str]()
         for group in self._limited():
             examples, draws = self._readable(group.examples), self._draws(group, batch_size)
-            finish = self._finisher(group, device, corrupted, left_out)
+            finish = self._finisher(group, device, corrupted, wrong)
             workers = group.examples.workers if len(draws) > 1 else 0
             loader = BatchLoader(examples, draws, finish, workers)
             try:
                 yield from (batch for batch in loader if batch.names)
             finally:
                 loader.release()
-        if left_out:
-            be = "is" if len(left_out) == 1 else "are"
-            warnings.warn(f"{len(left_out)} images {be} left out: {few(left_out)}.", stacklevel=2)
+        if wrong:
+            warnings.warn(left_out(wrong), stacklevel=2)
 
     def _limited(self) -> Iterator[Named]:
         left = len(self)
@@ -119,11 +119,11 @@ class Inputs:
         return Attempts(examples, True) if skip and isinstance(examples, ImageFiles) else examples
 
     def _finisher(
-        self, group: Named, device: torch.device, corrupted: bool, left_out: list[str]
+        self, group: Named, device: torch.device, corrupted: bool, wrong: list[str]
     ) -> Callable[[Tensor, Any, BatchDraw], Batch]:
         def finish(x: Tensor, y: Any, draw: BatchDraw) -> Batch:
             if isinstance(y, dict):  # of attempts: why some cannot be read
-                left_out.extend(y.values())
+                wrong.extend(y.values())
                 kept = torch.tensor([b for b, r in enumerate(draw.rows.tolist()) if r not in y])
                 x, draw = x[kept.long()], draw._replace(rows=draw.rows[kept.long()])
                 y = group.examples.y[draw.rows]  # type: ignore[attr-defined]
@@ -229,7 +229,16 @@ def opened(
     split: str | None,
     limit: int | None,
     device: str,
+    reading: Reading | None = None,
 ) -> tuple[TrainedModel, Inputs]:
-    """Load a model, unless it is loaded, and find the data to use it on."""
-    trained = model if isinstance(model, TrainedModel) else load(model, device)
-    return trained, open_inputs(trained, data, split, limit)
+    """Load a model, unless it is loaded, and find the data to use it on.
+
+    Raises:
+        UsageError: if there is no such model or no such data, or they do not fit.
+    """
+    trained = loaded(model, device, reading)
+    inputs = open_inputs(trained, data, split, limit)
+    if reading and not isinstance(inputs.data, ImageFolder):
+        name, kind = next(iter(reading)), type(inputs.data).__name__
+        raise UsageError(f"data.{name} says how image files are read: {kind} has none.")
+    return trained, inputs

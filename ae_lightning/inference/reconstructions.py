@@ -12,6 +12,7 @@ from torch import Tensor
 from ae_lightning.core.showing import shown
 from ae_lightning.inference.codes import array
 from ae_lightning.inference.inputs import Inputs, opened
+from ae_lightning.inference.reading import Reading
 from ae_lightning.inference.trained import TrainedModel, repeated
 
 
@@ -45,6 +46,7 @@ def reconstruct(
     batch_size: int = 256,
     device: str = "auto",
     corrupt: bool = False,
+    reading: Reading | None = None,
 ) -> NDArray[np.float32]:
     """Return the reconstructions r(x) of data (N, *S), clamped to the data's range.
 
@@ -57,11 +59,12 @@ def reconstruct(
         batch_size: how many to reconstruct at a time.
         device: auto, cpu, cuda, ….
         corrupt: whether to corrupt them as in training.
+        reading: how image files are read, if not as in training: see `Reading`.
 
     Raises:
         UsageError: if there is no such model or no such data, or they do not fit.
     """
-    trained, inputs = opened(model, data, split, limit, device)
+    trained, inputs = opened(model, data, split, limit, device, reading)
     each = each_reconstruction(trained, inputs, steps, batch_size, corrupt)
     return np.concatenate([part.r for part in each])
 

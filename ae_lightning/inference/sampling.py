@@ -13,7 +13,8 @@ from ae_lightning.core.randomness import seeded
 from ae_lightning.inference.chains import chain_of, run_chains
 from ae_lightning.inference.densities import KINDS, Mixture
 from ae_lightning.inference.density_files import density_of
-from ae_lightning.inference.trained import TrainedModel, load
+from ae_lightning.inference.reading import Reading, loaded
+from ae_lightning.inference.trained import TrainedModel
 
 PRIOR: Final = "prior"
 CHAINS: Final = ("walkback", "langevin")
@@ -28,6 +29,7 @@ def sample(
     seed: int = 0,
     batch_size: int = 256,
     device: str = "auto",
+    reading: Reading | None = None,
 ) -> NDArray[np.float32]:
     """Return n samples of a model (n, *S), clamped to the data's range.
 
@@ -44,11 +46,12 @@ def sample(
         seed: what the draws are a function of.
         batch_size: how many to decode at a time.
         device: auto, cpu, cuda, ….
+        reading: how image files are read, if not as in training: see `Reading`.
 
     Raises:
         UsageError: if there is no such model or no such data, or it cannot be sampled by that.
     """
-    trained = model if isinstance(model, TrainedModel) else load(model, device)
+    trained = loaded(model, device, reading)
     by = way_of(trained, by)
     for name, value in {"n": n, "batch_size": batch_size}.items():
         at_least(name, value, 1)

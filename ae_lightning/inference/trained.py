@@ -49,6 +49,8 @@ class TrainedModel:
         step: how many optimizer steps it was trained for.
         classes: the labels' names, in order, if the data name them.
         config: of the run that trained it, if it has one.
+
+    `reading` holds how image files are to be read for it, where that is not as in training.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class TrainedModel:
         self.model, self.file, self.data = model, file, data
         self.figures, self.step = figures, step
         self.classes, self.config = list(classes), config
+        self.reading: dict[str, Any] = {}
 
     def _facts(self) -> dict[str, object]:
         known = {"file": str(self.file), "step": self.step, "classes": self.classes}

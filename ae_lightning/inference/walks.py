@@ -13,10 +13,12 @@ from ae_lightning.callbacks.interpolation import between, interpolation
 from ae_lightning.callbacks.latent_traversal import film, latent_traversal, traversal_film
 from ae_lightning.core.config_files import is_file
 from ae_lightning.core.errors import UsageError, at_least
+from ae_lightning.core.printing import counted
 from ae_lightning.core.showing import shown
 from ae_lightning.inference.data import data_named
 from ae_lightning.inference.inputs import open_inputs, thinned
-from ae_lightning.inference.trained import TrainedModel, load
+from ae_lightning.inference.reading import Reading, loaded
+from ae_lightning.inference.trained import TrainedModel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,6 +50,7 @@ def traverse(
     rows: int = 10,
     columns: int = 11,
     device: str = "auto",
+    reading: Reading | None = None,
 ) -> Walk:
     """Move one dimension of the code at a time, and return what that decodes to.
 
@@ -60,13 +63,14 @@ def traverse(
         dims: the dimensions; the `rows` most important, if None.
         rows, columns: how many dimensions and values to draw.
         device: auto, cpu, cuda, ….
+        reading: how image files are read, if not as in training: see `Reading`.
 
     Raises:
         UsageError: if there is no such model, example, data or dimension.
     """
     for name, value in {"rows": rows, "columns": columns}.items():
         at_least(name, value, 1)
-    trained = model if isinstance(model, TrainedModel) else load(model, device)
+    trained = loaded(model, device, reading)
     first = None if start is None else trained.model.code(example(trained, start))[0]
     inputs = open_inputs(trained, [] if data is None else [data], "val" if data is None else None)
     batches = thinned(inputs, EXAMPLES).batches(device=trained.device)
@@ -79,7 +83,13 @@ def traverse(
 
 
 def interpolate(
-    model: str | Path | TrainedModel, a: str, b: str, *, steps: int = 9, device: str = "auto"
+    model: str | Path | TrainedModel,
+    a: str,
+    b: str,
+    *,
+    steps: int = 9,
+    device: str = "auto",
+    reading: Reading | None = None,
 ) -> Walk:
     """Walk from the code of one example to that of another, straight and along a great circle.
 
@@ -88,12 +98,13 @@ def interpolate(
         a, b: the examples: files, or SPLIT/PLACE of the data of training.
         steps: how many codes to draw, including both ends.
         device: auto, cpu, cuda, ….
+        reading: how image files are read, if not as in training: see `Reading`.
 
     Raises:
         UsageError: if there is no such model or example.
     """
     at_least("steps", steps, 2)
-    trained = model if isinstance(model, TrainedModel) else load(model, device)
+    trained = loaded(model, device, reading)
     ends = example(trained, a), example(trained, b)
     figure = interpolation(trained.model, *ends, steps)
     if not is_image(trained.shape):
@@ -119,8 +130,8 @@ def example(trained: TrainedModel, named: str) -> Tensor:
     inputs = open_inputs(trained, [named])
     if len(inputs) != 1:
         raise UsageError(
-            f"{named} holds {len(inputs):,} examples: name one, a file, or SPLIT/PLACE such as "
-            "test/0."
+            f"{named} holds {counted(len(inputs), 'example')}: name one, a file, or SPLIT/PLACE such "
+            "as test/0."
         )
     [batch] = inputs.batches(device=trained.device)
     return batch.pair.x

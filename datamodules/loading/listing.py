@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ae_lightning.core.errors import printable
+from ae_lightning.core.printing import counted
 
 from .decoding import Unreadable, begins_an_image, reason
 
@@ -54,13 +55,17 @@ class Listing:
         Raises:
             UsageError: if something in it cannot be read.
         """
-        found = [source for path in self._files(folder, check) for source in self._source(path)]
+        found = [source for file in self._files(folder, check) for source in self._source(*file)]
         return sorted(found, key=lambda source: source.name.split("/"))
 
-    def _files(self, folder: Path, check: Callable[[Path], None]) -> Iterator[Path]:
-        waiting: list[tuple[Path, frozenset[tuple[int, int]]]] = [(folder, frozenset())]
+    def _files(
+        self, folder: Path, check: Callable[[Path], None]
+    ) -> Iterator[tuple[os.DirEntry[str], str]]:
+        """Yield files, each with its path below the root."""
+        begun = "" if folder == self.root else f"{folder.relative_to(self.root).as_posix()}/"
+        waiting: list[tuple[Path, str, frozenset[tuple[int, int]]]] = [(folder, begun, frozenset())]
         while waiting:
-            here, above = waiting.pop()
+            here, prefix, above = waiting.pop()
             try:
                 status = here.stat()
                 if (this := (status.st_dev, status.st_ino)) in above:
@@ -70,14 +75,17 @@ class Listing:
             except OSError as error:
                 self._refuse(here, f"cannot be listed ({reason(here, error)})")
                 continue
-            folders = [Path(entry) for entry in entries if os.path.isdir(entry)]
             check(here)
-            waiting += [(inner, above | {this}) for inner in folders]
-            yield from sorted({Path(entry) for entry in entries} - {*folders})
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                name = f"{prefix}{entry.name}"
+                if os.path.isdir(entry):
+                    waiting.append((Path(entry), f"{name}/", above | {this}))
+                else:
+                    yield entry, name
 
-    def _source(self, path: Path) -> Iterator[Source]:
+    def _source(self, entry: os.DirEntry[str], name: str) -> Iterator[Source]:
         """Yield an image, and note anything else."""
-        name = named(path, self.root)
+        path, name = Path(entry), unicodedata.normalize("NFC", name)
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
@@ -112,9 +120,15 @@ def few(names: list[str]) -> str:
     return shown if len(names) <= FEW else f"{shown} and {len(names) - FEW} more"
 
 
-def named(path: Path, root: Path) -> str:
-    """A path below a folder, alike on every system."""
-    return unicodedata.normalize("NFC", path.relative_to(root).as_posix())
+def left_out(wrong: list[str], n: int | None = None) -> str:
+    """Say which images are left out, of n if that is known, and why.
+
+    >>> left_out(["a.png is an empty file"])
+    '1 image is left out: a.png is an empty file.'
+    """
+    be = "is" if len(wrong) == 1 else "are"
+    what = counted(len(wrong), "image") if n is None else f"{len(wrong):,} of {counted(n, 'image')}"
+    return f"{what} {be} left out: {few(wrong)}."
 
 
 @cache

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.printing import counted
 
 # The names of folders, in any letter case, that are understood.
 NAMES: Final = {
@@ -101,7 +102,7 @@ def require_enough(n: int, missing: Sequence[str], source: str) -> None:
     if n <= len(missing):
         splits = " and ".join(missing)
         raise UsageError(
-            f"{source} holds {n} example{'s' * (n != 1)} to train on, and at least "
+            f"{source} holds {counted(n, 'example')} to train on, and at least "
             f"{len(missing) + 1} are needed, since {splits} take one each."
         )
 
@@ -133,7 +134,7 @@ def divide(
     if share * len(wanted) >= 1:
         raise UsageError(
             f"val_size is {size}, for {' and for '.join(wanted)}, which leaves nothing of "
-            f"{len(names)} examples to train on."
+            f"{counted(len(names), 'example')} to train on."
         )
     u = [place_of(name, seed) for name in names]
     order, begin = sorted(range(len(names)), key=u.__getitem__), 0

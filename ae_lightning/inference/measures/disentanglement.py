@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ae_lightning.core.printing import counted
 from ae_lightning.inference.codes import array
 from ae_lightning.inference.inputs import Inputs
 from ae_lightning.inference.measures.factor_scores import SCORES
@@ -38,7 +39,7 @@ def disentanglement(
         known.append(data.factors(group.split, range(n)).numpy())
         left -= n
     v = np.concatenate(known)
-    note = f"{len(z):,} examples, seed {settings.seed}"
+    note = f"{counted(len(z), 'example')}, seed {settings.seed}"
     return [
         Figure(name, value, note=note)
         for score in SCORES

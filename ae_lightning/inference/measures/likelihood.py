@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from ae_lightning.core.printing import counted
 from ae_lightning.corruptions import Dequantise
 from ae_lightning.distributions import kl
 from ae_lightning.evidence import log_likelihood
@@ -66,7 +67,7 @@ def evidence(trained: TrainedModel, inputs: Inputs, settings: Settings) -> list[
         estimates.append(torch.stack(each))
     log_p = torch.cat(estimates, dim=1)  # (repeats, n)
     over_repeats = float(log_p.mean(1).std()) if len(seeds) > 1 else math.nan
-    of = f"the first {len(some):,} examples"
+    of = f"the first {counted(len(some), 'example')}"
     note = (
         f"K = {settings.samples}, {of}, {settings.repeats} repeats from seed {settings.seed} on, "
         f"which vary by {over_repeats:.2g}"

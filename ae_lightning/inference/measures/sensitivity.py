@@ -2,6 +2,7 @@
 
 import torch
 
+from ae_lightning.core.printing import counted
 from ae_lightning.geometry import squared_jacobian, squared_reconstruction_jacobian
 from ae_lightning.inference.inputs import Inputs
 from ae_lightning.inference.measures.figures import (
@@ -31,5 +32,5 @@ def sensitivity(
             jacobian=squared_jacobian(trained.model, pair.x),
             reconstruction_jacobian=squared_reconstruction_jacobian(trained.model, pair.x),
         )
-    note = f"squared norm, the first {len(some):,} examples"
+    note = f"squared norm, the first {counted(len(some), 'example')}"
     return [found.figure(name, note=note) for name in found.moments]
