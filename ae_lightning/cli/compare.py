@@ -8,8 +8,6 @@ from ae_lightning.core.printing import console, tell
 from ae_lightning.inference import comparison
 from ae_lightning.inference.comparison import Cell, Comparison
 
-MARKED: Final = "best values are marked *"
-
 
 def compare(
     *runs: str,
@@ -63,6 +61,17 @@ def text(cell: Cell | None) -> str:
     return f"{cell.mean:.{places}f} ± {cell.spread:.{places}f}"
 
 
+def marked(found: Comparison, sign: str) -> str:
+    """Say which values are marked, and among which runs, if not among all."""
+    groups = [group for group in found.alike if len(group) > 1]
+    if len(found.alike) == 1:
+        return f"best values are {sign}"
+    if not groups:
+        return "no values are marked: the runs are of unlike data or shapes"
+    among = "; ".join(", ".join(found.names[place] for place in group) for group in groups)
+    return f"best values are {sign}, among runs of the same data and shape alone: {among}"
+
+
 def as_table(found: Comparison) -> None:
     """Print a table for a terminal."""
     from rich.table import Table
@@ -76,8 +85,8 @@ def as_table(found: Comparison) -> None:
             *(Text(cell + "*", "bold") if best else Text(printable(cell)) for cell, best in row)
         )
     console().print(table)
-    if any(best for row in rows(found) for _, best in row):
-        tell(MARKED)
+    if len(found.alike) > 1 or any(best for row in rows(found) for _, best in row):
+        tell(marked(found, "marked *"))
 
 
 def as_markdown(found: Comparison) -> None:
@@ -90,6 +99,7 @@ def as_markdown(found: Comparison) -> None:
         line(["", *found.names]),
         "|" + " --- |" + " ---: |" * len(found.names),
         *(line([f"**{cell}**" if best else cell for cell, best in row]) for row in rows(found)),
+        *(["", marked(found, "bold")] if len(found.alike) > 1 else []),
     )
 
 
@@ -111,6 +121,7 @@ def as_latex(found: Comparison) -> None:
         *(line([cell_of(*cell) for cell in row]) for row in rows(found)),
         r"\bottomrule",
         r"\end{tabular}",
+        *([f"% {marked(found, 'bold')}"] if len(found.alike) > 1 else []),
     )
 
 

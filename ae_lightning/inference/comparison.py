@@ -2,10 +2,11 @@
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -13,8 +14,14 @@ from ae_lightning.core.errors import UsageError, nearest, printable
 from ae_lightning.core.files import path_of, read_text
 from ae_lightning.core.printing import counted
 from ae_lightning.core.untrusted import conform
-from ae_lightning.inference.configurations import Flat, configuration_of, differences
+from ae_lightning.inference.configurations import (
+    Flat,
+    configuration_of,
+    differences,
+    digest_of_validation,
+)
 from ae_lightning.inference.trained import read_saved
+from ae_lightning.training.checkpoint_reading import fingerprint_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -48,6 +55,7 @@ class Evaluated(TypedDict):
     training_seed: int
     figures: dict[str, dict[str, Valued]]
     left_out: dict[str, str]
+    digest: NotRequired[str]
 
 
 class Run(NamedTuple):
@@ -57,6 +65,7 @@ class Run(NamedTuple):
         name: of its folder or file.
         configuration, seed: what it was trained with.
         of: what its figures are of; only equal ones are compared.
+        digest: of the data that they are of; only among equal ones is one best.
         figures: by name.
     """
 
@@ -64,6 +73,7 @@ class Run(NamedTuple):
     configuration: Flat
     seed: int
     of: str
+    digest: str
     figures: dict[str, float]
 
 
@@ -73,7 +83,7 @@ class Cell(NamedTuple):
     Args:
         mean: over the runs.
         spread: their standard deviation; None of one alone.
-        best: whether no other runs' mean is better.
+        best: whether no other runs' mean is better, among those of the same data.
     """
 
     mean: float
@@ -88,11 +98,13 @@ class Comparison(NamedTuple):
         names: of each column.
         settings: in what they differ, by name, and its value in each column.
         figures: by name, the cells of each column; None where it has no such figure.
+        alike: the columns whose figures are of the same data and shape, as groups of places.
     """
 
     names: list[str]
     settings: dict[str, list[Any]]
     figures: dict[str, list[Cell | None]]
+    alike: list[list[int]]
 
     def frame(self) -> "DataFrame":
         """As a table with a row for each figure of each column."""
@@ -115,6 +127,8 @@ def compare(*runs: str | Path, only: Sequence[str] = ()) -> Comparison:
             `evaluate --json` has written.
         only: the figures to compare; all, if empty.
 
+    The best is marked among figures of the same data and shape alone.
+
     Raises:
         UsageError: if there is no such run or figure, or the figures are of different things.
     """
@@ -132,12 +146,18 @@ def compare(*runs: str | Path, only: Sequence[str] = ()) -> Comparison:
     for name in only:
         if name not in names:
             raise UsageError(f"no run has a figure {name}: {nearest(name, names)}")
+    alike = defaultdict[str, list[int]](list)
+    for place, column in enumerate(columns):
+        alike[column[0].digest].append(place)
+    groups = list(alike.values())
     rows = {
-        name: row([[r.figures[name] for r in c if name in r.figures] for c in columns], name)
+        name: row(
+            [[r.figures[name] for r in c if name in r.figures] for c in columns], name, groups
+        )
         for name in (only or names)
     }
     settings = differences(column[0].configuration for column in columns)
-    return Comparison([title(column) for column in columns], settings, rows)
+    return Comparison([title(column) for column in columns], settings, rows, groups)
 
 
 def read(given: str | Path) -> Run:
@@ -153,7 +173,8 @@ def read(given: str | Path) -> Run:
     }
     if not figures:
         raise UsageError(f"{file} has no validation: evaluate it, and compare the JSON.")
-    return Run(str(path), *configuration_of(saved), "the validation", figures)
+    digest = digest_of_validation(saved, fingerprint_of(saved))
+    return Run(str(path), *configuration_of(saved), "the validation", digest, figures)
 
 
 def read_evaluated(file: Path) -> Run:
@@ -178,7 +199,8 @@ def read_evaluated(file: Path) -> Run:
     of = f"{counted(found['examples'], 'example')} of {found['data']}, split {found['split']}"
     asked = {k: v for k, v in found["settings"].items() if k not in ("batch_size", "weights")}
     of = printable(f"{of}, {asked}")
-    return Run(str(file), found["configuration"], found["training_seed"], of, figures)
+    asked_of = found["configuration"], found["training_seed"], of, found.get("digest", "")
+    return Run(str(file), *asked_of, figures)
 
 
 def apart_from_seeds(runs: Sequence[Run]) -> list[list[Run]]:
@@ -187,6 +209,7 @@ def apart_from_seeds(runs: Sequence[Run]) -> list[list[Run]]:
     for run in runs:
         for column in columns:
             alike = column[0].configuration == run.configuration
+            alike = alike and column[0].digest == run.digest
             if alike and run.seed not in [other.seed for other in column]:
                 column.append(run)
                 break
@@ -200,15 +223,17 @@ def title(column: list[Run]) -> str:
     return column[0].name if len(column) == 1 else f"{column[0].name} ({len(column)} seeds)"
 
 
-def row(columns: list[list[float]], name: str) -> list[Cell | None]:
-    """A figure's cells, of its values in each column."""
+def row(columns: list[list[float]], name: str, groups: list[list[int]]) -> list[Cell | None]:
+    """A figure's cells, of its values in each column; the best of each group is marked."""
     means = [mean(values) if values else math.nan for values in columns]
-    sign = direction(name)
-    finite = [sign * m for m in means if math.isfinite(m)]
-    best = max(finite) if sign and len(set(finite)) > 1 else math.inf
+    sign, best = direction(name), set[int]()
+    for group in groups:
+        finite = {place: sign * means[place] for place in group if math.isfinite(means[place])}
+        if sign and len(set(finite.values())) > 1:
+            best |= {place for place, m in finite.items() if m == max(finite.values())}
     return [
-        Cell(m, stdev(values) if len(values) > 1 else None, sign * m == best) if values else None
-        for m, values in zip(means, columns, strict=True)
+        Cell(m, stdev(values) if len(values) > 1 else None, place in best) if values else None
+        for place, (m, values) in enumerate(zip(means, columns, strict=True))
     ]
 
 

@@ -1,8 +1,10 @@
 """What a training was asked for, and in what several differ."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from ae_lightning.core.fingerprints import Fingerprint, digest_of
 from ae_lightning.training.checkpoint_schema import DATA, MODEL, PARTS, RUN_CONFIG
 
 # What of a trainer changes the weights; the rest says where, and what is shown.
@@ -11,6 +13,11 @@ TRAINER: Final = (
     *("gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches", "overfit_batches"),
 )
 SEEDS: Final = ("seed", "seed_everything")
+# What of data says how they are read, and changes none of them.
+READ: Final = (
+    *("batch_size", "num_workers", "in_memory", "root", "download"),
+    *("window", "max_cache_size", "cache_dir"),
+)
 
 Flat = dict[str, Any]
 
@@ -26,6 +33,22 @@ def configuration_of(checkpoint: Mapping[str, Any]) -> tuple[Flat, int]:
     }
     seed = model["init_args"].get("seed", 0)
     return {k: v for k, v in flat(tree).items() if k.rpartition(".")[2] not in SEEDS}, int(seed)
+
+
+def digest_of_validation(checkpoint: Mapping[str, Any], fingerprint: Fingerprint | None) -> str:
+    """Return a digest of what the figures of a validation are of: x̃, x and their shape.
+
+    Args:
+        fingerprint: of the data, if the checkpoint has one.
+    """
+    aside = READ if fingerprint is None else (*READ, "path")
+    told = {
+        name: value
+        for name, value in configuration_of(checkpoint)[0].items()
+        if name in ("data", "model.shape")
+        or (name.startswith("data.") and name.split(".")[1] not in aside)
+    }
+    return digest_of([json.dumps([told, fingerprint], sort_keys=True, default=str)])
 
 
 def flat(tree: Any, name: str = "") -> Flat:

@@ -90,7 +90,8 @@ def allowed(n: int, false_alarms: float) -> int:
     share = Fraction(str(float(false_alarms)))  # as it is written: 0.29 · 100 is 29
     if (found := math.floor((n + 1) * share)) < 1:
         raise UsageError(
-            f"{counted(n, 'clean example')} {'is' if n == 1 else 'are'} too few for a share of false "
-            f"alarms of {false_alarms:g}: give at least {math.ceil(1 / share) - 1:,}, or allow more false alarms."
+            f"{counted(n, 'clean example')} {'is' if n == 1 else 'are'} too few for a share of "
+            f"false alarms of {false_alarms:g}: give at least {math.ceil(1 / share) - 1:,}, or "
+            "allow more false alarms."
         )
     return found

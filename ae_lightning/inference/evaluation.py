@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import torch
+
 from ae_lightning.core.errors import UsageError, at_least, one_of
+from ae_lightning.core.fingerprints import digest_of
 from ae_lightning.inference.configurations import Flat, configuration_of
 from ae_lightning.inference.inputs import Inputs, opened
 from ae_lightning.inference.measures.disentanglement import disentanglement
-from ae_lightning.inference.measures.figures import Figure, NotDefined, Settings
+from ae_lightning.inference.measures.figures import Figure, NotDefined, Settings, first
 from ae_lightning.inference.measures.information import information
 from ae_lightning.inference.measures.likelihood import likelihood
 from ae_lightning.inference.measures.realism import realism
@@ -26,6 +29,7 @@ from ae_lightning.training.allocator import keep_freed_memory
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+TOLD: Final = 256  # examples by which data are told from others
 Measure = Callable[[TrainedModel, Inputs, Settings], list[Figure]]
 GROUPS: Final[dict[str, Measure]] = {
     measure.__name__: measure
@@ -54,6 +58,7 @@ class Measured(NamedTuple):
         figures: by group.
         left_out: the groups that have no meaning here, with the reason.
         configuration, training_seed: what the model was trained with.
+        digest: of the first examples, their number and shape, by which `compare` knows them.
     """
 
     model: str
@@ -65,6 +70,7 @@ class Measured(NamedTuple):
     left_out: dict[str, str]
     configuration: Flat
     training_seed: int
+    digest: str
 
     def frame(self) -> "DataFrame":
         """As a table with a row for each figure."""
@@ -147,5 +153,11 @@ def evaluate(
     kind = type(inputs.data).__name__
     file = trained.file
     _, saved = read_saved(file.parent if file.name == WEIGHTS else file)
-    found = settings, figures, left_out, *configuration_of(saved)
+    found = settings, figures, left_out, *configuration_of(saved), digest_of_examples(inputs)
     return Measured(str(trained.file), kind, split, len(inputs), *found)
+
+
+def digest_of_examples(inputs: Inputs) -> str:
+    """Return a digest of the first examples, their shape, and how many there are."""
+    x = torch.cat([batch.pair.x for batch in first(inputs, TOLD).batches(TOLD)])
+    return digest_of([len(inputs), list(x.shape), memoryview(x.numpy().tobytes())])

@@ -130,8 +130,8 @@ def example(trained: TrainedModel, named: str) -> Tensor:
     inputs = open_inputs(trained, [named])
     if len(inputs) != 1:
         raise UsageError(
-            f"{named} holds {counted(len(inputs), 'example')}: name one, a file, or SPLIT/PLACE such "
-            "as test/0."
+            f"{named} holds {counted(len(inputs), 'example')}: name one, a file, or SPLIT/PLACE "
+            "such as test/0."
         )
     [batch] = inputs.batches(device=trained.device)
     return batch.pair.x

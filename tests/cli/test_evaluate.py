@@ -142,6 +142,8 @@ def variant(run: Path, to: Path, mse: float, **changes: Any) -> Path:
     arguments = state["hyper_parameters"]["init_args"]
     arguments["seed"] = changes.get("seed", 0)
     arguments["optimizer"]["init_args"]["lr"] = changes.get("lr", 1e-3)
+    data = state["datamodule_hyper_parameters"]["init_args"]
+    data |= {name: changes[name] for name in ("split_seed", "batch_size") if name in changes}
     state["callbacks"]["Checkpoints"]["latest"]["val/mse"] = mse
     file.unlink()
     AtomicCheckpointIO().save_checkpoint(state, file)
@@ -198,6 +200,50 @@ def test_a_terminal_shows_the_best_by_a_star(runs, capsys, monkeypatch):
     text = told(capsys, "compare", runs[0], runs[3])
     assert "0.03*" in text
     assert "best values are marked *" in text
+
+
+def test_the_best_is_marked_among_runs_of_the_same_data_alone(
+    whole, runs, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "300")
+    other = str(variant(whole, tmp_path / "other", 0.001, lr=4e-3, split_seed=7))
+    again = str(variant(whole, tmp_path / "again", 0.02, lr=5e-3, batch_size=7))
+    ask = ["--only", "mse", "--to"]
+    text = told(capsys, "compare", runs[0], other, again, runs[3], *ask, "csv")
+    assert [row["best"] for row in csv.DictReader(StringIO(text))] == [
+        *("False", "False", "True", "False")
+    ]
+    line = f"among runs of the same data and shape alone: {runs[0]}, {again}, {runs[3]}"
+    for to, sign in {"table": "marked *", "markdown": "bold", "latex": "% best values"}.items():
+        *_, last = told(capsys, "compare", runs[0], other, again, runs[3], *ask, to).splitlines()
+        assert last.endswith(line)
+        assert sign in last
+    text = told(capsys, "compare", runs[0], other, *ask, "table")
+    assert "no values are marked: the runs are of unlike data or shapes" in text
+    assert "*" not in text
+
+
+def test_files_of_other_examples_are_not_marked_together(asked, tmp_path, capsys):
+    other = json.loads(json.dumps(asked))
+    other["configuration"]["model.latent"] = 99
+    other["figures"]["likelihood"]["log_p"]["value"] += 1
+    other["digest"] = "0" * 64
+    for name, tree in (("a", asked), ("b", other)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(tree))
+    files = [str(tmp_path / f"{name}.json") for name in "ab"]
+    text = told(capsys, "compare", *files, "--only", "log_p", "--to", "markdown")
+    assert "**" not in text
+    assert "no values are marked" in text
+
+
+def test_a_digest_tells_the_examples_whatever_the_batch_size(whole):
+    ask = {"only": ["sparsity"], "limit": 50}
+    digests = [
+        evaluate(whole, "digits", **ask | changes).digest
+        for changes in ({}, {"batch_size": 7}, {"split": "val"}, {"limit": 49})
+    ]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
 
 
 def test_one_seed_twice_is_no_spread(runs, capsys):
