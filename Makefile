@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test bench gallery gpu mutants soak lowest clean
+.PHONY: help install demo lint test bench gallery gpu mutants soak tables lowest clean
 
 help:     ## print these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -44,6 +44,9 @@ mutants: install  ## put errors into the mathematics, which tests and claims mus
 
 soak: install  ## kill, stop and damage real runs, and compare; ONLY="sigkill" runs some: minutes
 	PYTHONPATH=tests $(BIN)/python -m soak $(ONLY)
+
+tables: install  ## run what docs/results.md lacks, and write it; ONLY="linear" some, ALL=1 hours too, QUICK=1 a try
+	PYTHONPATH=tests $(BIN)/python -m tables $(ONLY) $(if $(ALL),--all) $(if $(QUICK),--quick)
 
 clean:  ## remove what the targets made, but for runs and data
 	rm -rf .venv .lowest build dist .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -183,7 +183,7 @@ def test_every_command_and_config_of_a_page_is_known(page: Path) -> None:
     text = page.read_text()
     named = re.findall(r"(?:^    |`|&& )ae-lightning (\w+)", text, re.MULTILINE)
     assert set(named) <= TRAINER_COMMANDS.keys() | PLAIN_COMMANDS.keys()
-    assert set(re.findall(r"--config (\w+)(?![\w.-])", text)) <= shipped().keys()
+    assert set(re.findall(r"--config ([\w/]+)(?![\w/.-])", text)) <= shipped().keys()
 
 
 def test_every_file_and_name_of_contributing_is_there() -> None:

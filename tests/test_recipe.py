@@ -22,7 +22,7 @@ BATCHES = 8
 CONFIGS = {
     read(name)["model"]["class_path"].rpartition(".")[2]: name
     for name in shipped()
-    if "systems" in read(name).get("model", {}).get("class_path", "")
+    if "/" not in name and "systems" in read(name).get("model", {}).get("class_path", "")
 }
 
 

@@ -6,7 +6,7 @@ from ae_lightning.core.config_files import kind_and_purpose, shipped, shipped_sw
 from ae_lightning.core.errors import UsageError, nearest
 from ae_lightning.core.printing import tell
 
-ORDER_OF_KINDS = ("system", "networks", "data", "extra")
+ORDER_OF_KINDS = ("system", "networks", "data", "extra", "recipe")
 
 
 def configs(name: str | None = None) -> None:
@@ -33,3 +33,4 @@ def configs(name: str | None = None) -> None:
             tell(f"  {name:{width}}  {text}")
     tell("sweep", f"  {', '.join(shipped_sweeps())}: print it by ae-lightning configs NAME", "")
     tell("They add up from left to right: ae-lightning fit --config vae --config digits")
+    tell("A recipe is a whole experiment: ae-lightning fit --config recipes/pca")

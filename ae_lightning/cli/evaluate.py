@@ -28,7 +28,7 @@ def evaluate(
     reading: Reading | None = None,
 ) -> None:
     """Measure a trained model: likelihood, reconstruction, sensitivity, information, sparsity,
-    representation, disentanglement and realism.
+    representation, disentanglement, score and realism.
 
     Args:
         model: a run, for its best checkpoint, or a checkpoint.

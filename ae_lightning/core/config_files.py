@@ -20,8 +20,9 @@ CONFIGS: Final = Path(__file__).parents[1] / "configs"
 
 
 def shipped() -> dict[str, Path]:
-    """The shipped configs' files by name."""
-    return {file.stem: file for file in sorted(CONFIGS.glob("*.yaml"))}
+    """The shipped configs' files by name: parts to add up, and recipes/…, whole experiments."""
+    files = [*sorted(CONFIGS.glob("*.yaml")), *sorted(CONFIGS.glob("recipes/*.yaml"))]
+    return {file.relative_to(CONFIGS).with_suffix("").as_posix(): file for file in files}
 
 
 def shipped_sweeps() -> dict[str, Path]:

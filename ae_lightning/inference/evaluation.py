@@ -19,6 +19,7 @@ from ae_lightning.inference.measures.likelihood import likelihood
 from ae_lightning.inference.measures.realism import realism
 from ae_lightning.inference.measures.reconstruction import reconstruction
 from ae_lightning.inference.measures.representation import representation
+from ae_lightning.inference.measures.score import score
 from ae_lightning.inference.measures.sensitivity import sensitivity
 from ae_lightning.inference.measures.sparsity import sparsity
 from ae_lightning.inference.reading import Reading
@@ -41,6 +42,7 @@ GROUPS: Final[dict[str, Measure]] = {
         sparsity,
         representation,
         disentanglement,
+        score,
         realism,
     )
 }

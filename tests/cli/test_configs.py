@@ -20,20 +20,47 @@ SYSTEMS = [
     "vae",
     "iwae",
 ]
+RECIPES = [
+    "recipes/burda_iwae",
+    "recipes/burda_vae",
+    "recipes/cifar10_vae",
+    "recipes/deep_autoencoder",
+    "recipes/denoise_cifar10",
+    "recipes/denoise_mnist",
+    "recipes/features_ae",
+    "recipes/features_cae",
+    "recipes/features_dae",
+    "recipes/features_sparse",
+    "recipes/pca",
+    "recipes/photographs",
+    "recipes/score",
+    "recipes/sprites_beta_tc",
+    "recipes/sprites_beta_vae",
+    "recipes/sprites_vae",
+]
 EXTRAS = ["conv", "resnet", "score", "wandb", "ddp", "fsdp"]
 DATA = ["digits", "mnist", "fashion_mnist", "cifar10", "folder", "stream", "manifold", "sprites"]
 
 
 def test_the_names_of_the_shipped_configs() -> None:
-    assert set(shipped()) == {*SYSTEMS, *DATA, *EXTRAS}
+    assert set(shipped()) == {*SYSTEMS, *DATA, *EXTRAS, *RECIPES}
 
 
 @pytest.mark.parametrize("name", shipped())
 def test_a_shipped_config_says_what_it_is_in_its_first_line(name: str) -> None:
     kind, text = kind_and_purpose(shipped()[name])
-    expected = "system" if name in SYSTEMS else "data" if name in DATA else kind
-    assert (kind, kind in ("system", "networks", "data", "extra")) == (expected, True)
+    kinds = {"system": SYSTEMS, "data": DATA, "recipe": RECIPES}
+    expected = next((k for k, names in kinds.items() if name in names), kind)
+    assert (kind, kind in (*kinds, "networks", "extra")) == (expected, True)
     assert 20 < len(text) < 90
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_a_whole_experiment(name: str) -> None:
+    recipe = read(name)
+    assert recipe.keys() == {"model", "data", "trainer"}
+    assert all("class_path" in recipe[part] for part in ("model", "data"))
+    assert recipe["trainer"]["max_epochs"] > 0
 
 
 def classes(tree: object) -> list[str]:

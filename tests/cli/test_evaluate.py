@@ -52,7 +52,7 @@ def test_every_group_that_is_defined_is_measured(asked):
     assert (asked["data"], asked["split"]) == ("Digits", "test")
     groups = ["likelihood", "reconstruction", "sensitivity", "information", "sparsity"]
     assert list(asked["figures"]) == [*groups, "representation"]
-    assert list(asked["left_out"]) == ["disentanglement", "realism"]
+    assert list(asked["left_out"]) == ["disentanglement", "score", "realism"]
     assert "knows no factors" in asked["left_out"]["disentanglement"]
 
 

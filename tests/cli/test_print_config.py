@@ -4,16 +4,20 @@ import contextlib
 import io
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from ae_lightning.cli.main import main
-from ae_lightning.core.config_files import kind_and_purpose, shipped
+from ae_lightning.core.config_files import kind_and_purpose, read, shipped
 
 KINDS = {name: kind_and_purpose(file)[0] for name, file in shipped().items()}
-SYSTEMS, DATA = ([n for n, kind in KINDS.items() if kind == k] for k in ("system", "data"))
-PLACED = {"folder": ["--data.path", "images"], "stream": ["--data.path", "chunks"]}
+SYSTEMS, DATA, RECIPES = (
+    [n for n, kind in KINDS.items() if kind == k] for k in ("system", "data", "recipe")
+)
+PATH = ["--data.path", "images"]
+PLACED = {"folder": PATH, "stream": ["--data.path", "chunks"], "recipes/photographs": PATH}
 COMBINED = [
     *([s, d] for s, d in product(SYSTEMS, DATA)),
     *([s, "conv", "mnist"] for s in SYSTEMS if s not in ("linear", "sparse", "contractive")),
@@ -35,13 +39,26 @@ def printed(*args: str) -> str:
 
 @pytest.mark.parametrize("names", COMBINED, ids="-".join)
 def test_what_is_printed_is_a_config_that_says_the_same(names: list[str]) -> None:
+    optimizer = printed_again(names)["model"]["init_args"]["optimizer"]
+    assert optimizer["init_args"]["lr"] == 3e-3
+    assert optimizer["class_path"] == "torch.optim.Adam"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_so_it_is_of_a_recipe(name: str) -> None:
+    recipe, found = read(name), printed_again([name])
+    assert found["model"]["class_path"].endswith(recipe["model"]["class_path"].rpartition(".")[2])
+    assert found["trainer"]["max_epochs"] == recipe["trainer"]["max_epochs"]
+
+
+def printed_again(names: list[str]) -> dict[str, Any]:
+    """What is printed of shipped configs, once it is seen that it says the same."""
     given = [word for name in names for word in ("--config", name)]
     text = printed(*given, *PLACED.get(names[-1], []), "--run", "a", "--debug")
     Path("c.yaml").write_text(text)
     assert printed("--config", "c.yaml") == text
-    model = yaml.safe_load(text)["model"]["init_args"]
-    assert model["optimizer"]["init_args"]["lr"] == 3e-3
-    assert model["optimizer"]["class_path"] == "torch.optim.Adam"
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
 
 
 def test_a_printed_config_gives_the_same_run_to_the_bit() -> None:

@@ -4,14 +4,23 @@ import math
 
 import numpy as np
 import pytest
+import scipy.signal
 import torch
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.corruptions import GaussianNoise, Masking
+from ae_lightning.datamodules import Manifold, MixtureOfGaussians
 from ae_lightning.inference.inputs import Inputs
-from ae_lightning.inference.measures.figures import Averages, Settings
+from ae_lightning.inference.measures.figures import Averages, NotDefined, Settings
 from ae_lightning.inference.measures.information import information
 from ae_lightning.inference.measures.likelihood import likelihood
-from ae_lightning.inference.measures.reconstruction import SIGMAS, reconstruction
+from ae_lightning.inference.measures.reconstruction import (
+    SIGMAS,
+    WINDOWS,
+    reconstruction,
+    wiener,
+)
+from ae_lightning.inference.measures.score import score
 from ae_lightning.inference.measures.sensitivity import sensitivity
 from ae_lightning.inference.measures.sparsity import sparsity
 from ae_lightning.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, Gaussian
@@ -114,6 +123,54 @@ def test_a_projection_onto_a_quarter_of_the_dimensions_gains_six_decibels():
     same = linear(torch.eye(40).double(), torch.eye(40).double())
     found = by_name(reconstruction(trained_of(same), inputs_of(x), FEW))
     assert all(found[f"denoising_gain_{sigma}"].value == 0 for sigma in SIGMAS)
+
+
+def test_the_wiener_filter_is_scipys_and_the_best_window_counts():
+    x = torch.rand(3, 2, 12, 15).double()
+    for side, sigma in ((3, 0.1), (5, 0.4)):
+        expected = [[scipy.signal.wiener(c.numpy(), side, sigma**2) for c in image] for image in x]
+        found = wiener(x, sigma, side).numpy()
+        assert np.allclose(found, expected, atol=1e-12)
+    flat = torch.full((300, 1, 12, 12), 0.5)
+    model = model_of(shape=(1, 12, 12), value_range=(0.0, 1.0)).float()
+    gains = by_name(reconstruction(trained_of(model), inputs_of(flat), FEW))
+    by_hand = flat + 0.05 * torch.randn(flat.shape)
+    left = [float((wiener(by_hand, 0.05, s) - flat).square().mean()) for s in WINDOWS]
+    best = gains["denoising_gain_wiener_0.05"]
+    assert best.value == pytest.approx(10 * math.log10(0.05**2 / min(left)), abs=0.1)
+    assert best.note.startswith(f"windows of {WINDOWS[left.index(min(left))]} ×")
+
+
+# -------------------------------------------------------------------------------- score
+
+
+def test_the_score_of_a_gaussian_has_no_error_and_a_smaller_one_its_own():
+    """r*(x̃) = x̃/(1 + σ²) of the standard normal density, whose score is −x̃/(1 + σ²)."""
+
+    def measured(factor: float) -> list[float]:
+        data = Manifold(MixtureOfGaussians(centres=[[0.0, 0.0]], width=1.0), size=600)
+        data.corruption, sigma = GaussianNoise(0.5), 0.5
+        shrink = torch.eye(2) * (1 - factor * sigma**2 / (1 + sigma**2))
+        found = score(
+            trained_of(linear(torch.eye(2), shrink).float()), Inputs(data, data.named("test"))
+        )
+        return [figure.value for figure in found]
+
+    assert measured(1.0) == pytest.approx([0, 1], abs=1e-5)
+    assert measured(0.8) == pytest.approx([0.2, 1], abs=1e-5)
+    assert measured(-1.0) == pytest.approx([2, -1], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("noise", "reason"), [(Masking(), "one σ above 0"), (GaussianNoise(0.1, 0.2), "one σ above 0")]
+)
+def test_no_score_is_learned_from_other_noise(noise, reason):
+    data = Manifold(size=30, corruption=noise)
+    trained = trained_of(model_of(shape=(2,)).float())
+    with pytest.raises(NotDefined, match=reason):
+        score(trained, Inputs(data, data.named("test")))
+    with pytest.raises(NotDefined, match="Given does not know its density, as Manifold does"):
+        score(trained, inputs_of(torch.rand(3, 2)))
 
 
 # ------------------------------------------------------------- sensitivity and sparsity

@@ -1,0 +1,33 @@
+"""What denoising gains, beside a Wiener filter."""
+
+from ae_lightning.inference.measures.reconstruction import SIGMAS
+
+from .table import Quantity, Row, Table
+
+GAINS = [Quantity(f"gain at σ = {s}, dB", f"denoising_gain_{s}", digits=1) for s in SIGMAS]
+FILTER = {q.title: f"denoising_gain_wiener_{s}" for q, s in zip(GAINS, SIGMAS, strict=True)}
+LONG = "30 epochs, hours of two cores or minutes of a GPU"
+
+TABLE = Table(
+    name="denoising",
+    title="Images without their noise",
+    about="""The gain in PSNR over the noisy test images, in decibels. One model removes noise of
+    every σ, from 0.05 to 0.8, and is not told which; the Wiener filter is told σ, and is that of
+    the best of three windows at each.""",
+    quantities=GAINS,
+    ask={"only": ["reconstruction"]},
+    rows=[
+        Row("MNIST, Wiener filter", "denoise_mnist", instead=FILTER),
+        Row(
+            "MNIST, denoising autoencoder",
+            "denoise_mnist",
+            why="""the bottleneck of 256 numbers costs more than noise of σ = 0.05 does.""",
+        ),
+        Row("CIFAR-10, Wiener filter", "denoise_cifar10", instead=FILTER, needs=LONG),
+        Row(
+            "CIFAR-10, denoising autoencoder",
+            "denoise_cifar10",
+            needs=LONG,
+        ),
+    ],
+)
