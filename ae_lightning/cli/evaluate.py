@@ -28,13 +28,14 @@ def evaluate(
     reading: Reading | None = None,
 ) -> None:
     """Measure a trained model: likelihood, reconstruction, sensitivity, information, sparsity,
-    representation, disentanglement, score and realism.
+    representation, disentanglement, score and realism; and, if asked for, finetuning.
 
     Args:
         model: a run, for its best checkpoint, or a checkpoint.
         data: a folder, an array file or a shipped data set such as mnist; by default, that of
             training.
-        only: the groups to measure, such as likelihood,sparsity; by default, all that are defined.
+        only: the groups to measure, such as likelihood,sparsity; by default, all that are defined
+            but finetuning, which takes minutes.
         json: print JSON, which compare reads, in place of a table.
         samples: K of importance sampling.
         repeats: how often to repeat that, with other samples.

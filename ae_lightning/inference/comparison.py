@@ -29,7 +29,16 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 10**7
 # Of other figures, such as a rate, neither more nor less is better.
 HIGHER: Final = ("elbo", "log_p", "psnr", "ssim", "explained_variance", "denoising_gain", "cosine")
-HIGHER_TOO: Final = ("logistic", "knn", "mig", "dci", "sap", "factor_vae", "modularity")
+HIGHER_TOO: Final = (
+    "logistic",
+    "knn",
+    "mig",
+    "dci",
+    "sap",
+    "factor_vae",
+    "modularity",
+    "finetuned",
+)
 LOWER: Final = ("distortion", "mse", "bits_per_dimension", "fid", "kid", "score_error")
 
 

@@ -14,6 +14,7 @@ from ae_lightning.inference.configurations import Flat, configuration_of
 from ae_lightning.inference.inputs import Inputs, opened
 from ae_lightning.inference.measures.disentanglement import disentanglement
 from ae_lightning.inference.measures.figures import Figure, NotDefined, Settings, first
+from ae_lightning.inference.measures.finetuning import finetuning
 from ae_lightning.inference.measures.information import information
 from ae_lightning.inference.measures.likelihood import likelihood
 from ae_lightning.inference.measures.realism import realism
@@ -44,8 +45,10 @@ GROUPS: Final[dict[str, Measure]] = {
         disentanglement,
         score,
         realism,
+        finetuning,
     )
 }
+IF_ASKED: Final = ("finetuning",)  # groups that take long
 
 
 class Measured(NamedTuple):
@@ -120,7 +123,7 @@ def evaluate(
     Args:
         model: a run, a checkpoint or a loaded model.
         data: a folder, an array file or a shipped data set; that of training if None.
-        only: the groups to measure; all that are defined, if empty.
+        only: the groups to measure; all that are defined and do not take long, if empty.
         samples, repeats, subset, labels, weights, seed: see `Settings`.
         split: train, val or test; all, if None.
         limit: how many examples to take at most.
@@ -144,7 +147,7 @@ def evaluate(
         keep_freed_memory()
     figures, left_out = dict[str, list[Figure]](), dict[str, str]()
     for name, measure in GROUPS.items():
-        if only and name not in only:
+        if name not in only and (only or name in IF_ASKED):
             continue
         try:
             figures[name] = measure(trained, inputs, settings)

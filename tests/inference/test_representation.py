@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from ae_lightning.core.errors import UsageError
 from ae_lightning.inference.inputs import Inputs
 from ae_lightning.inference.measures.figures import Settings
+from ae_lightning.inference.measures.finetuning import finetuning
 from ae_lightning.inference.measures.representation import (
     DRAWS,
     drawn,
@@ -114,6 +115,29 @@ def test_probes_are_not_tested_on_what_they_learn_from(trained, inputs):
     of = Inputs(inputs.data, inputs.data.named("train"))
     with pytest.raises(UsageError, match="learn from the split train"):
         representation(trained, of)
+
+
+def test_an_encoder_that_learns_on_is_no_worse_and_the_model_stays_as_it_is(
+    trained, inputs, monkeypatch
+):
+    monkeypatch.setattr("ae_lightning.inference.measures.finetuning.STEPS", 600)
+    before = [p.clone() for p in trained.model.parameters()]
+    state = torch.get_rng_state()
+    (found,) = finetuning(trained, inputs, Settings(batch_size=100))
+    (again,) = finetuning(trained, inputs, Settings(batch_size=64))
+    (few,) = finetuning(trained, inputs, Settings(labels=100))
+    assert found == again
+    assert found.interval == wilson(round(found.value * len(inputs)), len(inputs))
+    assert found.note == "1,200 labels, 600 steps, seed 0"
+    (probe,) = (
+        f for f in representation(trained, inputs, Settings()) if f.name == "logistic_code_all"
+    )
+    assert found.value > probe.value + 0.02
+    assert few.value < found.value
+    assert all(map(torch.equal, before, trained.model.parameters()))
+    assert torch.equal(state, torch.get_rng_state())
+    with pytest.raises(UsageError, match="learns from the split train"):
+        finetuning(trained, Inputs(inputs.data, inputs.data.named("train")))
 
 
 def test_data_of_one_class_have_no_probes(trained, digits):
