@@ -9,7 +9,29 @@ METRICS = "test_metrics.py"
 EVIDENCE = "test_evidence.py"
 SCORES = (GEOMETRY, "theory smoothing", "theory chains")
 
+MEASURED = "inference/test_measures.py"
+PROBED = "inference/test_representation.py"
+
 TABLE: Table = {
+    "ae_lightning/inference/measures/score.py": [
+        ("the square of the relative error", "(error / true) ** 0.5", "error / true", MEASURED),
+        ("relative to the learned score", "(error / true)", "(error / learned)", MEASURED),
+        ("no norm in the cosine", "(learned * true) ** 0.5", "true", MEASURED),
+    ],
+    "ae_lightning/inference/measures/reconstruction.py": [
+        ("σ for σ² in the Wiener filter", "1 - sigma**2 / v", "1 - sigma / v", MEASURED),
+        ("no square of the local mean", "square - m.square()", "square", MEASURED),
+        ("the worst window", "side = min(", "side = max(", MEASURED),
+    ],
+    "ae_lightning/inference/measures/finetuning.py": [
+        (
+            "the encoder stays frozen",
+            "self.requires_grad_(True)",
+            "self.head.requires_grad_(True)",
+            PROBED,
+        ),
+        ("the model itself is trained", "copy.deepcopy(model.encoder)", "model.encoder", PROBED),
+    ],
     "ae_lightning/geometry.py": [
         ("1.13 times the score", "/ sigma**2", "/ sigma**2 * 1.13", *SCORES),
         ("the score too small by 1.15", "/ sigma**2", "/ sigma**2 / 1.15", *SCORES, "theory score"),

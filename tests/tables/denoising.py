@@ -6,7 +6,7 @@ from .table import Quantity, Row, Table
 
 GAINS = [Quantity(f"gain at σ = {s}, dB", f"denoising_gain_{s}", digits=1) for s in SIGMAS]
 FILTER = {q.title: f"denoising_gain_wiener_{s}" for q, s in zip(GAINS, SIGMAS, strict=True)}
-LONG = "30 epochs, hours of two cores or minutes of a GPU"
+LONG = "30 epochs, about two hours of one core"
 
 TABLE = Table(
     name="denoising",

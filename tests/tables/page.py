@@ -19,7 +19,7 @@ seeds, ± their standard deviation; of one seed alone, ± its standard error ove
 its 95 % interval. The difference is ours less the published one. `make tables ONLY="linear"` runs
 some of them, `ALL=1` those too that take hours; what is done is kept until its recipe changes, and
 an interrupted training goes on where it was. Seconds are of the processor, for training and
-measuring.
+measuring; hours are estimates from a few steps of each, on the same machine.
 """
 
 
