@@ -45,7 +45,7 @@ mutants: install  ## put errors into the mathematics, which tests and claims mus
 soak: install  ## kill, stop and damage real runs, and compare; ONLY="sigkill" runs some: minutes
 	PYTHONPATH=tests $(BIN)/python -m soak $(ONLY)
 
-tables: install  ## run what docs/results.md lacks, and write it; ONLY="linear" some, ALL=1 hours too, QUICK=1 a try
+tables: install  ## run what docs/results.md lacks: an hour; ONLY="linear" some, ALL=1 days too, QUICK=1 tries all
 	PYTHONPATH=tests $(BIN)/python -m tables $(ONLY) $(if $(ALL),--all) $(if $(QUICK),--quick)
 
 clean:  ## remove what the targets made, but for runs and data
