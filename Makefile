@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test bench gallery gpu mutants soak tables lowest clean
+.PHONY: help install demo lint test bench gallery docs gpu mutants soak tables lowest clean
 
 help:     ## print these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -36,6 +36,12 @@ bench: install  ## print the ratios of training speed, each with its spread; ONL
 gallery: install  ## remake the pictures of README and docs by the commands below them; ONLY="filters" some: half an hour
 	PYTHONPATH=tests $(BIN)/python -m gallery $(ONLY)
 
+docs: .venv/docs  ## build the documentation, every example run, into docs/_build/html: minutes
+	$(BIN)/python -m sphinx -W --keep-going -j 2 -q docs docs/_build/html
+.venv/docs: .venv/installed
+	@$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@
+
 gpu: install  ## try and time training on a GPU, or say that there is none; ONLY="speed images" runs some: minutes
 	PYTHONPATH=tests $(BIN)/python -m gpu $(ONLY) $(if $(JSON),--json $(JSON))
 
@@ -49,4 +55,4 @@ tables: install  ## run what docs/results.md lacks: an hour; ONLY="linear" some,
 	PYTHONPATH=tests $(BIN)/python -m tables $(ONLY) $(if $(ALL),--all) $(if $(QUICK),--quick)
 
 clean:  ## remove what the targets made, but for runs and data
-	rm -rf .venv .lowest build dist .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf .venv .lowest build dist docs/_build .mypy_cache .ruff_cache .pytest_cache *.egg-info

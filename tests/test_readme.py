@@ -19,7 +19,7 @@ from helpers.interpreter import streams
 
 ROOT = Path(ae_lightning.__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ONE_BATCH = ("--trainer.fast_dev_run", "true", "--data.batch_size", "8")
 SMALL = {"manifold": ("--data.size", "100"), "folder": ("--data.num_workers", "0")}
 
