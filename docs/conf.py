@@ -19,6 +19,7 @@ extensions = [
     "sphinx_copybutton",
     "claim_directive",
     "docstrings",
+    "notes",
     "public_directive",
 ]
 exclude_patterns = ["_build", "extensions"]

@@ -1,9 +1,11 @@
 """The documentation holds: its examples run, and its pages are built without a warning."""
 
+import doctest
 import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,7 +15,10 @@ import ae_lightning
 from ae_lightning.cli.main import main
 
 DOCS = Path(ae_lightning.__file__).parents[1] / "docs"
-CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(?:---\n.*?\n---\n|(?::\w+:[^\n]*\n)*)(.*?)^```", re.M | re.S)
+OPTIONS = r"(?:---\n.*?\n---\n|(?::\w+:[^\n]*\n)*)"
+CELL = re.compile(rf"^```\{{code-cell\}}[^\n]*\n{OPTIONS}(.*?)^```", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^!(.*(?:\\\n.*)*)$", re.MULTILINE)
+with_sphinx = pytest.mark.skipif(find_spec("myst_nb") is None, reason="pip install '.[docs]'")
 
 
 def cells(page: Path) -> list[str]:
@@ -21,16 +26,22 @@ def cells(page: Path) -> list[str]:
     return CELL.findall(page.read_text())
 
 
-PAGES = [page for page in sorted(DOCS.rglob("*.md")) if cells(page)]
+PAGES = [page for page in sorted(DOCS.glob("*.md")) if cells(page)]  # chapters take too long
 
 
 def execute(code: str, names: dict[str, object], where: str) -> None:
-    """Run a cell as a notebook does, in which a line that begins with ! is a command."""
-    for piece in re.split(r"^(!.*(?:\\\n.*)*)$", code, flags=re.M):
-        if piece.startswith("!ae-lightning "):
-            assert main(shlex.split(piece.removeprefix("!ae-lightning "))) == 0
-        else:
+    """Run a cell as a notebook does: `%%writefile FILE`, or Python and commands after a !."""
+    if code.startswith("%%writefile "):
+        first, _, text = code.partition("\n")
+        Path(first.split()[1]).write_text(text)
+        return
+    for number, piece in enumerate(COMMAND.split(code)):
+        if number % 2 == 0:
             exec(compile(piece, where, "exec"), names)
+        else:
+            program, *words = shlex.split(piece.replace("\\\n", " "))
+            assert program == "ae-lightning"
+            assert main(words) == 0
 
 
 @pytest.mark.slow
@@ -41,12 +52,20 @@ def test_the_examples_of_a_page_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     names: dict[str, object] = {"__name__": page.stem}
+    monkeypatch.setitem(sys.modules, page.stem, type(sys)(page.stem))
     for number, code in enumerate(cells(page), start=1):
         execute(code, names, f"{page.name}, cell {number}")
 
 
+@with_sphinx
+@pytest.mark.parametrize("name", ["docstrings", "public_directive"])
+def test_the_examples_of_an_extension_hold(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS / "extensions")
+    assert doctest.testmod(import_module(name)) == (0, 1)
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("myst_nb") is None, reason="pip install '.[docs]'")
+@with_sphinx
 def test_the_pages_are_built_without_a_warning(tmp_path: Path) -> None:
     options = ("-W", "-q", "-D", "nb_execution_mode=off")
     command = (sys.executable, "-m", "sphinx", *options, str(DOCS), str(tmp_path))

@@ -93,7 +93,8 @@ def table(proof: Proof, width: int) -> Table:
     from ae_lightning.theory.proof import number
 
     said = "skipped" if proof.skipped else "proved" if proof.proved else ("NOT PROVED", "red")
-    named = (proof.claim.name, "bold"), f": {proof.claim.title}: "
+    tests = f" ({proof.claim.tests})" if proof.claim.tests else ""
+    named = (proof.claim.name, "bold"), f": {proof.claim.title}{tests}: "
     rows = Table(
         title=Text.assemble(*named, said, f" in {proof.seconds:.1f} s"),
         title_justify="left",

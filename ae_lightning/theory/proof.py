@@ -96,6 +96,7 @@ class Claim(ABC):
     """
 
     title: ClassVar[str]
+    notes: ClassVar[tuple[str, ...]] = ()  # the statements of docs/notes.md that it tests
     statement: ClassVar[str]  # one sentence
     formula: ClassVar[str]  # in matplotlib's math text
     source: ClassVar[str]  # authors, year, title
@@ -109,6 +110,11 @@ class Claim(ABC):
 
     def __init__(self, name: str = "") -> None:
         self.name = name
+
+    @property
+    def tests(self) -> str:
+        """Which statements of the notes it tests, such as "notes 2.1, 2.2"; "" if none."""
+        return f"notes {', '.join(self.notes)}" if self.notes else ""
 
     @abstractmethod
     def run(self, seed: int) -> Results:

@@ -15,9 +15,13 @@ class Claimed(SphinxDirective):
     def run(self) -> list[Node]:
         stated = claim(self.arguments[0])
         formula = stated.formula.strip("$").replace(r"\qquad", r"\\")
-        source = f"**{stated.title}.** {stated.statement}\n\n```{{math}}\n{formula}\n```\n"
+        source = f"(claim-{stated.name})=\n**{stated.title}.** {stated.statement}\n\n"
+        source += f"```{{math}}\n{formula}\n```\n"
+        notes = ", ".join(f"[{number}](#notes-{number})" for number in stated.notes)
         if stated.correction:
-            source += f"\n*Put right.* {stated.correction}\n"
+            source += f"\n*Put right*, of {notes} in the notes: {stated.correction}\n"
+        else:
+            source += f"\nThis is {notes} of the notes.\n"
         source += f"\n*{stated.source}.* To see it proved: `ae-lightning theory {stated.name}`.\n"
         return [container("", *self.parse_text_to_nodes(source), classes=["claim"])]
 

@@ -18,7 +18,7 @@ def escape(lines: list[str]) -> list[str]:
     example = False
     for line in lines:
         depth = len(line) - len(line.lstrip())
-        example = line.lstrip().startswith(">>>") or example and bool(line.strip())
+        example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
         if verbatim is not None and line.strip() and depth <= verbatim:
             verbatim = None
         if example or verbatim is not None:

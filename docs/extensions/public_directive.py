@@ -1,4 +1,4 @@
-"""`{public} PACKAGE`: the reference of every public name of a module or package, from docstrings."""
+"""`{public} MODULE`: the reference of the public names of a module or package, from docstrings."""
 
 import inspect
 import re
@@ -29,7 +29,7 @@ def names_of(module: str) -> list[str]:
         name
         for name, value in objects.items()
         if (inspect.isclass(value) or inspect.isfunction(value))
-        and (value.__module__ == module or package and within(value.__module__, module))
+        and (value.__module__ == module or (package and within(value.__module__, module)))
     ]
 
 
@@ -39,8 +39,10 @@ def within(name: str, package: str) -> bool:
 
 
 class Public(SphinxDirective):
-    """Document the names of a module that are given, or else all that are public; `:classes:` leaves
-    out its functions, and `:except:` the names that stand on another page."""
+    """Document the names of a module that are given, or else all that are public.
+
+    `:classes:` leaves out its functions, and `:except:` the names that stand on another page.
+    """
 
     required_arguments = 1
     has_content = True
@@ -68,7 +70,7 @@ class Public(SphinxDirective):
 def sign(
     app: Sphinx, what: str, name: str, value: Any, options: Any, signature: str, returned: str
 ) -> tuple[str, str] | None:
-    """Take the arguments of a part from its __init__: its __new__, which records them, takes any."""
+    """Take what a part is given from its __init__: its __new__, which records it, takes all."""
     if what != "class" or not issubclass(value, Recorded) or value.__init__ is object.__init__:
         return None
     found = sphinx_signature(value.__init__, bound_method=True)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 
+import ae_lightning
 from ae_lightning.cli.main import main
 from ae_lightning.cli.theory import prove_all, table
 from ae_lightning.core.errors import UsageError
@@ -44,6 +45,22 @@ def test_a_claim_says_what_it_claims(name) -> None:
     assert stated.formula.endswith("$")
     for text in (stated.title, stated.source, stated.wrong_version, stated.caption):
         assert text
+
+
+def test_each_claim_names_statements_of_the_notes_in_their_order() -> None:
+    notes = (Path(ae_lightning.__file__).parents[1] / "docs" / "notes.md").read_text()
+    statements = re.findall(r"^\*\*(\d+\.\d+)\*\* ", notes, re.MULTILINE)
+    assert len(set(statements)) == len(statements)
+    named = [number for name in CLAIMS for number in claim(name).notes]
+    assert set(named) <= set(statements)
+    assert named == sorted(named, key=statements.index)
+    assert all(claim(name).notes for name in CLAIMS)
+
+
+def test_table_and_page_say_which_statements_of_the_notes_are_put_right() -> None:
+    proof = Proof(claim("pca"), [], [], "not here", 0.0)
+    assert "notes 2.1, 2.2" in " ".join(printed_table(proof, 80))
+    assert "(notes 2.1, 2.2)" in page([proof], 0)
 
 
 def test_a_check_holds_within_its_bounds_and_never_for_nan() -> None:
@@ -112,11 +129,15 @@ def test_a_claim_that_fails_is_named_with_exit_code_1(monkeypatch, capsys) -> No
     assert f"not proved: {QUICK}" in capsys.readouterr().out
 
 
-def printed(stated: Claim, width: int) -> list[str]:
+def printed_table(proof: Proof, width: int) -> list[str]:
     console = Console(width=width)
     with console.capture() as shown:
-        console.print(table(prove(stated), console.width))
+        console.print(table(proof, console.width))
     return shown.get().splitlines()
+
+
+def printed(stated: Claim, width: int) -> list[str]:
+    return printed_table(prove(stated), width)
 
 
 def test_in_80_columns_no_figure_is_cut_and_no_word_broken() -> None:

@@ -37,6 +37,7 @@ def posterior_covariance(toy: MixtureOfGaussians, x_tilde: Tensor, sigma: float)
 
 class BestDenoiser(Claim):
     title = "The best denoiser"
+    notes = ("4.3",)
     statement = """The reconstruction of least squared error is the posterior mean; its Jacobian is
         the posterior covariance over the noise's variance, a symmetric matrix; on Gaussian data it
         scales each principal direction by the signal's share of its variance."""

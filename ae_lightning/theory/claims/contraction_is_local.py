@@ -17,6 +17,7 @@ PAIR = 0.6  # the pair of points ±0.6, between the data at ±1
 
 class ContractionIsLocal(Claim):
     title = "Contraction is local"
+    notes = ("7.4",)
     statement = """The derivative of a contractive autoencoder's reconstruction is nearly zero at
         the data, yet the reconstruction moves two points between examples apart: the penalty says
         nothing about places without data."""

@@ -49,6 +49,7 @@ def unpenalised(kind: type[DenoisingAutoEncoder | UndercompleteAutoEncoder]) -> 
 
 class ContractiveFindsTangents(Claim):
     title = "Contraction finds the tangents"
+    notes = ("7.2",)
     statement = """A code that must tell examples apart and resist every other change is sensitive
         only along the data manifold: the leading right singular vectors of its Jacobian are the
         tangents; so are those of a denoiser's reconstruction."""

@@ -25,6 +25,7 @@ def penalty(model: Model, x: Tensor, projections: int | None = None) -> Tensor:
 
 class ContractivePenalty(Claim):
     title = "The contractive penalty"
+    notes = ("6.2",)
     statement = """Through one sigmoid layer, the squared Frobenius norm of the code's Jacobian is
         the sum over units of (h(1 − h))² times the squared norm of the unit's weights; through any
         network, one random projection estimates it without bias."""

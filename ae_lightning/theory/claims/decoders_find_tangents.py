@@ -37,6 +37,7 @@ def learned_tangents(model: Model, x: Tensor) -> Tensor:
 
 class DecodersFindTangents(Claim):
     title = "A decoder's Jacobian spans the tangents"
+    notes = ("7.3",)
     statement = """A nonlinear autoencoder whose code has as many elements as the data has degrees
         of freedom learns the surface on which the data lies: the left singular vectors of its
         decoder's Jacobian span the tangent space, for a rolled-up sheet and for images of a moving

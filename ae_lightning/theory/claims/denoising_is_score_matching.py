@@ -50,6 +50,7 @@ def losses(models: list[Model]) -> dict[str, Tensor]:
 
 class DenoisingIsScoreMatching(Claim):
     title = "Denoising is score matching"
+    notes = ("5.3",)
     statement = """The denoising loss and the mean squared distance from the smoothed density's
         score differ by a constant that is the same for every network, so minimising one minimises
         the other."""

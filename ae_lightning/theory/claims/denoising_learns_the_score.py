@@ -77,6 +77,7 @@ class Estimate:
 
 class DenoisingLearnsTheScore(Claim):
     title = "Denoising learns the score"
+    notes = ("5.1",)
     statement = """Under Gaussian corruption and squared error, what the best reconstruction adds to
         its input is the noise's variance times the gradient of the log-density of the corrupted
         data."""

@@ -78,6 +78,7 @@ class Seen(Callback):
 
 class DenoisingObjective(Claim):
     title = "The denoising objective"
+    notes = ("4.1", "4.2")
     statement = """The denoising loss averages over the corruptions of each example and then over
         the examples; corruptions are drawn afresh at every step, and fixed only for validation."""
     formula = r"""$J = E_{x \sim p(x)}\; E_{\tilde x \sim C(\tilde x | x)}\;

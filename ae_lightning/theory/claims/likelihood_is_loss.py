@@ -40,6 +40,7 @@ def integral(likelihood: Likelihood) -> Tensor:
 
 class LikelihoodIsLoss(Claim):
     title = "Likelihood and loss"
+    notes = ("9.1", "9.2")
     statement = """Squared error, absolute error and cross-entropy are the negative log-likelihoods
         of a Gaussian, a Laplace, and a Bernoulli or categorical distribution, up to terms that are
         constant unless a scale is learned."""

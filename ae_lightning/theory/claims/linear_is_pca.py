@@ -49,6 +49,7 @@ def left_singular_vectors(model: Model) -> Tensor:
 
 class LinearIsPCA(Claim):
     title = "A linear autoencoder is PCA"
+    notes = ("2.1", "2.2")
     statement = """Trained to convergence under squared error, two affine maps span the principal
         subspace of the data, though in an arbitrary basis; with an L2 penalty on both maps, the
         decoder's singular vectors are the principal components themselves."""

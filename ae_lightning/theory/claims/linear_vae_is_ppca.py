@@ -25,6 +25,7 @@ D, K = len(VARIANCES), 3
 
 class LinearVAEIsPPCA(Claim):
     title = "A linear VAE is probabilistic PCA"
+    notes = ("10.5",)
     statement = """A variational autoencoder with affine maps and one learned noise level reaches
         the maximum likelihood of probabilistic PCA: its bound is tight, its decoder spans the
         principal subspace, and its noise variance is the mean of the eigenvalues left out."""

@@ -19,6 +19,7 @@ BATCH, STEPS = 500, 1200
 
 class PCAOfImages(Claim):
     title = "PCA of handwritten digits"
+    notes = ("2.3",)
     statement = """On 60,000 images of 784 pixels, a linear autoencoder comes within half a percent
         of the squared error of PCA."""
     formula = r"$E\,\|x - r(x)\|^2 \;\leq\; 1.005\,\sum_{i>32} \lambda_i$"

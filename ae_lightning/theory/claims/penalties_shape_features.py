@@ -59,6 +59,7 @@ def trained(seed: int) -> dict[str, AutoEncoder]:
 
 class PenaltiesShapeFeatures(Claim):
     title = "Penalties shape the features"
+    notes = ("8.1",)
     statement = """With 500 features learned from digits without labels, a linear classifier does
         better from few labels on those of a plain autoencoder than on random ones, still better on
         those of a denoising one, and best on those of a contractive one; the spectrum of the

@@ -21,6 +21,7 @@ VARIANCES = (0.5, 0.01)  # σ² of the decoder
 
 class PointEstimate(Claim):
     title = "A point estimate is not log p(x)"
+    notes = ("3.4",)
     statement = """For a discrete code, log p(h*, x) at the best code h* is a lower bound on log
         p(x); for a continuous code it is the logarithm of a density in other units, and can exceed
         log p(x) by any amount."""

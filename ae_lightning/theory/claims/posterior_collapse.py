@@ -34,6 +34,7 @@ def predicted(values: Tensor, variance: float) -> Tensor:
 
 class PosteriorCollapse(Claim):
     title = "When a dimension collapses"
+    notes = ("10.6",)
     statement = """If the decoder's noise is fixed, a linear variational autoencoder uses one
         dimension for each eigenvalue of the data's covariance that exceeds the noise's variance,
         and this dimension carries half the logarithm of their ratio."""

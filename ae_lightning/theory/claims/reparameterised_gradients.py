@@ -42,6 +42,7 @@ def detached_gradients(model: Model, x: Tensor) -> Tensor:
 
 class ReparameterisedGradients(Claim):
     title = "The reparameterised gradient"
+    notes = ("11.1", "11.2")
     statement = """Drawing z = μ + σ ε and differentiating through it gives an unbiased gradient of
         the expected distortion, whose variance falls as one over the number of samples."""
     formula = r"""$\nabla_{\mu,\sigma} E_{q(z|x)}[-\log p(x|z)] =

@@ -42,6 +42,7 @@ def chains_of(model: DenoisingAutoEncoder, mean_only: bool) -> Tensor:
 
 class SamplingChains(Claim):
     title = "Sampling by chains"
+    notes = ("12.2", "12.3")
     statement = """Corrupting and then drawing from the true p(x|x̃) keeps the density of the data;
         taking its mean instead shrinks it; Langevin dynamics along the denoising score sample the
         smoothed density."""

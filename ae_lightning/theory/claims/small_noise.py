@@ -32,6 +32,7 @@ def laplacian(model: Model, x: Tensor) -> Tensor:
 
 class SmallNoise(Claim):
     title = "Small noise is a contractive penalty"
+    notes = ("6.1",)
     statement = """To the squared error, small Gaussian noise on the input adds σ² times the sum of
         the squared norm of the reconstruction's Jacobian and the inner product of its error with
         its Laplacian, up to terms of order σ⁴."""

@@ -41,6 +41,7 @@ def best_denoiser(toy: Toy, sigma: float) -> Model:
 
 class SmoothingBias(Claim):
     title = "The bias of the smoothed score"
+    notes = ("5.2",)
     statement = """The score of the smoothed density differs from that of the data's own density by
         an amount that falls as the square of the noise's standard deviation."""
     formula = r"$\nabla \log p_\sigma(x) - \nabla \log p(x) = O(\sigma^2)$"

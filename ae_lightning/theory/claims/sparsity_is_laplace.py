@@ -70,6 +70,7 @@ def soft(u: Tensor, threshold: float) -> Tensor:
 
 class SparsityIsLaplace(Claim):
     title = "An L1 penalty is a Laplace prior"
+    notes = ("3.1", "3.2", "3.3")
     statement = """The negative logarithm of a Laplace prior is an L1 penalty plus a constant; under
         a Gaussian decoder with orthonormal columns, the most probable code is the projection of the
         data onto them, soft-thresholded at the prior's rate times the noise's variance."""

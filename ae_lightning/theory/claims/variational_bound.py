@@ -69,6 +69,7 @@ def off_definition(model: LinearVAE, W: Tensor, mean: Tensor, x: Tensor, R: int)
 
 class VariationalBound(Claim):
     title = "The bound, its gap and its samples"
+    notes = ("10.2", "10.3", "10.4")
     statement = """The evidence lower bound lies below log p(x) by exactly the divergence of q(z|x)
         from the true posterior; if q is that posterior, every sample gives log p(x); and importance
         samples raise the bound towards log p(x)."""
