@@ -16,7 +16,8 @@ import ae_lightning
 ROOT = Path(ae_lightning.__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"ae_lightning"} | set(sys.stdlib_module_names)
-ASKED_FOR = {"umap"}  # by one picture, which names it
+# By one picture, which names it, and within a notebook, which brings it.
+ASKED_FOR = {"umap", "IPython"}
 
 
 def names(requirements: list[str]) -> set[str]:
