@@ -17,7 +17,7 @@ from ae_lightning.cli.main import main
 DOCS = Path(ae_lightning.__file__).parents[1] / "docs"
 OPTIONS = r"(?:---\n.*?\n---\n|(?::\w+:[^\n]*\n)*)"
 CELL = re.compile(rf"^```\{{code-cell\}}[^\n]*\n{OPTIONS}(.*?)^```", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^!(.*(?:\\\n.*)*)$", re.MULTILINE)
+COMMAND = re.compile(r"^!((?:.*\\\n)*.*)$", re.MULTILINE)
 with_sphinx = pytest.mark.skipif(find_spec("myst_nb") is None, reason="pip install '.[docs]'")
 
 
