@@ -37,7 +37,7 @@ gallery: install  ## remake the pictures of README and docs by the commands belo
 	PYTHONPATH=tests $(BIN)/python -m gallery $(ONLY)
 
 docs: .venv/docs  ## build the documentation, every example run, into docs/_build/html: minutes
-	$(BIN)/python -m sphinx -W --keep-going -j 2 -q docs docs/_build/html
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -j 2 -q docs docs/_build/html
 .venv/docs: .venv/installed
 	@$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	@touch $@
