@@ -1,5 +1,6 @@
 """The documentation site. `make docs` builds it, runs every example, and fails at any warning."""
 
+import os
 import sys
 from importlib.metadata import version as version_of
 from importlib.util import find_spec
@@ -7,6 +8,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE / "extensions"))
+# Examples call `ae-lightning`, also if this environment is not activated.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 project = "ae-lightning"
 release = version = version_of(project)

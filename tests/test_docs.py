@@ -17,7 +17,6 @@ from ae_lightning.cli.main import main
 DOCS = Path(ae_lightning.__file__).parents[1] / "docs"
 OPTIONS = r"(?:---\n.*?\n---\n|(?::\w+:[^\n]*\n)*)"
 CELL = re.compile(rf"^```\{{code-cell\}}[^\n]*\n{OPTIONS}(.*?)^```", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^!((?:.*\\\n)*.*)$", re.MULTILINE)
 with_sphinx = pytest.mark.skipif(find_spec("myst_nb") is None, reason="pip install '.[docs]'")
 
 
@@ -30,18 +29,17 @@ PAGES = [page for page in sorted(DOCS.glob("*.md")) if cells(page)]  # chapters 
 
 
 def execute(code: str, names: dict[str, object], where: str) -> None:
-    """Run a cell as a notebook does: `%%writefile FILE`, or Python and commands after a !."""
-    if code.startswith("%%writefile "):
-        first, _, text = code.partition("\n")
+    """Run a cell as a notebook does: Python, `%%writefile FILE`, or commands after `%%bash`."""
+    first, _, text = code.partition("\n")
+    if first.startswith("%%writefile "):
         Path(first.split()[1]).write_text(text)
-        return
-    for number, piece in enumerate(COMMAND.split(code)):
-        if number % 2 == 0:
-            exec(compile(piece, where, "exec"), names)
-        else:
-            program, *words = shlex.split(piece.replace("\\\n", " "))
+    elif first == "%%bash":
+        for command in text.replace("\\\n", " ").splitlines():
+            program, *words = shlex.split(command)
             assert program == "ae-lightning"
             assert main(words) == 0
+    else:
+        exec(compile(code, where, "exec"), names)
 
 
 @pytest.mark.slow
