@@ -103,7 +103,7 @@ def _show_kinds(
 def label_places(
     points: NDArray[np.float32], y: Tensor, kinds: list[int], least: float
 ) -> NDArray[np.float64]:
-    """Where to write each kind: where its own points (B, 2) are densest, but clear of the others.
+    """Where to write each kind: where its own points (B, 2) are densest and most of those there.
 
     Returns:
         places (n, 2), no two closer than `least`, or hardly.
@@ -112,7 +112,7 @@ def label_places(
     width = 0.05 * float((at.amax(0) - at.amin(0)).max()) or 1.0
     near = (-torch.cdist(at, at).square() / (2 * width**2)).exp()  # (B, B)
     own = torch.stack([near[:, y == kind].sum(1) for kind in kinds], dim=1)  # (B, n)
-    better = 2 * own - own.sum(1, keepdim=True)
+    better = own.square() / own.sum(1, keepdim=True)
     best = better.masked_fill(y[:, None] != torch.tensor(kinds), -torch.inf).argmax(0)
     # Kinds at one place would never part: each has a way of its own.
     turns = torch.arange(len(kinds), dtype=torch.float64)

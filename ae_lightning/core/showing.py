@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from markupsafe import escape
 
 from ae_lightning.core.errors import printable
-from ae_lightning.core.parts import Plain, Recorded, to_plain
+from ae_lightning.core.parts import Plain, Recorded, defined_here, to_plain
 
 Class = TypeVar("Class", bound=type)
 MOST_FACTS, MOST_OF_NAME, MOST_OF_FACT, LINE = 24, 80, 160, 88  # characters, but for the first
@@ -67,29 +67,34 @@ def described(value: Any) -> str:
     ('float32 (4, 2)', 'MLP(widths=[8])', 'range(0, 9999)')
     """
     if isinstance(value, Recorded):
-        defaults = signature(type(value).__init__).parameters
-        given = {k: v for k, v in value.arguments.items() if not _is_default(v, defaults.get(k))}
-        return written({**value.record, "init_args": given})
+        return written(value.record)
     kind = type(value).__name__
     if hasattr(value, "batch_shape"):  # a distribution
-        base = type(getattr(value, "base_dist", value)).__name__
+        if kind == "Independent":
+            kind += f" {type(value.base_dist).__name__}"
         batch, event = tuple(value.batch_shape), tuple(value.event_shape)
-        return f"{kind if base == kind else f'{kind} {base}'}, batch {batch}, event {event}"
+        return f"{kind}, batch {batch}, event {event}"
     if hasattr(value, "shape"):
         dtype = str(getattr(value, "dtype", kind)).removeprefix("torch.")
         return f"{dtype} {tuple(value.shape)}"
     return value if isinstance(value, str) else written(value)
 
 
+def written(value: Plain) -> str:
+    """Return plain values as Python would write them, and a record as a call without defaults."""
+    if isinstance(value, Mapping) and "class_path" in value:
+        path, cls = value["class_path"], defined_here(value["class_path"])
+        defaults = {} if cls is None else signature(cls.__init__).parameters
+        given = [
+            f"{name}={written(argument)}"
+            for name, argument in value.get("init_args", {}).items()
+            if not _is_default(argument, defaults.get(name))
+        ]
+        return f"{path.rpartition('.')[2]}({', '.join(given)})"
+    return f"{value:.4g}" if isinstance(value, float) else _SHORT.repr(value)
+
+
 def _is_default(value: Plain, parameter: Any) -> bool:
     if parameter is None or parameter.default is Parameter.empty:
         return False
     return bool(to_plain(parameter.default) == value)
-
-
-def written(value: Plain) -> str:
-    """Return plain values as Python would write them, and a record as a call."""
-    if isinstance(value, Mapping) and "class_path" in value:
-        inner = ", ".join(f"{k}={written(v)}" for k, v in value.get("init_args", {}).items())
-        return f"{value['class_path'].rpartition('.')[2]}({inner})"
-    return f"{value:.4g}" if isinstance(value, float) else _SHORT.repr(value)

@@ -118,6 +118,14 @@ def test_every_label_is_written_amid_its_examples_and_clear_of_the_others(spread
     assert [t.get_text() for t in figure.axes[0].texts] == [str(k) for k in range(10)]
 
 
+def test_a_kind_in_a_crowd_is_written_amid_its_own_and_not_at_an_outlier() -> None:
+    crowd, y = 0.1 * examples(200, (2,)), torch.arange(200) % 2
+    outlier = torch.tensor([[5.0, 5.0]])
+    points, y = torch.cat([crowd, outlier]), torch.cat([y, torch.tensor([1])])
+    places = torch.as_tensor(label_places(points.numpy(), y, [0, 1], least=0.1))
+    assert (places.norm(dim=1) < 0.5).all()
+
+
 def test_labels_that_are_not_kinds_are_drawn_as_a_scale() -> None:
     y = torch.linspace(0, 1, 30)
     figure = codes(affine(), examples(30), y)
