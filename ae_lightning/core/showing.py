@@ -1,13 +1,14 @@
 """How an object shows itself: in a few lines of text, and in a notebook as a table."""
 
 from collections.abc import Mapping
-from inspect import Parameter, signature
+from inspect import Parameter
 from itertools import islice
 from reprlib import Repr
 from typing import Any, Final, TypeVar
 
 from markupsafe import escape
 
+from ae_lightning.core.arguments import parameters_of
 from ae_lightning.core.errors import printable
 from ae_lightning.core.parts import Plain, Recorded, defined_here, to_plain
 
@@ -84,7 +85,7 @@ def written(value: Plain) -> str:
     """Return plain values as Python would write them, and a record as a call without defaults."""
     if isinstance(value, Mapping) and "class_path" in value:
         path, cls = value["class_path"], defined_here(value["class_path"])
-        defaults = {} if cls is None else signature(cls.__init__).parameters
+        defaults = {} if cls is None else parameters_of(cls)
         given = [
             f"{name}={written(argument)}"
             for name, argument in value.get("init_args", {}).items()
