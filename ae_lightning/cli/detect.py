@@ -9,6 +9,7 @@ from ae_lightning.core.printing import counted, tell
 from ae_lightning.inference.detection import detector, require_labels
 from ae_lightning.inference.findings import Findings
 from ae_lightning.inference.inputs import opened
+from ae_lightning.inference.overlap import seen
 from ae_lightning.inference.reading import Reading
 from ae_lightning.inference.tables import writer_of
 from ae_lightning.inference.trained import TrainedModel
@@ -85,7 +86,7 @@ def detect(
         file = results.enter_context(output_file(out))
         folder = None if maps is None else results.enter_context(output_folder(maps))
         sheet = None if page is None else results.enter_context(output_file(page))
-        findings = Findings(found, classes, folder)
+        findings = Findings(found, classes, folder, seen(trained, inputs))
         rows = write(file, findings.watch(found.each(inputs, batch_size)))
         if sheet is not None:
             from ae_lightning.inference.detection_page import detection_page

@@ -32,7 +32,7 @@ def counted(n: int, thing: str) -> str:
     >>> counted(1, "image"), counted(2000, "image")
     ('1 image', '2,000 images')
     """
-    return f"{n:,} {thing}{'s' * (n != 1)}"
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
 def console() -> "Console":

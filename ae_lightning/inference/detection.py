@@ -16,6 +16,7 @@ from ae_lightning.inference.codes import array
 from ae_lightning.inference.conformal import Calibration, allowed
 from ae_lightning.inference.data import data_named
 from ae_lightning.inference.inputs import Inputs, open_inputs, opened
+from ae_lightning.inference.overlap import seen, trained_on
 from ae_lightning.inference.ranking import Ranking, ranking
 from ae_lightning.inference.reading import Reading
 from ae_lightning.inference.trained import TrainedModel, load
@@ -59,11 +60,16 @@ class Scores(NamedTuple):
 
 
 class Detector(NamedTuple):
-    """A score of a model, and what it is of clean examples."""
+    """A score of a model, and what it is of clean examples.
+
+    Args:
+        calibration_seen: whether the model was trained on some of these.
+    """
 
     trained: TrainedModel
     score: AnomalyScore
     calibration: Calibration
+    calibration_seen: bool = False
 
     @torch.no_grad()
     def each(self, inputs: Inputs, batch_size: int = 256) -> Iterator[Scores]:
@@ -83,11 +89,15 @@ class Detection(NamedTuple):
         table: a row for each example: path, label, score, p_value, anomaly.
         calibration: of which scores are anomalies.
         ranking: AUROC and AUPR; None if it is not known which examples are anomalies.
+        seen, calibration_seen: whether the model was trained on some of these data, or of those of
+            the calibration, whose rate of false alarms then promises nothing.
     """
 
     table: "DataFrame"
     calibration: Calibration
     ranking: Ranking | None
+    seen: bool
+    calibration_seen: bool
 
 
 def detect(
@@ -140,7 +150,9 @@ def detect(
     parts = list(found.each(inputs, batch_size))
     table = concat([part.frame() for part in parts], ignore_index=True)
     anomalous = are_anomalous(table.label.tolist(), clean)
-    return Detection(table, found.calibration, rank(found.calibration, table.score, anomalous))
+    ranked = rank(found.calibration, table.score, anomalous)
+    known = seen(trained, inputs), found.calibration_seen
+    return Detection(table, found.calibration, ranked, *known)
 
 
 def detector(
@@ -158,23 +170,20 @@ def detector(
         against = load(against, trained.device)
     background = None if against is None else against.model.to(trained.device)
     chosen = score_named(score, trained.model, background, samples)
-    if calibrate_split is None and trained_on(trained, calibrate):
-        calibrate_split = "val"
-    inputs = open_inputs(trained, [calibrate], calibrate_split)
-    allowed(len(inputs), false_alarms)  # or else a sentence, before all are scored
+    held_out = calibrate_split is None and trained_on(trained, data_named(trained, calibrate))
+    inputs = open_inputs(trained, [calibrate], "val" if held_out else calibrate_split)
+    try:
+        allowed(len(inputs), false_alarms)  # or else a sentence, before all are scored
+    except UsageError as error:
+        if not held_out:
+            raise
+        of = f"these are the validation set of {calibrate}, on whose others the model was trained"
+        raise UsageError(f"{str(error).rstrip('.')}; {of}.") from None
     batches = inputs.batches(batch_size, trained.device, "Calibrating")
     with torch.no_grad():
         s = [scores_of(chosen, batch.pair.x) for batch in batches]
-    return Detector(trained, chosen, Calibration(np.concatenate(s), false_alarms))
-
-
-def trained_on(trained: TrainedModel, name: str) -> bool:
-    """Whether these are the data of training."""
-    known, given = trained.data, data_named(trained, name).record
-    if known is None or known["class_path"] != given["class_path"]:
-        return False
-    former, new = (record["init_args"].get("path") for record in (known, given))
-    return bool(former == new)
+    calibration = Calibration(np.concatenate(s), false_alarms)
+    return Detector(trained, chosen, calibration, seen(trained, inputs))
 
 
 def scores_of(score: AnomalyScore, x: Tensor) -> NDArray[np.float64]:

@@ -39,6 +39,7 @@ class Findings:
         detector: what judges them.
         clean: as for `detect`.
         maps: the folder for the map of every anomaly's error; none are written if None.
+        seen: whether the model was trained on some of the data.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class Findings:
         detector: Detector,
         clean: Collection[str | int] | None = None,
         maps: Path | None = None,
+        seen: bool = False,
     ) -> None:
+        self.seen = seen
         self.detector, self.clean, self.maps = detector, clean, maps
         self.worst: list[Example] = []
         self._scores: list[NDArray[np.float64]] = []
@@ -110,6 +113,12 @@ class Findings:
         calibration = self.detector.calibration
         low, high = calibration.rate()
         n, share = len(calibration.scores), calibration.false_alarms
+        if self.detector.calibration_seen:
+            return (
+                f"a score above {calibration.threshold:.6g} is an anomaly, and no rate of false "
+                f"alarms is promised: the model was trained on some of the calibration's {n:,} "
+                "examples, which it knows better than others"
+            )
         return (
             f"a score above {calibration.threshold:.6g} is an anomaly: so is a share of at most "
             f"{share:.4g} of clean examples, averaged over calibrations, and of {low:.3g} to "
@@ -132,5 +141,10 @@ class Findings:
             lines.append(
                 f"AUROC {ranked.auroc}, AUPR {ranked.aupr}: {ranked.anomalies:,} anomalies against "
                 f"{ranked.clean:,} clean examples{of}"
+            )
+        if self.seen:
+            lines.append(
+                "the model was trained on some of these examples, and knows them better than new "
+                "ones: fewer of them are anomalies"
             )
         return lines

@@ -76,7 +76,31 @@ def test_training_data_calibrate_by_their_validation_set(
     assert f"after this one on {n:,} " in capsys.readouterr().out
     everything = ("--calibrate_split", "train", "--force")
     assert detected(copy, "--split", "test", *CALIBRATE, *everything, "--out", "s.csv") == 0
-    assert f"after this one on {len(fitted_sets()['train']):,} " in capsys.readouterr().out
+    n = len(fitted_sets()["train"])
+    told = capsys.readouterr().out
+    assert f"trained on some of the calibration's {n:,} examples" in told
+    assert "no rate of false alarms is promised" in told
+    assert "these examples, and knows them" not in told
+
+
+@pytest.mark.parametrize(("split", "said"), [("train", True), (None, True), ("test", False)])
+def test_it_is_said_if_the_model_was_trained_on_what_is_tested(
+    copy: Path, split: str | None, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("--split", split) if split else ()
+    assert detected(copy, *asked, *CALIBRATE, "--out", "s.csv") == 0
+    told = capsys.readouterr().out
+    assert ("the model was trained on some of these examples" in told) == said
+    assert "averaged over calibrations" in told
+
+
+def test_too_few_for_the_calibration_are_said_to_be_those_held_out(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ("--calibrate", "digits", "--false_alarms", "0.001", "--out", "s.csv")
+    assert detected(copy, "--split", "test", *few) == 2
+    said = capsys.readouterr().err
+    assert "these are the validation set of digits, on whose others the model was trained." in said
 
 
 def fitted_sets() -> dict[str, object]:
