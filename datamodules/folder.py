@@ -164,6 +164,8 @@ class ImageFolder(PairDataModule):
 
     def named(self, split: str | None = None) -> list[Named]:
         """Return the files of a split; or all as one group, however few they are."""
+        if split is not None and self.path.is_file():
+            raise UsageError(f"{self.path} is one file, and has no split {split}: name no split.")
         if split is not None:
             require_split(split, self.folder.files)
         sources = (

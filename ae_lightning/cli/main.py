@@ -103,7 +103,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except KeyboardInterrupt:
-        return 130
+        return fail("interrupted: what was whole is kept, and nothing is half written.", code=130)
     except Exception as error:
         if "--debug" in rest:
             raise

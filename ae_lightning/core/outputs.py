@@ -18,7 +18,7 @@ def output_path(out: str | Path, force: bool = False) -> Path:
         force: whether it may replace what is there.
 
     Raises:
-        UsageError: if something is there, or its folder is not.
+        UsageError: if something is there, its folder is not, or nothing can be written to that.
     """
     path = path_of(out, "out")
     if path.name in ("", ".."):  # which names no place beside which to write
@@ -29,6 +29,12 @@ def output_path(out: str | Path, force: bool = False) -> Path:
         raise UsageError(f"{path} exists: name another by --out, or add --force to replace it.")
     if not path.parent.is_dir():
         raise UsageError(f"out is {path}: there is no folder {path.parent}.")
+    try:
+        (trial := partial_of(path)).touch()
+        trial.unlink()
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        raise UsageError(f"out is {path}: nothing can be written there ({why}).") from None
     return path
 
 

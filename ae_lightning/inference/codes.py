@@ -12,6 +12,7 @@ from ae_lightning.core.showing import shown
 from ae_lightning.inference.inputs import Inputs, opened
 from ae_lightning.inference.reading import Reading
 from ae_lightning.inference.trained import TrainedModel
+from ae_lightning.posteriors import Posterior
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -90,8 +91,20 @@ def each_code(
     model = trained.model
     for batch in inputs.batches(batch_size, trained.device, "Encoding", corrupt):
         features = model.encoder(batch.pair.x_tilde)
-        spread = array(model.posterior(features).stddev) if model.posterior.stochastic else None
-        yield Codes(batch.names, batch.labels, array(model.posterior.code(features)), spread)
+        code, spread = code_and_spread(model.posterior, features)
+        spreads = None if spread is None else array(spread)
+        yield Codes(batch.names, batch.labels, array(code), spreads)
+
+
+def code_and_spread(
+    posterior: Posterior, features: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The codes (B, K) that features stand for and, of a stochastic q, its spread; q made once."""
+    if not posterior.stochastic:
+        return posterior.code(features), None
+    q = posterior(features)
+    its_mean = type(posterior).code is Posterior.code  # or what the posterior defines itself
+    return q.mean if its_mean else posterior.code(features), q.stddev
 
 
 def together(parts: list[Codes]) -> Codes:

@@ -1,16 +1,18 @@
 """The data that a user names, prepared as those that a model was trained on."""
 
 import os
+from pathlib import Path
 from typing import Any, Final
 
 from ae_lightning.core.addresses import is_remote
 from ae_lightning.core.arguments import parameters_of
 from ae_lightning.core.config_files import is_file, read, shipped
-from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.errors import UsageError, closest, nearest
 from ae_lightning.core.files import path_of
 from ae_lightning.core.parts import Record, rebuild
 from ae_lightning.core.trust import trust_named
 from ae_lightning.datamodules import ImageFolder, NumpyFile, PairDataModule, Stream
+from ae_lightning.datamodules.pairs import SPLITS
 from ae_lightning.datamodules.streaming.manifest import MANIFEST
 from ae_lightning.inference.trained import TrainedModel
 
@@ -48,15 +50,47 @@ def data_named(trained: TrainedModel, named: str | None) -> PairDataModule:
         unit = trained.model.value_range is not None
         return NumpyFile(named, unit_interval=unit, **kept)
     if not is_file(path) and named not in shipped() and (path.suffix or path.name != named):
-        raise UsageError(f"there is no file or folder {named[:100]}.")
-    if not is_file(path) and named not in (names := shipped()):
-        suffix = f": {nearest(named, [n for n, f in names.items() if 'data' in read(str(f))])}"
-        raise UsageError(f"there are no data {named[:100]}, as a file, a folder or shipped{suffix}")
+        raise UsageError(f"there is no file or folder {named[:100]}{meant(path)}")
+    if not is_file(path) and named not in shipped():
+        hint = nearest(named, [*data_shipped(), *entries_of(Path())])
+        raise UsageError(f"there are no data {named[:100]}, as a file, a folder or shipped: {hint}")
     tree = read(named)
     trust_named(tree)
     if not (record := tree.get("data")):
         raise UsageError(f"{named} names no data, as mnist does.")
     return data_of(trained, record, former)
+
+
+def data_shipped() -> list[str]:
+    """The names of shipped data."""
+    return [name for name, file in shipped().items() if "data" in read(str(file))]
+
+
+def entries_of(folder: Path) -> list[str]:
+    """The names in a folder; none if it cannot be listed."""
+    try:
+        return [name for name in os.listdir(folder) if not name.startswith(".")]
+    except OSError:
+        return []
+
+
+def meant(path: Path) -> str:
+    """The end of a sentence on a path that leads nowhere: the nearest one that leads somewhere.
+
+    >>> meant(Path("mnist/tset"))
+    ': did you mean mnist with split test?'
+    """
+    head, *rest = path.parts
+    split = closest(rest[0], SPLITS) if len(rest) == 1 else None
+    if split and head in data_shipped() and not os.path.lexists(head):
+        return f": did you mean {head} with split {split}?"
+    there = Path()
+    for part in path.parts:
+        if not os.path.lexists(there / part):
+            close = closest(part, entries_of(there))
+            return "." if close is None else f": did you mean {there / close}?"
+        there /= part
+    return "."
 
 
 def data_of(trained: TrainedModel, record: Record, former: Record | None = None) -> PairDataModule:

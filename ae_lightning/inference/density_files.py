@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from ae_lightning.core.errors import UsageError, one_of
-from ae_lightning.core.files import UNZIPPING, damage, open_regular, replacing, sha256_of
+from ae_lightning.core.files import UNZIPPING, damage, open_regular, replacing
 from ae_lightning.core.randomness import seeded
 from ae_lightning.core.untrusted import conform, inside
 from ae_lightning.distributions import sample_by_index
@@ -54,19 +54,39 @@ def density_of(
         UsageError: if there is no such kind or no such data, or a damaged file is in its place.
     """
     one_of("by", kind, KINDS)
-    file = inside(trained.file.parent, f"{trained.file.stem}.{kind}.npz", "the model")
-    header = Header(kind=kind, checkpoint=sha256_of(trained.file))
-    kept = None if data or not file.exists() else read_density(file, header, trained.model.latent)
-    if kept is not None:
-        return kept.to(trained.device)
+    if not data and (kept := kept_density(trained, kind)) is not None:
+        return kept
     inputs = open_inputs(trained, data, None if data else "train")
     density = KINDS[kind].fitted(codes(trained, inputs, batch_size))
     if not data:
         try:
-            write_density(file, density, header)
+            write_density(file_of(trained, kind), density, header_of(trained, kind))
         except OSError as error:
-            warnings.warn(f"the density is not kept in {file}: {error.strerror}", stacklevel=2)
+            where = file_of(trained, kind)
+            warnings.warn(f"the density is not kept in {where}: {error.strerror}", stacklevel=2)
     return density
+
+
+def kept_density(trained: TrainedModel, kind: str) -> Density | None:
+    """Return the density that is kept beside a checkpoint; None if there is none of it.
+
+    Raises:
+        UsageError: if a damaged file is in its place.
+    """
+    if not (file := file_of(trained, kind)).exists():
+        return None
+    found = read_density(file, header_of(trained, kind), trained.model.latent)
+    return None if found is None else found.to(trained.device)
+
+
+def file_of(trained: TrainedModel, kind: str) -> Path:
+    """Where a density is kept."""
+    return inside(trained.file.parent, f"{trained.file.stem}.{kind}.npz", "the model")
+
+
+def header_of(trained: TrainedModel, kind: str) -> Header:
+    """What a density of this checkpoint says that it belongs to."""
+    return Header(kind=kind, checkpoint=trained.digest)
 
 
 @torch.no_grad()

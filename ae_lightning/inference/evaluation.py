@@ -10,7 +10,7 @@ import torch
 
 from ae_lightning.core.errors import UsageError, at_least, one_of
 from ae_lightning.core.fingerprints import digest_of
-from ae_lightning.inference.configurations import Flat, configuration_of
+from ae_lightning.inference.configurations import Flat
 from ae_lightning.inference.inputs import Inputs, opened
 from ae_lightning.inference.measures.disentanglement import disentanglement
 from ae_lightning.inference.measures.figures import Figure, NotDefined, Settings, first
@@ -24,8 +24,7 @@ from ae_lightning.inference.measures.score import score
 from ae_lightning.inference.measures.sensitivity import sensitivity
 from ae_lightning.inference.measures.sparsity import sparsity
 from ae_lightning.inference.reading import Reading
-from ae_lightning.inference.trained import TrainedModel, read_saved
-from ae_lightning.inference.weight_folders import WEIGHTS
+from ae_lightning.inference.trained import TrainedModel
 from ae_lightning.training.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -156,9 +155,7 @@ def evaluate(
                 raise UsageError(f"{name}: {reason}") from None
             left_out[name] = str(reason)
     kind = type(inputs.data).__name__
-    file = trained.file
-    _, saved = read_saved(file.parent if file.name == WEIGHTS else file)
-    found = settings, figures, left_out, *configuration_of(saved), digest_of_examples(inputs)
+    found = settings, figures, left_out, *trained.asked, digest_of_examples(inputs)
     return Measured(str(trained.file), kind, split, len(inputs), *found)
 
 

@@ -29,7 +29,7 @@ def card(trained: TrainedModel, files: Iterable[Path]) -> str:
     rows = [*inputs(trained), *composition(trained), ("trained for", f"{trained.step:,} steps")]
     figures = [(name, f"{value:.6g}") for name, value in trained.figures.items()]
     digests = [(file.name, f"{signature(file)}sha256 `{sha256_of(file)}`") for file in files]
-    made_from = (f"{trained.file.name} (the source)", f"sha256 `{sha256_of(trained.file)}`")
+    made_from = (f"{trained.file.name} (the source)", f"sha256 `{trained.digest}`")
     text = yaml.safe_dump(
         at_home(config), sort_keys=False, allow_unicode=True, default_flow_style=None
     )

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ae_lightning.core.errors import UsageError, at_least, one_of
 from ae_lightning.core.randomness import seeded
+from ae_lightning.inference.arrays import given_back
 from ae_lightning.inference.chains import chain_of, run_chains
 from ae_lightning.inference.densities import KINDS, Mixture
 from ae_lightning.inference.density_files import density_of
@@ -57,17 +56,15 @@ def sample(
         at_least(name, value, 1)
     if by in CHAINS:
         x = run_chains(chain_of(trained, data, batch_size), by, n, steps, seed, batch_size)
+        x = x if trained.model.value_range is None else x.clamp(*trained.model.value_range)
     elif steps is not None:
         raise UsageError(f"steps is {steps}: only a chain has steps, {' or '.join(CHAINS)}.")
     elif by == PRIOR:
         with seeded(seed, trained.device):
-            x = decoded(trained, trained.model.sample_codes(n), batch_size)
+            x = trained.drawn(trained.model.sample_codes(n), batch_size)
     else:
-        z = density_of(trained, by, data, batch_size).draw(n, seed)
-        x = decoded(trained, z, batch_size)
-    limits = trained.model.value_range
-    found: NDArray[np.float32] = (x if limits is None else x.clamp(*limits)).float().cpu().numpy()
-    return found
+        x = trained.drawn(density_of(trained, by, data, batch_size).draw(n, seed), batch_size)
+    return given_back(x, one=False)
 
 
 def way_of(trained: TrainedModel, by: str | None) -> str:
@@ -85,9 +82,3 @@ def way_of(trained: TrainedModel, by: str | None) -> str:
             f"are no codes: expected one of {', '.join((*KINDS, *CHAINS))}."
         )
     return by
-
-
-@torch.no_grad()
-def decoded(trained: TrainedModel, z: Tensor, batch_size: int) -> Tensor:
-    """Return the means (n, *S) of p(x|z) of codes (n, K)."""
-    return torch.cat([trained.model.decode(part).mean for part in z.split(batch_size)])

@@ -1,19 +1,22 @@
 """A trained model, ready to use on values as they come: bytes or floats, one example or many."""
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ae_lightning.core.errors import UsageError
-from ae_lightning.core.files import path_of
+from ae_lightning.core.errors import UsageError, at_least
+from ae_lightning.core.files import path_of, sha256_of
 from ae_lightning.core.parts import Record
+from ae_lightning.core.randomness import seeded
 from ae_lightning.core.showing import shown
 from ae_lightning.core.trust import trust as trust_package
+from ae_lightning.inference.arrays import Array, batched, given_back
+from ae_lightning.inference.configurations import Flat, configuration_of
 from ae_lightning.inference.weight_folders import (
     WEIGHTS,
     is_weight_folder,
@@ -30,7 +33,7 @@ from ae_lightning.training.checkpoint_reading import (
 )
 from ae_lightning.training.checkpoint_schema import MODEL, PARTS, RUN_CONFIG
 
-Array = NDArray[Any]
+AT_ONCE: Final = 256  # codes to decode at a time
 
 
 @shown
@@ -49,6 +52,7 @@ class TrainedModel:
         step: how many optimizer steps it was trained for.
         classes: the labels' names, in order, if the data name them.
         config: of the run that trained it, if it has one.
+        asked: all that its training was asked for but its seeds, by dotted names; and its seed.
 
     `reading` holds how image files are to be read for it, where that is not as in training.
     """
@@ -62,10 +66,12 @@ class TrainedModel:
         step: int,
         classes: Sequence[str] = (),
         config: Record | None = None,
+        asked: tuple[Flat, int] = ({}, 0),
     ) -> None:
         self.model, self.file, self.data = model, file, data
         self.figures, self.step = figures, step
         self.classes, self.config = list(classes), config
+        self.asked = asked
         self.reading: dict[str, Any] = {}
 
     def _facts(self) -> dict[str, object]:
@@ -86,6 +92,11 @@ class TrainedModel:
     def run(self) -> Path:
         """The folder of its run, or the one that its file lies in."""
         return run_directory.folder_of(self.file)
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of its file, taken once."""
+        return sha256_of(self.file)
 
     @torch.no_grad()
     def code(self, x: Any) -> Array:
@@ -124,6 +135,36 @@ class TrainedModel:
             raise UsageError("a code holds values that are not finite.")
         one = code.ndim == 1
         return given_back(self.model.decode(code[None] if one else code).mean, one)
+
+    def sample(self, n: int = 1, seed: int = 0) -> Array:
+        """Return n samples (n, *S), those of the command `sample` with this seed.
+
+        They are of the prior, if the model holds its codes to it, or else of the density of codes
+        that the command, or the function `sample`, has fitted and kept beside the checkpoint.
+
+        Raises:
+            UsageError: if n is below 1, or there is no such density yet.
+        """
+        at_least("n", n, 1)
+        if self.model.held_to_prior:
+            with seeded(seed, self.device):
+                z = self.model.sample_codes(n)
+                return given_back(self.drawn(z), one=False)
+        from ae_lightning.inference.density_files import kept_density  # imports Lightning
+
+        if (density := kept_density(self, "mixture")) is None:
+            raise UsageError(
+                f"nothing held the codes of {self.file} to a prior, so that draws of it are no "
+                "codes: ae_lightning.inference.sample, or the command sample, fits and keeps a "
+                "density of them."
+            )
+        return given_back(self.drawn(density.draw(n, seed)), one=False)
+
+    @torch.no_grad()
+    def drawn(self, z: Tensor, batch_size: int = AT_ONCE) -> Tensor:
+        """Return the means of p(x|z) (n, *S) of codes (n, K), clamped to the data's range."""
+        x = torch.cat([self.model.decode(part).mean for part in z.split(batch_size)])
+        return x if self.model.value_range is None else x.clamp(*self.model.value_range)
 
     def prepare(self, x: Any) -> tuple[Tensor, bool]:
         """Return values as the model takes them (B, *S), and whether they were one example.
@@ -179,7 +220,8 @@ def load(
     model = rebuilt(saved, file).to(device_named(device)).eval().requires_grad_(False)
     data, config = data_record(saved, file), saved.get(RUN_CONFIG)
     step, classes = int(saved["global_step"]), saved["classes"]
-    return TrainedModel(model, file, data, dict(saved["figures"]), step, classes, config)
+    known = step, classes, config, configuration_of(saved)
+    return TrainedModel(model, file, data, dict(saved["figures"]), *known)
 
 
 def read_saved(path: Path) -> tuple[Path, dict[str, Any]]:
@@ -234,32 +276,6 @@ def device_named(device: str | torch.device) -> torch.device:
     return found
 
 
-def batched(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, bool]:
-    """Bring one example or several to (B, *S), and say whether it was one.
-
-    Raises:
-        UsageError: if they are of another shape.
-
-    >>> batched(torch.zeros(28, 28), (1, 28, 28))[0].shape
-    torch.Size([1, 1, 28, 28])
-    """
-    forms = [shape]
-    if len(shape) == 3:
-        forms += [(*shape[1:], shape[0])] + [shape[1:]] * (shape[0] == 1)
-    for form in forms:
-        for one in (True, False):
-            if tuple(x.shape[0 if one else 1 :]) != form:
-                continue
-            x = x[None] if one else x
-            if form == shape:
-                return x, one
-            return (x.unsqueeze(1) if form == shape[1:] else x.movedim(-1, 1)), one
-    raise UsageError(
-        f"x is of shape {tuple(x.shape)}: the model takes {shape}, or several as (B, "
-        f"{', '.join(map(str, shape))})."
-    )
-
-
 def repeated(model: Model, x: Tensor, steps: int) -> Tensor:
     """Reconstruct repeatedly: r(x), r(r(x)), …"""
     if steps < 1:
@@ -267,9 +283,3 @@ def repeated(model: Model, x: Tensor, steps: int) -> Tensor:
     for _ in range(steps):
         x = model.reconstruct(x)
     return x
-
-
-def given_back(found: Tensor, one: bool) -> Array:
-    """As an array, and the only example if it was one."""
-    array: Array = found.float().cpu().numpy()
-    return array[0] if one else array

@@ -102,7 +102,7 @@ def require_enough(n: int, missing: Sequence[str], source: str) -> None:
     if n <= len(missing):
         splits = " and ".join(missing)
         raise UsageError(
-            f"{source} holds {counted(n, 'example')} to train on, and at least "
+            f"{source} holds {counted(n, 'example')}, too few to divide: at least "
             f"{len(missing) + 1} are needed, since {splits} take one each."
         )
 

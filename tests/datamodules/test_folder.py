@@ -148,7 +148,7 @@ def test_an_empty_folder(tmp_path):
 def test_too_few_images_to_split(tmp_path):
     folder = write_images(tmp_path, {"": 2})
     assert failure(ImageFolder(folder)) == (
-        f"{folder} holds 2 examples to train on, and at least 3 are needed, since test and val "
+        f"{folder} holds 2 examples, too few to divide: at least 3 are needed, since test and val "
         "take one each."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -16,11 +17,53 @@ import numpy as np
 import pytest
 
 import ae_lightning
-from ae_lightning.inference import TrainedModel, export
+from ae_lightning import inference
+from ae_lightning.inference import Detection, TrainedModel, export
+from ae_lightning.inference.comparison import Comparison
+from ae_lightning.inference.evaluation import Measured
+from ae_lightning.inference.walks import Walk
 from helpers.ports import free_port
 
 PAGE = Path(ae_lightning.__file__).parents[1] / "docs" / "after_training.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+ROWS = re.findall(r"^\| `(\w+)(\(.*\))?` \| (.*) \|$", PAGE.read_text(), re.MULTILINE)
+
+
+def written(function: Any) -> str:
+    """A signature without types, as the page writes it."""
+    signature = inspect.signature(function)
+    bare = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for name, parameter in signature.parameters.items()
+        if name != "self"
+    ]
+    plain = signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)
+    return str(plain).replace("'", '"')
+
+
+def test_the_tables_tell_every_function_as_it_is() -> None:
+    functions = [n for names in inference.HOMES.values() for n in names if n.islower()]
+    told = {name: (signature, returns) for name, signature, returns in ROWS if signature}
+    methods = {"code", "spread", "decode"}
+    assert set(told) == {*functions, *methods}
+    for name in functions:
+        function = getattr(inference, name)
+        signatures = [signature for one, signature, _ in ROWS if one == name and signature]
+        assert signatures[0] == written(function), name
+        returned = str(inspect.signature(function).return_annotation)
+        [kind] = re.findall(r"^`(\w+)`", next(r for one, s, r in ROWS if one == name and s))
+        assert kind in returned, name
+    for name in (*methods, "reconstruct", "denoise", "sample"):
+        signatures = [signature for one, signature, _ in ROWS if one == name and signature]
+        assert signatures[-1] == written(getattr(TrainedModel, name)), name
+
+
+@pytest.mark.parametrize("kind", [Walk, Detection, Measured, Comparison])
+def test_the_tables_tell_every_field_of_what_is_returned(kind: Any) -> None:
+    [row] = [row for name, signature, row in ROWS if name == kind.__name__ and not signature]
+    assert re.findall(r"`(\w+)`(?=,| \|)", row.split(" | ")[0] + ",") == list(kind._fields)
 
 
 def block(word: str) -> str:

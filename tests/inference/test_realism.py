@@ -4,11 +4,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch_fidelity
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.inference.densities import Mixture
+from ae_lightning.inference.density_files import file_of, header_of, write_density
 from ae_lightning.inference.measures.figures import Settings
 from ae_lightning.inference.measures.realism import realism
 from ae_lightning.posteriors import DiagonalGaussian
@@ -68,6 +71,20 @@ def test_reconstructions_and_samples_are_held_against_the_examples(asked, weight
     torch.manual_seed(4)
     samples = (vae.sample(N).clamp(0, 1) * 255).round().int()
     assert (asked[1]["input1"] - samples).abs().max() <= 1
+
+
+def test_samples_of_other_models_are_of_the_density_that_is_kept(asked, weights, tmp_path):
+    model = model_of(value_range=(0.0, 1.0)).float()
+    trained = trained_of(model)
+    trained.file = tmp_path / "a.ckpt"
+    trained.file.write_bytes(b"a checkpoint")
+    density = Mixture.fitted(torch.randn(50, model.latent) + 3)
+    write_density(file_of(trained, "mixture"), density, header_of(trained, "mixture"))
+    found = by_name(realism(trained, inputs_of(torch.rand(N, 1, 4, 4)), weights))
+    assert found["fid_samples"].note == f"{N} images a side, by mixture"
+    assert not found["fid_reconstructions"].note.endswith("by mixture")
+    expected = (trained.sample(N, seed=weights.seed).clip(0, 1) * 255).round()
+    assert np.abs(asked[1]["input1"].numpy() - expected).max() <= 1
 
 
 def test_codes_that_nothing_holds_to_the_prior_have_no_samples(asked, weights):

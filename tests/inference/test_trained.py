@@ -1,5 +1,6 @@
 """A loaded model takes values as they come, and says in a sentence what it does not take."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +99,29 @@ heavy = ("lightning", "torchvision", "torchmetrics", "matplotlib", "pandas", "hu
 print([m for m in heavy if m in sys.modules])
 """
     assert python("-c", code).splitlines()[-1] == "[]"
+
+
+def test_a_loaded_model_samples_as_the_command_does(
+    run: Path, digits: TrainedModel, tmp_path: Path
+):
+    from ae_lightning.cli.main import main
+
+    out = tmp_path / "samples.npy"
+    assert main(["sample", str(run), "-n", "5", "--seed", "3", "--out", str(out)]) == 0
+    assert np.array_equal(digits.sample(5, seed=3), np.load(out))
+    assert not np.array_equal(digits.sample(5, seed=4), np.load(out))
+    assert 0 <= digits.sample(5).min() <= digits.sample(5).max() <= 1
+    with pytest.raises(UsageError, match=r"^n is 0: expected at least 1\.$"):
+        digits.sample(0)
+
+
+def test_codes_that_nothing_holds_are_sampled_by_the_density_that_is_kept(
+    of_photographs: Path, photographs: Path, tmp_path: Path
+) -> None:
+    from ae_lightning.inference import sample
+
+    trained = load(shutil.copytree(of_photographs, tmp_path / "run"))
+    with pytest.raises(UsageError, match="or the command sample, fits and keeps a density of them"):
+        trained.sample()
+    expected = sample(trained, n=4, seed=2)  # which keeps it
+    assert np.array_equal(trained.sample(4, seed=2), expected)

@@ -13,9 +13,12 @@ from torch.utils.data import Dataset
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.extras import require_packages
 from ae_lightning.core.files import open_regular, path_of
+from ae_lightning.core.randomness import seeded
 from ae_lightning.datamodules.loading.datasets import BatchDraw
+from ae_lightning.inference.density_files import density_of, kept_density
 from ae_lightning.inference.inputs import Inputs
 from ae_lightning.inference.measures.figures import STANDARD, Figure, NotDefined, Settings
+from ae_lightning.inference.sampling import PRIOR, way_of
 from ae_lightning.inference.trained import TrainedModel
 
 KID_SUBSET = 1000  # images
@@ -46,8 +49,9 @@ class Images(Dataset[Tensor]):
 def realism(trained: TrainedModel, inputs: Inputs, settings: Settings = STANDARD) -> list[Figure]:
     """Measure the Fréchet and kernel Inception distances to the examples, by torch-fidelity.
 
-    Of the reconstructions, and of as many draws of the prior if the codes are held to it. They are
-    biased by the number of images: compare them at equal numbers, which the notes tell.
+    Of the reconstructions, and of as many samples: of the prior if the codes are held to it, or
+    else of the density of codes that `sample` keeps, fitted if the data of training are known.
+    They are biased by the number of images: compare them at equal numbers, which the notes tell.
 
     Raises:
         NotDefined: if no weights of the Inception network are named, or these are no images.
@@ -69,21 +73,35 @@ def realism(trained: TrainedModel, inputs: Inputs, settings: Settings = STANDARD
     def unit(x: Tensor) -> Tensor:
         return (x - low) / (high - low)
 
-    makers: dict[str, Callable[[int], Tensor]] = {
-        "reconstructions": lambda place: unit(model.reconstruct(example(place)[None])[0])
+    makers: dict[str, tuple[Callable[[int], Tensor], str]] = {
+        "reconstructions": (lambda place: unit(model.reconstruct(example(place)[None])[0]), "")
     }
-    if model.held_to_prior:
-        with torch.random.fork_rng():
-            torch.manual_seed(settings.seed)
-            z = model.sample_codes(n)
-        makers["samples"] = lambda place: unit(model.decode(z[place][None]).mean[0])
+    if (by := way_known(trained)) is not None:
+        z = codes_by(trained, by, n, settings)
+        makers["samples"] = lambda place: unit(model.decode(z[place][None]).mean[0]), f", by {by}"
     real = Images(n, lambda place: unit(example(place)))
     figures = list[Figure]()
     with TemporaryDirectory() as folder:
         weights = checked_weights(settings.weights, Path(folder))
-        for name, make in makers.items():
-            figures += distances(name, Images(n, make), real, weights, settings, trained.device)
+        for name, (make, by) in makers.items():
+            found = distances(name, Images(n, make), real, weights, settings, trained.device)
+            figures += [figure._replace(note=figure.note + by) for figure in found]
     return figures
+
+
+def way_known(trained: TrainedModel) -> str | None:
+    """How `sample` draws codes of a model; None if that is not known here."""
+    way = way_of(trained, None)
+    known = way == PRIOR or trained.data is not None or kept_density(trained, way) is not None
+    return way if known else None
+
+
+def codes_by(trained: TrainedModel, by: str, n: int, settings: Settings) -> Tensor:
+    """Draw n codes (n, K) as `sample` does with this seed."""
+    if by != PRIOR:
+        return density_of(trained, by, batch_size=settings.batch_size).draw(n, settings.seed)
+    with seeded(settings.seed, trained.device):
+        return trained.model.sample_codes(n)
 
 
 def at(inputs: Inputs, place: int, device: torch.device) -> Tensor:
