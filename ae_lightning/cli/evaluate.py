@@ -1,5 +1,6 @@
 """Everything that a trained model is judged by."""
 
+from math import isnan
 from pathlib import Path
 
 from ae_lightning.core.errors import printable
@@ -100,7 +101,7 @@ def columns(figure: Figure) -> tuple[str, str, str, str]:
     ('0.9', '0.01', '', '95 %: 0.88 … 0.91; 100 labels')
     """
     value = f"{figure.value:.0f}" if float(figure.value).is_integer() else f"{figure.value:.4g}"
-    error = "" if figure.error is None else f"{figure.error:.2g}"
+    error = "" if figure.error is None or isnan(figure.error) else f"{figure.error:.2g}"
     notes = [figure.note] if figure.note else []
     if figure.interval is not None:
         low, high = figure.interval

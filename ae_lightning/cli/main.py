@@ -146,7 +146,8 @@ def run(command: str, args: list[str]) -> None:
     for option, value in zip(["", *args], args, strict=False):
         name, equals, text = value.partition("=")
         if wrong := unreadable(text if equals and name[:2] == "--" else value):
-            raise UsageError(f"{name if equals else option}: {wrong}.")
+            named = name if equals else option
+            raise UsageError(f"{named}: {wrong}." if named.startswith("-") else f"{wrong}.")
     for name in RANKS:  # which Lightning reads as it is imported
         if not re.fullmatch(r"\d{1,9}", value := os.environ.get(name, "0")):
             raise UsageError(f"the environment says that {name} is {value}: expected a number.")

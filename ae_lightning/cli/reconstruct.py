@@ -7,7 +7,7 @@ import numpy as np
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.outputs import output_file, output_folder, output_path
 from ae_lightning.core.printing import counted, tell
-from ae_lightning.inference.image_writing import write_image
+from ae_lightning.inference.image_writing import require_folder, write_image
 from ae_lightning.inference.inputs import opened
 from ae_lightning.inference.reading import Reading
 from ae_lightning.inference.reconstructions import each_reconstruction
@@ -48,7 +48,7 @@ def reconstruct(
     Raises:
         UsageError: if there is no such model or no such data, or they do not fit.
     """
-    out = output_path(out, force)
+    require_folder(out := output_path(out, force))
     trained, inputs = opened(model, data, split, limit, device, reading)
     each = each_reconstruction(trained, inputs, steps, batch_size, corrupt)
     if out.suffix == ".npy":

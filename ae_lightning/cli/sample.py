@@ -11,7 +11,7 @@ from ae_lightning.callbacks.drawing.saving import png
 from ae_lightning.callbacks.prior_samples import sample_grid
 from ae_lightning.core.outputs import output_file, output_folder, output_path
 from ae_lightning.core.printing import counted, tell
-from ae_lightning.inference.image_writing import write_image
+from ae_lightning.inference.image_writing import require_folder, write_image
 from ae_lightning.inference.reading import Reading, loaded
 from ae_lightning.inference.sampling import sample as sample_from
 from ae_lightning.inference.sampling import way_of
@@ -53,7 +53,7 @@ def sample(
     Raises:
         UsageError: if there is no such model or no such data, or it cannot be sampled by that.
     """
-    path = output_path(out, force)
+    require_folder(path := output_path(out, force))
     trained = loaded(model, device, reading)
     if path.suffix != ".npy":
         require_images(trained)

@@ -175,7 +175,7 @@ def detector(
     try:
         allowed(len(inputs), false_alarms)  # or else a sentence, before all are scored
     except UsageError as error:
-        if not held_out:
+        if not held_out or not 0 < false_alarms < 1:
             raise
         of = f"these are the validation set of {calibrate}, on whose others the model was trained"
         raise UsageError(f"{str(error).rstrip('.')}; {of}.") from None

@@ -95,8 +95,10 @@ class Measured(NamedTuple):
 
 def described(figure: Figure) -> dict[str, Any]:
     """A figure without its name; what is no number in JSON, such as infinity, is null."""
-    plain = figure._asdict() | {"value": figure.value if math.isfinite(figure.value) else None}
+    plain = figure._asdict()
     del plain["name"]
+    for name in ("value", "error"):
+        plain[name] = None if plain[name] is None or not math.isfinite(plain[name]) else plain[name]
     return plain
 
 

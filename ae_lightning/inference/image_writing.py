@@ -2,19 +2,29 @@
 
 from collections.abc import Container
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.extras import require_packages
-from ae_lightning.core.untrusted import inside
+from ae_lightning.inference.tables import WRITERS
 
 OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True},
 }
+
+
+def require_folder(out: Path) -> None:
+    """Raise UsageError if a folder would bear a name that is one of a file.
+
+    >>> require_folder(Path("copies"))
+    """
+    if out.suffix.lower() in (*formats(), *WRITERS):
+        raise UsageError(f"out is {out}: expected the name of a folder, or of a .npy file.")
 
 
 def write_image(folder: Path, name: str, x: NDArray[Any], deep: bool = False) -> Path:
@@ -31,7 +41,10 @@ def write_image(folder: Path, name: str, x: NDArray[Any], deep: bool = False) ->
     Raises:
         UsageError: if the name leads out of the folder.
     """
-    file = inside(folder, name, "the data")
+    # Whatever else a file system takes for a name, such as a colon, is one's own to choose.
+    if (path := PurePosixPath(name)).is_absolute() or ".." in path.parts or "\0" in name:
+        raise UsageError(f"the data name {printable(repr(name), 80)}, which leads elsewhere.")
+    file = folder / path
     file.parent.mkdir(parents=True, exist_ok=True)
     if deep or len(x) not in (1, 3):
         return write_floats(as_named(file, (".tif", ".tiff"), ".tif"), x)

@@ -54,6 +54,7 @@ def sample(
     by = way_of(trained, by)
     for name, value in {"n": n, "batch_size": batch_size}.items():
         at_least(name, value, 1)
+    at_least("seed", seed, 0)
     if by in CHAINS:
         x = run_chains(chain_of(trained, data, batch_size), by, n, steps, seed, batch_size)
         x = x if trained.model.value_range is None else x.clamp(*trained.model.value_range)

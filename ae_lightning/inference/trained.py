@@ -143,9 +143,10 @@ class TrainedModel:
         that the command, or the function `sample`, has fitted and kept beside the checkpoint.
 
         Raises:
-            UsageError: if n is below 1, or there is no such density yet.
+            UsageError: if n is below 1, seed below 0, or there is no such density yet.
         """
         at_least("n", n, 1)
+        at_least("seed", seed, 0)
         if self.model.held_to_prior:
             with seeded(seed, self.device):
                 z = self.model.sample_codes(n)

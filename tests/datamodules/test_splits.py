@@ -72,8 +72,8 @@ def test_a_size_that_leaves_nothing_to_train_on(size, tmp_path):
 def test_one_or_two_images(tmp_path, n):
     folder = write_images(tmp_path, {"": n})
     assert failure(ImageFolder(folder)) == (
-        f"{folder} holds {n} example{'s' * (n > 1)}, too few to divide: at least 3 are needed, since "
-        "test and val take one each."
+        f"{folder} holds {n} example{'s' * (n > 1)}, too few to divide: at least 3 are needed, "
+        "since test and val take one each."
     )
     write_images(tmp_path / "ready", {"train": 1, "test": 1})
     assert "and at least 2 are needed, since val take" in failure(

@@ -23,9 +23,10 @@ def sparsity(trained: TrainedModel, inputs: Inputs, settings: Settings = STANDAR
         found.add(l0=(z.abs() > ACTIVE_CODE).sum(1), error=squared_error(r, pair.x), x=pair.x)
         largest = torch.maximum(largest.to(z), z.abs().amax(0))
     of = f"of {model.latent}"
-    explained = 1 - found.mean("error") / float(found.variance("x").sum())
-    return [
+    figures = [
         found.figure("l0", of),
         Figure("dead_units", float((largest <= ACTIVE_CODE).sum()), of),
-        Figure("explained_variance", explained),
     ]
+    if variance := float(found.variance("x").sum()):  # one example has none to explain
+        figures.append(Figure("explained_variance", 1 - found.mean("error") / variance))
+    return figures
