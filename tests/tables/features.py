@@ -32,7 +32,7 @@ TABLE = Table(
     about="""Test errors of logistic regression on standardised features and of the five nearest
     neighbours, which learn from the codes of 10,000 training images, or 1,000 in five draws. Every
     code has 512 elements and one layer, trained on 55,000 images for six epochs; intervals hold 95
-    %. The claim is the order: random < autoencoder < denoising < contractive.""",
+    %. The claim is the order, from random over plain and denoising to contractive features.""",
     quantities=[LINEAR, FEW, NEIGHBOURS],
     ask={"only": ["representation"]},
     rows=[
