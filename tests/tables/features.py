@@ -47,12 +47,12 @@ TABLE = Table(
 )
 
 TUNED = Quantity("error after fine-tuning, %", "finetuned_accuracy", times=-100, plus=100)
-SMALLER = "their layer has 1,000 units and is trained until a validation says so; ours has 512"
+UNTUNED = "our features are 512, trained for six epochs, and no setting was chosen by a search."
 
 
-def tuned(row: Row, published: float, other: str = "") -> Row:
+def tuned(row: Row, published: float) -> Row:
     """The same training, with the encoder learning on."""
-    return replace(row, published={TUNED.title: published}, why=f"{SMALLER}{other}.")
+    return replace(row, published={TUNED.title: published}, why=UNTUNED)
 
 
 FINETUNED = Table(
@@ -66,7 +66,7 @@ FINETUNED = Table(
     ask={"only": ["finetuning"], "labels": 55_000},
     rows=[
         tuned(AUTOENCODER, 1.78),
-        tuned(DENOISING, 1.18, ", and its noise masks pixels where theirs is Gaussian"),
+        tuned(DENOISING, 1.18),
         tuned(CONTRACTIVE, 1.14),
     ],
 )
