@@ -11,6 +11,7 @@ from .running import Found, Places
 from .table import Quantity, Row, Table
 
 NOT_RUN = "not run"
+SHORT = "minutes of one core"  # what `make tables` does unasked
 HEAD = """# Results
 
 Every table is made by `make tables`: each model is trained by a recipe that is shipped, on the
@@ -102,7 +103,7 @@ def note(table: Table, row: Row, results: list[Found]) -> str:
         if len(results) < len(experiments):
             made += f"; {len(results)} of {len(experiments)} seeds are done"
     else:
-        made = f"{NOT_RUN}: {prose(row.needs)}" if row.needs else NOT_RUN
+        made = f"{NOT_RUN}: {prose(row.needs or SHORT)}"
     parts = [part for part in (how, made) if part]
     why = f" Why it differs: {prose(row.why)}" if row.why and row.published and results else ""
     told = f" {sentence(prose(row.why))}" if row.why and not why else ""
