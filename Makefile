@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test bench gallery docs gpu mutants soak tables lowest clean
+.PHONY: help install demo lint test bench peers gallery docs gpu mutants soak tables lowest clean
 
 help:     ## print these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -30,8 +30,21 @@ lowest:  ## run the tests in .lowest, with the lowest versions that pyproject.to
 	@.lowest/bin/uv pip install --python .lowest --resolution lowest-direct --editable '.[dev]'
 	PYTHONHASHSEED=0 .lowest/bin/python -m pytest --numprocesses 2 --dist loadfile
 
+WRITE = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(JSON),--json $(JSON)) $(if $(TABLE),--markdown $(TABLE))
 bench: install  ## print the ratios of training speed, each with its spread; ONLY="shipped startup" runs some
-	PYTHONPATH=tests $(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
+	PYTHONPATH=tests $(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(WRITE)
+
+PEERS := pythae disent autoencoders
+peers: install $(PEERS:%=.peers/%/installed)  ## train other libraries beside ours, each in an environment of its own: minutes
+	PYTHONPATH=tests $(BIN)/python -m bench --only peers $(WRITE)
+
+# What .venv has, such as torch, is shared, where a library's own versions allow it.
+.peers/%/installed: .venv/installed
+	@$(BIN)/python -m venv --clear .peers/$*
+	@$(BIN)/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
+		> $$(.peers/$*/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/shared.pth
+	@.peers/$*/bin/python -m pip install --quiet $*
+	@touch $@
 
 gallery: install  ## remake the pictures of README and docs by the commands below them; ONLY="filters" some: half an hour
 	PYTHONPATH=tests $(BIN)/python -m gallery $(ONLY)
@@ -55,4 +68,4 @@ tables: install  ## run what docs/results.md lacks: an hour; ONLY="linear" some,
 	PYTHONPATH=tests $(BIN)/python -m tables $(ONLY) $(if $(ALL),--all) $(if $(QUICK),--quick)
 
 clean:  ## remove what the targets made, but for runs and data
-	rm -rf .venv .lowest build dist docs/_build .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf .venv .lowest .peers build dist docs/_build .mypy_cache .ruff_cache .pytest_cache *.egg-info

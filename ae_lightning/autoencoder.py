@@ -212,7 +212,11 @@ class AutoEncoder(Model, Restored, LeanModule):
             self._guard.look(self)
 
     def on_validation_start(self) -> None:
+        leave_out(self.trainer, self)
         self._guard.look(self)
+
+    def on_test_start(self) -> None:
+        leave_out(self.trainer, self)
 
     def on_train_end(self) -> None:
         self._guard.look(self)
@@ -259,12 +263,14 @@ class AutoEncoder(Model, Restored, LeanModule):
         self.log_dict(values, sync_dist=self.trainer.world_size > 1)
         self.evaluations[stage].reset()
 
+    @signed
     def validation_step(self, batch: Pair, batch_idx: int) -> None:
         self._evaluate("val", batch)
 
     def on_validation_epoch_end(self) -> None:
         self._log_evaluation("val")
 
+    @signed
     def test_step(self, batch: Pair, batch_idx: int) -> None:
         self._evaluate("test", batch)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -58,19 +59,21 @@ def ssim(x: Tensor, y: Tensor, value_range: Range = (0.0, 1.0)) -> Tensor:
     # Not in half precision: σ² is a difference of nearly equal numbers.
     with torch.autocast(x.device.type, enabled=False):
         moments = torch.stack([x, y, x * x, y * y, x * y])
-        columns = (moments @ _windows(x.shape[3], x)).mT  # (5, B, C, W, H)
-        mx, my, xx, yy, xy = (columns @ _windows(x.shape[2], x)).unbind()
+        columns = (moments @ _windows(x.shape[3], x.dtype, x.device)).mT  # (5, B, C, W, H)
+        mx, my, xx, yy, xy = (columns @ _windows(x.shape[2], x.dtype, x.device)).unbind()
     vx, vy, vxy = (xx - mx * mx).clamp(min=0), (yy - my * my).clamp(min=0), xy - mx * my
     values = (2 * mx * my + c1) * (2 * vxy + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))
     return values.flatten(1).mean(1)
 
 
-def _windows(side: int, like: Tensor) -> Tensor:
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # a tensor made in it could not be differentiated through later
+def _windows(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return the Gaussian windows of a line of pixels, as columns: (side, side)."""
     half = SSIM_SIDE // 2
-    pixels = torch.eye(side, dtype=like.dtype, device=like.device)
+    pixels = torch.eye(side, dtype=dtype, device=device)
     reflected = F.pad(pixels[None], (half, half), mode="reflect")[0]
-    distance = torch.arange(-half, half + 1, dtype=like.dtype, device=like.device)
+    distance = torch.arange(-half, half + 1, dtype=dtype, device=device)
     window = (-(distance**2) / (2 * 1.5**2)).softmax(0)
     return reflected.unfold(1, SSIM_SIDE, 1) @ window
 
@@ -200,7 +203,9 @@ class Evaluation(Metric):
             if rates is not None:
                 self.rates = self.rates + counts * rates.detach().sum(0)
         figures["mse"] = squared_error(reconstruction, x).mean() / x[0].numel()
-        figures["mse_corrupted"] = squared_error(out.x_tilde, x).mean() / x[0].numel()
+        clean = out.x_tilde is x
+        corruption = x.new_zeros(()) if clean else squared_error(out.x_tilde, x).mean()
+        figures["mse_corrupted"] = corruption / x[0].numel()
         if self.value_range is not None and x.dim() == 4 and min(x.shape[2:]) >= SSIM_SIDE:
             figures["ssim"] = ssim(reconstruction, x, self.value_range).mean()
         if any(r.penalises_jacobian for r in model.regularizers.values()):

@@ -239,11 +239,13 @@ class Model(Recorded, nn.Module):
 
     def watch(self, terms: dict[str, Tensor], out: ForwardPass) -> None:
         """Add the raw penalties whose weight is 0 now, without a trace on training."""
+        missing = [name for name in self.regularizers if name not in terms]
+        if not missing:
+            return
         devices = [out.x.device] if out.x.is_cuda else []
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
-            for name, penalty in self.regularizers.items():
-                if name not in terms:
-                    terms[name] = penalty(self, out).mean()
+            for name in missing:
+                terms[name] = self.regularizers[name](self, out).mean()
 
     # ------------------------------------------------------------------ the start
 

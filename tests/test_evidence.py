@@ -1,5 +1,6 @@
 """log p(x) from below, against a model whose evidence is known."""
 
+import copy
 import math
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ from torch import distributions as td
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
-from ae_lightning.evidence import log_likelihood
+from ae_lightning.evidence import TURNED, log_density, log_likelihood
 from ae_lightning.likelihoods import Bernoulli, Categorical, Gaussian
 from ae_lightning.nn import MLP
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
@@ -140,6 +141,36 @@ def test_half_precision_shifts_it_by_hundredths_of_a_nat():
     half = log_likelihood(model, x, samples=500, precision=torch.bfloat16)
     assert not torch.equal(half, exact)
     assert (half - exact).abs().mean() < 0.1
+
+
+@pytest.mark.parametrize("widths", [(), (7,), (7, 4)])
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_turned_gaussian_is_the_same(widths, learned):
+    likelihood = Gaussian(0.3, learned=learned)
+    parts = MLP([7]), DiagonalGaussian(), MLP(widths), likelihood
+    model = AutoEncoder((1, 3, 3), 2, *parts).double().eval()
+    x, z = torch.rand(4, 1, 3, 3).double(), torch.randn(6, 4, 2).double()
+    turned, plain = (log_density(model, turned=t)(z, x) for t in (True, False))
+    assert (turned - plain).abs().max() < 1e-11
+
+
+def test_turning_rounds_a_millionth_at_most():
+    torch.manual_seed(0)
+    model = VariationalAutoEncoder((1, 28, 28), likelihood=Gaussian(0.1)).eval()
+    model.start(x := (torch.rand(4, 1, 28, 28) > 0.8).float())
+    z = torch.randn(500, 4, model.latent)
+    exact = log_density(copy.deepcopy(model).double(), turned=False)(z.double(), x.double())
+    turned = log_density(model, turned=True)(z, x)
+    assert ((turned - exact) / exact).abs().max() < 1e-6
+
+
+def test_only_a_gaussian_of_one_sigma_around_an_mlp_is_turned(monkeypatch):
+    monkeypatch.setattr("ae_lightning.evidence._turned", lambda *_: pytest.fail("it was turned"))
+    wide = AutoEncoder((5,), 2, MLP([7]), DiagonalGaussian(), MLP([7]), Gaussian(0.5))
+    other = AutoEncoder((9,), 2, MLP([7]), DiagonalGaussian(), MLP([7]), Bernoulli())
+    for model in (wide.eval(), other.eval()):
+        x = torch.rand(3, *model.shape)
+        assert log_likelihood(model, x, samples=TURNED).isfinite().all()
 
 
 def test_it_draws_nothing_from_the_global_generator():

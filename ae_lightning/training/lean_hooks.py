@@ -1,4 +1,4 @@
-"""What Lightning calls around every training step, less what has no effect.
+"""What Lightning calls around every step, less what has no effect.
 
 Half of the calls of Python functions in a small model's step told a profiler that nobody reads of
 hooks that nobody has written, and asked of each hook's name whether it was a parameter.
@@ -40,7 +40,7 @@ class Unprofiled(PassThroughProfiler):
 
 
 class LeanModule(LightningModule):
-    """A module whose training steps leave out what has no effect."""
+    """A module whose steps leave out what has no effect."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning sets the name of every hook that it calls, and nn.Module asks with fourteen

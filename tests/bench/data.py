@@ -33,7 +33,7 @@ def mnist_root() -> Iterator[Path]:
         yield Path(folder)
 
 
-def images(root: Path) -> torch.Tensor:
+def images(root: Path | str) -> torch.Tensor:
     """The training images (60000, 1, 28, 28), uint8."""
     from torchvision.datasets import MNIST
 

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+LR = 1e-3  # which all sides train at, though ours changes it by its schedule
+
 
 def networks(conv: bool, latent: int = 16) -> tuple[nn.Module, nn.Module]:
     """The encoder and decoder of VariationalAutoEncoder, MLP or convolutional, put plainly."""
@@ -81,7 +83,7 @@ def train(
             network.compile(mode=compiled if isinstance(compiled, str) else None)
     log_sigma = nn.Parameter(torch.tensor(-1.2, device=device))
     parameters = [*encoder.parameters(), *decoder.parameters(), log_sigma]
-    optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=True)
+    optimizer = torch.optim.Adam(parameters, lr=LR, fused=True)
     seconds = []
     with without_slow_check():
         for _ in range(epochs):

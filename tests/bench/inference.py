@@ -138,7 +138,7 @@ def speed(name: str, title: str, ours: Callable, by_hand: Callable) -> Goal:
             }
             rounds = alternate(costs)
             ratios = rounds.ratios("hand", "ours")
-            goal.cases.append(Case(case, ratios, 0.9, noise=rounds.foreign))
+            goal.cases.append(Case(case, ratios, 0.9, foreign=rounds.foreign))
     return goal
 
 

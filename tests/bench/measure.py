@@ -6,13 +6,13 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Self
 
 ROUNDS = 5
 QUIET = 0.1  # cores that others may use in a round that counts
-TRIES = 3  # times as many rounds at most, where others disturb
+TRIES = 1.6  # times as many rounds at most, where others disturb
 
 
 class Foreign:
@@ -54,13 +54,17 @@ class Rounds:
         return [a / b for a, b in zip(self.costs[over], self.costs[under], strict=True)]
 
 
-def alternate(costs: dict[str, Callable[[], float]], rounds: int = ROUNDS) -> Rounds:
-    """Take every cost once a round, in turning order, after a first round that does not count.
+def alternate(costs: dict[str, Callable[[], float]], warm: bool = True) -> Rounds:
+    """Take every cost once a round, in turning order: `ROUNDS` of them.
 
     A round in which others used the machine is taken again; where they never stop, the quietest
-    rounds count, and the line says so.
+    rounds count. How much others used stands beside every figure.
+
+    Args:
+        warm: begin with a round that does not count; what runs in new processes needs none.
     """
-    for cost in costs.values():
+    rounds = ROUNDS
+    for cost in costs.values() if warm else ():
         cost()
     taken: list[tuple[float, dict[str, float]]] = []
     while sum(cores <= QUIET for cores, _ in taken) < rounds and len(taken) < TRIES * rounds:
@@ -92,7 +96,7 @@ class Case:
     ratios: list[float]
     goal: float
     at_most: bool = False
-    noise: float = 0.0
+    foreign: float | None = None  # cores that others used meanwhile; None if it does not matter
 
     @property
     def median(self) -> float:
@@ -105,12 +109,33 @@ class Case:
             return self.goal / self.median if self.median else math.inf
         return self.median / self.goal
 
+    @property
+    def cells(self) -> tuple[str, str, str, str, str]:
+        """The median, the spread, the goal, whether it is met, and how much others used."""
+        spread = (
+            ""
+            if len(self.ratios) == 1
+            else f"{number(min(self.ratios))}–{number(max(self.ratios))}"
+        )
+        goal = f"{'≤' if self.at_most else '≥'} {number(self.goal)}"
+        foreign = "counted" if self.foreign is None else f"{self.foreign:.2f} cores"
+        return number(self.median), spread, goal, "met" if self.margin >= 1 else "short", foreign
+
     def line(self, label: str) -> str:
-        spread = f"{min(self.ratios):.3g}–{max(self.ratios):.3g}"
-        goal = f"{'≤' if self.at_most else '≥'} {self.goal:g}"
-        verdict = "met" if self.margin >= 1 else "short"
-        noise = f"  (others used {self.noise:.1f} cores)" if self.noise > QUIET else ""
-        return f"{label:<64} {self.median:<6.3g} {spread:<12} {goal:<8} {verdict}{noise}"
+        median, spread, goal, verdict, foreign = self.cells
+        return f"{label:<64} {median:<7} {spread:<13} {goal:<8} {verdict:<6} {foreign}"
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self) | {"median": self.median, "met": self.margin >= 1}
+
+
+def number(x: float) -> str:
+    """A figure of three digits, and with all of those before the point.
+
+    >>> number(0.12345), number(2023.4)
+    ('0.123', '2,023')
+    """
+    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"
 
 
 @dataclass
@@ -130,3 +155,13 @@ class Goal:
         if len(self.cases) == 1:
             return head
         return "\n".join([head, *(case.line(f"            {case.name}") for case in self.cases)])
+
+    def as_dict(self) -> dict[str, object]:
+        cases = [case.as_dict() for case in self.cases]
+        return {"name": self.name, "title": self.title, "cases": cases, "skipped": self.skipped}
+
+    def rows(self) -> list[str]:
+        """A line of a Markdown table for every case."""
+        cases = [(f"{self.title}: {case.name}", *case.cells) for case in self.cases]
+        cells = cases or [(self.title, "", "", "", "skipped", self.skipped)]
+        return [f"| `{self.name}` | {' | '.join(row)} |" for row in cells]

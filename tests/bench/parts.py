@@ -1,10 +1,10 @@
-"""Single parts of training and evaluation, and start-up."""
+"""Single parts of training and evaluation."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ from ae_lightning.corruptions import (
     SaltAndPepper,
 )
 from ae_lightning.evidence import log_likelihood
-from ae_lightning.likelihoods import Bernoulli
+from ae_lightning.likelihoods import Bernoulli, Likelihood
 from ae_lightning.nn import MLP, ConvDecoder, ConvEncoder, Sigmoid, TiedMLP
 from ae_lightning.posteriors import Dirac
 from ae_lightning.regularizers import Contractive, Regularizer
@@ -31,7 +31,6 @@ from ae_lightning.systems import VariationalAutoEncoder
 from ae_lightning.training.allocator import keep_freed_memory
 
 from .measure import Case, Goal, alternate, seconds_per_call
-from .product import run_apart
 
 Penalties = dict[str, Regularizer]
 
@@ -88,7 +87,7 @@ def jacobian() -> Goal:
             {"plain": seconds_per_call(plain, 40), "with": seconds_per_call(penalised, 20)}
         )
         ratios = rounds.ratios("with", "plain")
-        cases.append(Case(name, ratios, goal, at_most=True, noise=rounds.foreign))
+        cases.append(Case(name, ratios, goal, at_most=True, foreign=rounds.foreign))
     return Goal("jacobian", "Contractive, plain steps", cases)
 
 
@@ -113,7 +112,7 @@ def corruption() -> Goal:
     rounds = alternate(costs)
     names = [name for name in costs if name != "step"]
     cases = [
-        Case(name, rounds.ratios(name, "step"), 0.07, at_most=True, noise=rounds.foreign)
+        Case(name, rounds.ratios(name, "step"), 0.07, at_most=True, foreign=rounds.foreign)
         for name in names
     ]
     return Goal("corruption", "corruption of a batch, mlp steps", cases)
@@ -128,65 +127,39 @@ def by_hundreds(model: AutoEncoder, x: Tensor, samples: int) -> Tensor:
         sigma, log_w = log_sigma.exp(), []
         for _ in range(samples // 100):
             z = mu + sigma * torch.randn(100, mu.shape[1])
-            logits = model.decoder(z)
-            target = image.expand_as(logits)
-            nll = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
             log_ratio = Normal(0.0, 1.0).log_prob(z) - Normal(mu, sigma).log_prob(z)
-            log_w.append(log_ratio.sum(1) - nll.flatten(1).sum(1))
+            nll = nll_by_hand(model.likelihood, model.decoder(z), image)
+            log_w.append(log_ratio.sum(1) - nll)
         estimates.append(torch.cat(log_w).logsumexp(0) - math.log(samples))
     return torch.stack(estimates)
 
 
+def nll_by_hand(likelihood: Likelihood, features: Tensor, image: Tensor) -> Tensor:
+    """−log p(x|z) of the two likelihoods that the row has: (n,)."""
+    target = image.expand_as(features)
+    if isinstance(likelihood, Bernoulli):
+        each = F.binary_cross_entropy_with_logits(features, target, reduction="none")
+        return each.flatten(1).sum(1)
+    s, D = likelihood.log_sigma, image.numel()
+    error = F.mse_loss(features, target, reduction="none").flatten(1).sum(1)
+    return error * (-2 * s).exp() / 2 + D * (s + math.log(2 * math.pi) / 2)
+
+
 def evidence() -> Goal:
-    """Log p(x) with 5000 samples an image, against a loop in chunks of 100."""
+    """Log p(x) with 5000 samples an image, against a loop in chunks of 100, of the same model."""
     keep_freed_memory()
-    model, x = VariationalAutoEncoder((1, 28, 28)).eval(), pair(8).x
-    rounds = alternate(
-        {
-            "loop": seconds_per_call(lambda: by_hundreds(model, x, 5000), 1),
-            "float32": seconds_per_call(lambda: log_likelihood(model, x, 5000), 1),
-            "bfloat16": seconds_per_call(
-                lambda: log_likelihood(model, x, 5000, precision=torch.bfloat16), 1
-            ),
+    goal, x = Goal("evidence", "log p(x) / a loop in chunks of 100"), pair(8).x
+    for name, likelihood in (("Gaussian", None), ("Bernoulli", Bernoulli())):
+        model = VariationalAutoEncoder((1, 28, 28), likelihood=likelihood).eval()
+        estimate = partial(log_likelihood, model, x, 5000)
+        half = partial(estimate, precision=torch.bfloat16)
+        costs = {
+            "loop": seconds_per_call(partial(by_hundreds, model, x, 5000), 1),
+            "float32": seconds_per_call(estimate, 1),
+            "bfloat16": seconds_per_call(half, 1),
         }
-    )
-    cases = [
-        Case(name, rounds.ratios("loop", name), 2.5, noise=rounds.foreign)
-        for name in ("float32", "bfloat16")
-    ]
-    return Goal("evidence", "log p(x) / a loop in chunks of 100", cases)
-
-
-def starting(*arguments: str, fails: bool = False) -> Callable[[], float]:
-    """A cost: the seconds that Python takes with these arguments."""
-
-    def cost() -> float:
-        start = time.perf_counter()
-        run_apart(list(arguments), {}, may_fail=fails)
-        return time.perf_counter() - start
-
-    return cost
-
-
-def startup() -> Goal:
-    """The command line's front against importing torch; a wrong option, lightning."""
-    own = ("-m", "ae_lightning")
-    wrong = ("fit", "--config", "vae", "--config", "digits", "--trainer.max_epoch", "3")
-    front = {
-        "ae-lightning": starting(*own),
-        "--help": starting(*own, "--help"),
-        "configs": starting(*own, "configs"),
-        "an unknown command": starting(*own, "fitt", fails=True),
-    }
-    option = "a wrong option of fit"
-    rounds = alternate(
-        {
-            **front,
-            option: starting(*own, *wrong, fails=True),
-            "torch": starting("-c", "import torch"),
-            "lightning": starting("-c", "import lightning.pytorch"),
-        }
-    )
-    cases = [Case(n, rounds.ratios(n, "torch"), 0.3, True, rounds.foreign) for n in front]
-    cases.append(Case(option, rounds.ratios(option, "lightning"), 1.2, True, rounds.foreign))
-    return Goal("startup", "start-up / an import", cases)
+        rounds = alternate(costs)
+        for kind in ("float32", "bfloat16"):
+            ratios = rounds.ratios("loop", kind)
+            goal.cases.append(Case(f"{name}, {kind}", ratios, 2.5, foreign=rounds.foreign))
+    return goal

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from .clock import seconds
+from .hand import LR
 
 TESTS = Path(__file__).resolve().parents[1]
 CONV = {
@@ -27,12 +28,17 @@ CONV = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A system on MNIST's training set or other images, for so many steps."""
+    """A system on MNIST's training set or other images, for so many steps.
+
+    Args:
+        sigma: of the likelihood's Gaussian, where it is not learned as in a system as it comes.
+    """
 
     conv: bool
     batch: int
     steps: int
     system: str = "vae"
+    sigma: float | None = None
 
     @property
     def name(self) -> str:
@@ -45,6 +51,7 @@ CONV_128, CONV_512 = Setting(True, 128, 150), Setting(True, 512, 50)
 
 # The page of a run, which training does not wait for, without pictures.
 PLAIN_PAGE = {"class_path": "ae_lightning.callbacks.Report", "init_args": {"names": []}}
+ADAM = {"class_path": "torch.optim.Adam", "init_args": {"lr": LR, "fused": True}}
 BARE = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
 
@@ -55,16 +62,21 @@ def config(setting: Setting, root: Path, clock: Path, **trainer: Any) -> dict[st
         name = "ae_lightning.datamodules.NumpyFile"
         data = {"class_path": name, "init_args": {"path": str(root)}}
     data["init_args"]["batch_size"] = setting.batch
+    model: dict[str, Any] = {"optimizer": ADAM, **(CONV if setting.conv else {})}
+    if setting.sigma is not None:
+        name = "ae_lightning.likelihoods.Gaussian"
+        model["likelihood"] = {"class_path": name, "init_args": {"sigma": setting.sigma}}
     clocked = {"class_path": "bench.clock.Clock", "init_args": {"path": str(clock)}}
     return {
         "trainer": {
             "max_epochs": 1,
             "accelerator": "cpu",
             "limit_train_batches": setting.steps,
+            "limit_val_batches": 4,  # which the clock leaves out
             **trainer,
             "callbacks": [clocked, *trainer.get("callbacks", [])],
         },
-        "model": {"init_args": CONV if setting.conv else {}},
+        "model": {"init_args": model},
         "data": data,
     }
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 
 from . import hand
 from .data import images, mnist_root
 from .measure import Case, Goal, alternate
 from .product import BARE, CONV_128, CONV_512, MLP_128, MLP_512, Setting, fit, fit_apart, run_apart
-
-PYTHAE = "AE_BENCH_PYTHAE"  # names a Python that has pythae, where it has an environment of its own
 
 
 def against_hand(
@@ -32,7 +28,7 @@ def against_hand(
                 "fit": lambda s=setting: fit(s, root, **trainer)[0],
             }
         )
-        cases.append(Case(setting.name, rounds.ratios("hand", "fit"), goal, noise=rounds.foreign))
+        cases.append(Case(setting.name, rounds.ratios("hand", "fit"), goal, foreign=rounds.foreign))
     return cases
 
 
@@ -85,31 +81,5 @@ def typical() -> Goal:
                 }
             )
             ratios = rounds.ratios("typical", "fit")
-            cases.append(Case(setting.name, ratios, goal, noise=rounds.foreign))
+            cases.append(Case(setting.name, ratios, goal, foreign=rounds.foreign))
         return Goal("typical", "fit as shipped / a typical user's", cases)
-
-
-def pythae() -> Goal:
-    """`fit` as shipped against pythae's trainer, as it comes and with its Adam fused."""
-    title = "fit as shipped / pythae"
-    if (python := os.environ.get(PYTHAE)) is None:
-        if find_spec("pythae") is None:
-            return Goal(
-                "pythae", title, skipped=f"pythae is not here, nor does {PYTHAE} name a Python"
-            )
-        python = sys.executable
-    with mnist_root() as root:
-        cases = []
-        for setting in (MLP_128, CONV_128):
-            rounds = alternate(
-                {
-                    "fit": lambda s=setting: fit_apart(s, root, {}),
-                    "pythae": lambda s=setting: elsewhere("rival", s, root, python=python),
-                    "fused": lambda s=setting: elsewhere("rival", s, root, "fused", python=python),
-                }
-            )
-            for other, goal in (("pythae", 1.6), ("fused", 1.2)):
-                name = setting.name + (", its Adam fused" if other == "fused" else "")
-                ratios = rounds.ratios(other, "fit")
-                cases.append(Case(name, ratios, goal, noise=rounds.foreign))
-        return Goal("pythae", title, cases)

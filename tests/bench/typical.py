@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from .clock import Clock, seconds
-from .hand import networks, terms
+from .hand import LR, networks, terms
 
 
 class Typical(LightningModule):
@@ -34,11 +34,11 @@ class Typical(LightningModule):
         self.log("train/rate", rate)
         self.log("train/elbo", -loss)
         self.log("train/beta", 1.0)
-        self.log("train/lr", 1e-3)
+        self.log("train/lr", LR)
         return loss
 
     def configure_optimizers(self) -> Any:
-        return torch.optim.Adam(self.parameters(), lr=1e-3)
+        return torch.optim.Adam(self.parameters(), lr=LR)
 
 
 def main(kind: str, batch: str, steps: str, root: str) -> None:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
+from bench.measure import number
+
 
 @dataclass(frozen=True)
 class Row:
@@ -48,12 +50,3 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"median": self.median, "verdict": self.verdict}
-
-
-def number(x: float) -> str:
-    """A figure of three digits, and with all of those before the point.
-
-    >>> number(0.12345), number(123456.7)
-    ('0.123', '123,457')
-    """
-    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"

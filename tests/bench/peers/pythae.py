@@ -1,7 +1,4 @@
-"""pythae's trainer on the same networks: `python -m bench.rival mlp|conv BATCH STEPS ROOT [fused]`.
-
-It needs pythae and torch alone.
-"""
+"""pythae's trainer, which makes its loader itself."""
 
 from __future__ import annotations
 
@@ -17,9 +14,9 @@ from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import Tensor, nn
-from torchvision.datasets import MNIST
 
-from .hand import networks
+from ..data import images
+from ..hand import LR, networks
 
 
 class Encoder(BaseEncoder):  # type: ignore[misc]
@@ -51,9 +48,8 @@ class Timed(BaseTrainer):  # type: ignore[misc]
         return loss
 
 
-def main(kind: str, batch: str, steps: str, root: str, fused: str = "") -> None:
-    images = MNIST(root, train=True).data[: int(batch) * int(steps)]
-    x = images.unsqueeze(1) / 255
+def main(kind: str, batch: str, steps: str, root: str, plain: str = "") -> None:
+    x = images(root)[: int(batch) * int(steps)] / 255
     encoder, decoder = networks(kind == "conv")
     config = VAEConfig(input_dim=(1, 28, 28), latent_dim=16, reconstruction_loss="mse")
     model = VAE(config, Encoder(encoder), Decoder(decoder))
@@ -62,9 +58,9 @@ def main(kind: str, batch: str, steps: str, root: str, fused: str = "") -> None:
             output_dir=folder,
             num_epochs=1,
             per_device_train_batch_size=int(batch),
-            learning_rate=1e-3,
+            learning_rate=LR,
             optimizer_cls="Adam",
-            optimizer_params={"fused": True} if fused else None,
+            optimizer_params=None if plain else {"fused": True},
             no_cuda=True,
         )
         trainer = Timed(model, BaseDataset(x, torch.zeros(len(x))), training_config=training)
