@@ -19,6 +19,7 @@ FRIENDLY: Final[dict[Any, str]] = {
     **dict.fromkeys((list, tuple, Sequence, Iterable), "a list"),
     dict: "names with values",
 }
+ITEMS: Final[dict[Any, str]] = {int: "whole numbers", float: "numbers", str: "texts"}
 # The parser's lines that say where something is wrong, or less than the type of the option does.
 LESS: Final = re.compile(
     r"Parser key|Does not validate|Subtypes|Errors:|G(ot|iven) value|Expected a |Not a valid|"
@@ -125,6 +126,8 @@ def expected(hint: Any, value: str) -> str:
 
     >>> expected(int | None, "many"), expected(Literal["min", "max"], "mn")
     ('expected a whole number.', 'did you mean min?')
+    >>> expected(tuple[int, ...], "1.5"), expected(tuple[float, float] | None, "3")
+    ('expected a list of whole numbers.', 'expected a list of 2 numbers.')
     """
     allowed = dict.fromkeys(members(hint))
     classes = [k for kind in allowed.keys() - FRIENDLY if isclass(kind) for k in family(kind)]
@@ -135,8 +138,21 @@ def expected(hint: Any, value: str) -> str:
     wanted = value in given if classes else not allowed.keys() & FRIENDLY.keys()
     if wanted and 0 < len(names) <= MANY:
         return nearest(value, names)
-    words = [FRIENDLY.get(kind) or getattr(kind, "__name__", kind) for kind in allowed]
+    lists = {get_origin(kind): of_items(kind) for kind in (hint, *get_args(hint))}
+    words = [
+        FRIENDLY.get(kind, getattr(kind, "__name__", kind)) + lists.get(kind, "")
+        for kind in allowed
+    ]
     return f"expected {' or '.join(dict.fromkeys(words)) or 'another value'}."
+
+
+def of_items(hint: Any) -> str:
+    """What a list holds, and how many, as far as one word says it; empty otherwise."""
+    kinds = [kind for kind in get_args(hint) if kind is not ...]
+    if len({*kinds}) != 1 or kinds[0] not in ITEMS:
+        return ""
+    counted = f"{len(kinds)} " if len(kinds) > 1 else ""
+    return f" of {counted}{ITEMS[kinds[0]]}"
 
 
 def members(hint: Any) -> list[Any]:

@@ -16,9 +16,10 @@ from ae_lightning.nn.network import Network, Shape, activation_of, hidden_of, sl
 def _strided(shape: Shape, layers: int) -> tuple[int, int]:
     """Return the height and width of an image after `layers` convolutions of stride 2."""
     if len(shape) != 3 or any(side % 2**layers for side in shape[1:]):
+        other = "residual networks (--config resnet)" if len(shape) == 3 else "an MLP"
         raise UsageError(
             f"a convolutional network with {layers} layers of stride 2 needs images (C, H, W) "
-            f"whose sides are multiples of {2**layers}, not {tuple(shape)}: use an MLP."
+            f"whose sides are multiples of {2**layers}, not {tuple(shape)}: use {other}."
         )
     return shape[1] // 2**layers, shape[2] // 2**layers
 

@@ -49,7 +49,12 @@ WRONG = {
     "part's argument": (["--model.encoder.width", "[3]"], "encoder.width", "did you mean widths?"),
     "data's argument": (["--data.batchsize", "3"], "data.batchsize", "did you mean batch_size?"),
     "type": (["--trainer.max_epochs", "many"], "max_epochs is many", "a whole number"),
-    "list": (["--model.encoder.widths", "seven"], "encoder.widths is seven", "a list"),
+    "list": (
+        ["--model.encoder.widths", "seven"],
+        "encoder.widths is seven",
+        "a list of whole numbers",
+    ),
+    "item": (["--model.encoder.widths", "[1.5]"], "encoder.widths", "a list of whole numbers"),
     "choice": (["--checkpoints.mode", "least"], "checkpoints.mode is least", "min"),
     "part": (["--model.encoder", "MPL"], "model.encoder is MPL", "did you mean MLP?"),
     "system": (["--model", "Variational"], "Variational", "did you mean VariationalAutoEncoder?"),

@@ -144,7 +144,7 @@ def test_dropout_acts_in_training_only() -> None:
         (lambda: MLP(dropout=1.0), "dropout is 1.0"),
         (lambda: TopK(9).build(4), "expected 1 to 4"),
         (lambda: ConvEncoder().build((3,), (2,)), "use an MLP"),
-        (lambda: ConvDecoder().build((2,), (1, 30, 30)), "multiples of 4"),
+        (lambda: ConvDecoder().build((2,), (1, 30, 30)), "multiples of 4.*--config resnet"),
     ],
 )
 def test_wrong_choices_are_named(make, said) -> None:
