@@ -22,7 +22,7 @@ with_sphinx = pytest.mark.skipif(find_spec("myst_nb") is None, reason="pip insta
 
 def cells(page: Path) -> list[str]:
     """The code of a page, cell by cell."""
-    return CELL.findall(page.read_text())
+    return [code.strip() for code in CELL.findall(page.read_text())]
 
 
 PAGES = [page for page in sorted(DOCS.glob("*.md")) if cells(page)]  # chapters take too long
