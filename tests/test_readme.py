@@ -132,6 +132,33 @@ def test_every_command_that_trains_does(elsewhere: Path) -> None:
         trains(command)
 
 
+BRIEF = {"fit": ("--trainer.max_epochs", "1"), "evaluate": ("--samples", "2", "--limit", "20")}
+ELSEWHERE = ("explore", "push")  # which serve a browser and go to the hub
+
+
+def test_the_commands_after_training_work_in_their_order(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is printed of a result is the same, however long the run was trained."""
+    section = README.partition("\n## After training\n")[2].partition("\n## ")[0]
+    lines = re.findall(r"^ {4,}(?:ae-lightning +([^#\n]*)|→ (.*))", section, re.MULTILINE)
+    assert main(["fit", "--config", "vae", "--config", "digits", *BRIEF["fit"]]) == 0
+    done = list[str]()
+    for command, printed in lines:
+        if printed:
+            last = capsys.readouterr().out.splitlines()[-1]
+            assert printed == last or done[-1] in ("evaluate", "detect"), command
+            continue
+        words = shlex.split(command)
+        done.append(words[0])
+        if words[0] not in ELSEWHERE:
+            capsys.readouterr()
+            assert main([*words, *BRIEF.get(words[0], ())]) == 0, command
+    after = [*PLAIN_COMMANDS][[*PLAIN_COMMANDS].index("encode") :]
+    told = {*after} - {"pull", "plot", "optimize", "completion", "theory"}
+    assert {*done} == {*told, "fit"}
+
+
 def test_the_ten_lines_train_and_sample_without_chatter(elsewhere: Path) -> None:
     lines = block("python", "from lightning.pytorch import Trainer")
     assert len([line for line in lines.splitlines() if line]) == 10

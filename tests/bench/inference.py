@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ae_lightning.cli.reconstruct import reconstruct as command
 from ae_lightning.inference.codes import each_code
 from ae_lightning.inference.inputs import Inputs, open_inputs
 from ae_lightning.inference.reconstructions import each_reconstruction
-from ae_lightning.inference.trained import TrainedModel
+from ae_lightning.inference.trained import TrainedModel, load
 from ae_lightning.nn import ConvDecoder, ConvEncoder
 from ae_lightning.systems import VariationalAutoEncoder
 from ae_lightning.training.allocator import keep_freed_memory
@@ -148,9 +150,33 @@ def encode() -> Goal:
 
 
 def reconstruct() -> Goal:
-    """Reconstructions, batch by batch."""
+    """Reconstructions, batch by batch; and the command as a whole, which reads and writes files."""
     title = "a loop by hand / reconstruct"
-    return speed("reconstruct", title, each_reconstruction, reconstruct_by_hand)
+    goal = speed("reconstruct", title, each_reconstruction, reconstruct_by_hand)
+    with tempfile.TemporaryDirectory() as name, redirect_stdout(StringIO()):
+        folder = Path(name)
+        trained_file(folder / "m.ckpt")
+        write_files(folder / "images", 4_000)
+        given = folder / "m.ckpt", folder / "images"
+        ours = partial(command, *given[:1], str(given[1]), out=folder / "ours", force=True)
+        hand = partial(written_by_hand, *given, folder / "hand")
+        rounds = alternate({"hand": spent(hand), "ours": spent(ours)})
+    ratios = rounds.ratios("hand", "ours")
+    goal.cases.append(Case("a folder, written to files", ratios, 0.9, noise=rounds.foreign))
+    return goal
+
+
+@torch.no_grad()
+def written_by_hand(model: Path, folder: Path, out: Path) -> None:
+    """Load a model, reconstruct a folder, and write each image under its name."""
+    trained, paths = load(model), sorted(folder.rglob("*.png"))
+    out.mkdir(exist_ok=True)
+    names = iter(paths)
+    for x in read(paths):
+        mu, _ = trained.model.encoder(x / 255).chunk(2, 1)
+        r = trained.model.decoder(mu).clamp(0, 1)
+        for image in r.mul(255).round().byte().numpy():
+            Image.fromarray(image[0]).save(out / next(names).name)
 
 
 def memory() -> Goal:
