@@ -132,6 +132,7 @@ def test_one_seed_alone_has_its_own_error_or_interval() -> None:
     assert page.value([figure], ERROR) == "10.0 ± 1.0"
     assert page.value([figure | {"interval": (0.88, 0.91)}], ERROR) == "10.0 (9.0 … 12.0)"
     assert page.value([figure | {"error": None}], ERROR) == "10.0"
+    assert page.value([figure | {"value": 1.3, "error": None}], ERROR) == "−30.0"
 
 
 def test_an_unknown_table_is_refused(capsys) -> None:

@@ -4,7 +4,7 @@ from ae_lightning.inference.measures.reconstruction import SIGMAS
 
 from .table import Quantity, Row, Table
 
-GAINS = [Quantity(f"gain at σ = {s}, dB", f"denoising_gain_{s}", digits=1) for s in SIGMAS]
+GAINS = [Quantity(f"gain at σ = {s}, dB", f"denoising_gain_{s}", digits=2) for s in SIGMAS]
 FILTER = {q.title: f"denoising_gain_wiener_{s}" for q, s in zip(GAINS, SIGMAS, strict=True)}
 LONG = "30 epochs, about two hours of one core"
 

@@ -68,25 +68,25 @@ def columns_of(table: Table, row: Row, quantity: Quantity, results: list[Found])
     if not is_published(table, quantity):
         return [ours]
     published = row.published.get(quantity.title)
-    told = f"{published:.{quantity.digits}f}" if published is not None else "–"
+    told = number(published, quantity.digits) if published is not None else "–"
     if published is None or not figures:
         return [told, ours, "–"]
     difference = quantity.of(mean(f["value"] for f in figures)) - published
-    return [told, ours, signed(difference, quantity.digits)]
+    return [told, ours, number(difference, quantity.digits, sign="+")]
 
 
 def value(figures: list[dict[str, Any]], quantity: Quantity) -> str:
     """A figure's mean, and its spread over seeds, or its own error or interval."""
-    values = [quantity.of(figure["value"]) for figure in figures]
-    told = f"{mean(values):.{quantity.digits}f}"
+    values, digits = [quantity.of(figure["value"]) for figure in figures], quantity.digits
+    told = number(mean(values), digits)
     if len(values) > 1:
-        return f"{told} ± {stdev(values):.{quantity.digits}f}"
+        return f"{told} ± {number(stdev(values), digits)}"
     (figure,) = figures
     if figure["interval"] is not None:
         low, high = sorted(quantity.of(end) for end in figure["interval"])
-        return f"{told} ({low:.{quantity.digits}f} … {high:.{quantity.digits}f})"
+        return f"{told} ({number(low, digits)} … {number(high, digits)})"
     if figure["error"] is not None:
-        return f"{told} ± {abs(quantity.times) * figure['error']:.{quantity.digits}f}"
+        return f"{told} ± {number(abs(quantity.times) * figure['error'], digits)}"
     return told
 
 
@@ -143,10 +143,10 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def signed(number: float, digits: int) -> str:
-    """A number with its sign, a true minus.
+def number(value: float, digits: int, sign: str = "") -> str:
+    """A number with a true minus; sign is + to show the plus too.
 
-    >>> signed(-0.004, 2), signed(1.5, 1)
+    >>> number(-0.004, 2), number(1.5, 1, "+")
     ('−0.00', '+1.5')
     """
-    return f"{number:+.{digits}f}".replace("-", "−")
+    return f"{value:{sign}.{digits}f}".replace("-", "−")
