@@ -88,7 +88,7 @@ def test_a_changed_experiment_is_run_again_and_alone(places, ran) -> None:
     changed = table_of(a, replace(b, flags="--model.latent 3"))
     text = page.section(changed, places.found(changed))
     assert "| b | not run |" in text
-    assert "--model.latent 3`, not run: minutes of one core." in text
+    assert "--model.latent 3`, not run: minutes of one core a seed." in text
     running.run(changed, places)
     assert ran[2:] == ["features_ae 0"]
     running.run(replace(changed, ask={"only": ["y"]}), places)

@@ -11,7 +11,7 @@ from .running import Found, Places
 from .table import Quantity, Row, Table
 
 NOT_RUN = "not run"
-SHORT = "minutes of one core"  # what `make tables` does unasked
+SHORT = "minutes of one core a seed"  # what `make tables` does unasked
 HEAD = """# Results
 
 Every table is made by `make tables`: each model is trained by a recipe that is shipped, on the
