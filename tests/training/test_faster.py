@@ -51,6 +51,8 @@ def train(
 
 @torch.no_grad()
 def loss(model: AutoEncoder, pair: Pair) -> float:
+    dtype = next(model.parameters()).dtype
+    pair = pair._replace(x_tilde=pair.x_tilde.to(dtype), x=pair.x.to(dtype))
     return float(model.eval().objective(model.propagate(pair))["loss"])
 
 
@@ -125,13 +127,15 @@ class Calls(Regularizer):
 
 @pytest.mark.parametrize("case", CASES)
 def test_compiled_networks_train_as_they_are_written(case: str, tmp_path: Path) -> None:
+    """… in double precision: a total correlation near 0 is the difference of large terms."""
     torch._dynamo.reset()
     counters.clear()
-    compiled = train(case, tmp_path, callbacks=[Compilation("aot_eager")])
+    double: Any = {"precision": "64-true"}
+    compiled = train(case, tmp_path, callbacks=[Compilation("aot_eager")], **double)
     assert counters["stats"]["unique_graphs"] >= 2  # an encoder and a decoder
-    written = train(case, tmp_path)
+    written = train(case, tmp_path, **double)
     for name in written["rows"][0].keys() - {"lr"}:
-        assert largest_error(compiled, written, name) < 1e-5, name
+        assert largest_error(compiled, written, name) < 1e-10, name
     assert compiled["model"].state_dict().keys() == written["model"].state_dict().keys()
     assert all(n._compiled_call_impl is None for n in compiled["model"].modules())
 
