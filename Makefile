@@ -28,7 +28,7 @@ lowest:  ## run the tests in .lowest, with the lowest versions that pyproject.to
 	@test -x .lowest/bin/python || $(PYTHON) -m venv .lowest
 	@.lowest/bin/python -m pip install --quiet uv
 	@.lowest/bin/uv pip install --python .lowest --resolution lowest-direct --editable '.[dev]'
-	PYTHONHASHSEED=0 .lowest/bin/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 PYTHONHASHSEED=0 .lowest/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 WRITE = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(JSON),--json $(JSON)) $(if $(TABLE),--markdown $(TABLE))
 bench: install  ## print the ratios of training speed, each with its spread; ONLY="shipped startup" runs some
