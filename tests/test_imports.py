@@ -98,8 +98,10 @@ print("torch" in sys.modules)
 ae_lightning.VariationalAutoEncoder
 heavy = ("ae_lightning.datamodules", "ae_lightning.callbacks", "wandb", "sklearn")
 print([m for m in heavy if m in sys.modules])
-import lightning.pytorch.cli
+import lightning.pytorch.cli, ae_lightning.datamodules
 before = set(sys.modules)
+ae_lightning.VariationalAutoEncoder((1, 8, 8))
+ae_lightning.datamodules.Digits().setup()
 import ae_lightning.cli.fit, ae_lightning.cli.checkpoint_commands
 heavy = ("wandb", "matplotlib", "sklearn", "torchvision", "PIL", "pandas")
 print([m for m in heavy if m in sys.modules and m not in before])
