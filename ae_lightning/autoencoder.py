@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from inspect import signature
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.optim import Adam, Optimizer
@@ -36,7 +35,7 @@ from ae_lightning.training.lr_schedulers import lr_scheduler
 from ae_lightning.training.nonfinite import NonFiniteGuard
 from ae_lightning.training.notebook_bar import suit_notebook
 from ae_lightning.training.private import count_steps_done, find_unused_parameters
-from ae_lightning.training.restoring import Restored
+from ae_lightning.training.restoring import Restored, parts_record
 from ae_lightning.training.sharding import change_whole, shard
 
 ADAM = partial(Adam, lr=3e-3, fused=True)
@@ -97,17 +96,6 @@ class AutoEncoder(Model, Restored, LeanModule):
     def defaults(cls) -> Record:
         """What the arguments stand for if they are left out, as plain values."""
         return {"optimizer": to_plain(ADAM), "lr_schedule": OneCycle().record}
-
-    @property
-    def parts_record(self) -> Record | None:
-        """The record of a `Model` of the same parts; None if a class of a user's own adds to it."""
-        if not type(self).__module__.startswith("ae_lightning."):
-            return None
-        plain = (c for c in type(self).__mro__ if not issubclass(c, LightningModule))
-        kind = next(c for c in plain if issubclass(c, Model))
-        own = {name: getattr(self, name) for name in signature(Model).parameters}
-        own |= {"regularizers": dict(self.regularizers.items())}
-        return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": to_plain(own)}
 
     # ------------------------------------------------------------------- training
 
@@ -294,7 +282,7 @@ class AutoEncoder(Model, Restored, LeanModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._guard.look(self)
         checkpoint[FORMAT_KEY] = FORMAT
-        if (parts := self.parts_record) is not None:
+        if (parts := parts_record(self)) is not None:
             checkpoint[PARTS] = parts
         checkpoint["clock"] = list(self.clock)
         checkpoint["steps_per_epoch"] = steps_per_epoch(self.trainer)
