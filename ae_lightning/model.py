@@ -130,7 +130,8 @@ class Model(Recorded, nn.Module):
         """Where the model computes."""
         return self.started.device
 
-    def _facts(self) -> dict[str, object]:
+    def facts(self) -> dict[str, object]:
+        """What its `repr` tells, by name."""
         parts = ("encoder", "posterior", "decoder", "likelihood", "prior")
         return {
             "shape": self.shape,

@@ -22,7 +22,7 @@ _SHORT.maxstring = _SHORT.maxother = MOST_OF_FACT
 def shown(cls: Class) -> Class:
     """Give a class a short `repr`, and a table for notebooks, of its facts by name.
 
-    They are what its `_facts()` returns, or the fields of a named tuple.
+    They are what its `facts()` returns, or the fields of a named tuple.
     """
     cls.__repr__ = text  # type: ignore[assignment]
     cls._repr_html_ = html  # type: ignore[attr-defined]
@@ -31,7 +31,7 @@ def shown(cls: Class) -> Class:
 
 def text(thing: Any) -> str:
     """Return a thing's name and facts, on one line if that is not too long."""
-    facts = [f"{name}: {value}" for name, value in _facts(thing)]
+    facts = [f"{name}: {value}" for name, value in _first(thing)]
     name = printable(type(thing).__name__, MOST_OF_NAME)
     line = f"{name}({', '.join(facts)})"
     return line if len(line) <= LINE else "\n  ".join([name, *facts])
@@ -42,15 +42,15 @@ def html(thing: Any) -> str:
     rows = "".join(
         f'<tr><th style="text-align: left">{escape(name)}</th>'
         f'<td style="text-align: left">{escape(value)}</td></tr>'
-        for name, value in _facts(thing)
+        for name, value in _first(thing)
     )
     name = escape(printable(type(thing).__name__, MOST_OF_NAME))
     return f"<table><caption><b>{name}</b></caption>{rows}</table>"
 
 
-def _facts(thing: Any) -> list[tuple[str, str]]:
+def _first(thing: Any) -> list[tuple[str, str]]:
     """The first facts about a thing, each name and value cut to what one reads."""
-    facts: Mapping[str, Any] = (thing._facts if hasattr(thing, "_facts") else thing._asdict)()
+    facts: Mapping[str, Any] = (thing.facts if hasattr(thing, "facts") else thing._asdict)()
     found = [
         (printable(name, MOST_OF_NAME), printable(described(value), MOST_OF_FACT))
         for name, value in islice(facts.items(), MOST_FACTS)

@@ -74,9 +74,10 @@ class TrainedModel:
         self.asked = asked
         self.reading: dict[str, Any] = {}
 
-    def _facts(self) -> dict[str, object]:
+    def facts(self) -> dict[str, object]:
+        """What its `repr` tells, by name."""
         known = {"file": str(self.file), "step": self.step, "classes": self.classes}
-        return {**known, "device": str(self.device), **self.model._facts(), **self.figures}
+        return {**known, "device": str(self.device), **self.model.facts(), **self.figures}
 
     @property
     def shape(self) -> tuple[int, ...]:

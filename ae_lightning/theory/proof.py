@@ -155,7 +155,8 @@ class Proof:
     skipped: str
     seconds: float
 
-    def _facts(self) -> dict[str, object]:
+    def facts(self) -> dict[str, object]:
+        """What its `repr` tells, by name."""
         verdict = self.skipped or ("proved" if self.proved else "NOT PROVED")
         found = {"claim": self.claim.title, "verdict": verdict}
         found |= {check.what: said(check) for check in self.checks}

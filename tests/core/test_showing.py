@@ -54,7 +54,7 @@ def codes() -> Codes:
 
 EVERY = {f.__name__: f for f in (model, pair, trained, proof, codes)}
 EVERY |= {"forward pass": lambda: model().propagate(pair())}
-EVERY |= {"strange type": lambda: shown(type(STRANGE * 100, (), {"_facts": lambda self: {}}))()}
+EVERY |= {"strange type": lambda: shown(type(STRANGE * 100, (), {"facts": lambda self: {}}))()}
 
 
 class Tags(HTMLParser):
