@@ -111,8 +111,10 @@ def faults() -> Goal:
     """
     cases = []
     with mnist_root() as root:
-        settings = [replace(MLP_128, system=name) for name in SYSTEMS]
-        settings += [replace(CONV_128, system=name) for name in SYSTEMS if name not in FLAT]
+        settings = [replace(MLP_128, steps=100, system=name) for name in SYSTEMS]
+        settings += [
+            replace(CONV_128, steps=60, system=name) for name in SYSTEMS if name not in FLAT
+        ]
         for setting in settings:
             found = faults_per_step(setting, root, partial(fit_apart, environment={}))
             name = f"{setting.name}, {mean(found):.2g} on average"

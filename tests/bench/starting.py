@@ -58,12 +58,13 @@ def startup() -> Goal:
     }
     fitting = {"fit": partial(one_epoch, trained)}
     torch = starting("-c", "import torch")
-    rounds = alternate({**front, **answers, **fitting, "torch": torch, "lightning": lightning})
+    costs = {**front, **answers, **fitting, "torch": torch, "lightning": lightning}
+    rounds = alternate(costs, warm=False)
     cases = [Case(n, rounds.ratios(n, "torch"), FRONT, True, rounds.foreign) for n in front]
     for name in answers:
         ratios = rounds.ratios(name, "lightning")
         cases.append(Case(name, ratios, ANSWER, True, rounds.foreign))
-    costs = zip(rounds.costs["fit"], rounds.costs["lightning"], strict=True)
-    ratios = [whole / (imported + trained[whole]) for whole, imported in costs]
+    pairs = zip(rounds.costs["fit"], rounds.costs["lightning"], strict=True)
+    ratios = [whole / (imported + trained[whole]) for whole, imported in pairs]
     cases.append(Case("fit of one epoch of digits", ratios, FIT, True, rounds.foreign))
     return Goal("startup", "start-up / an import", cases)

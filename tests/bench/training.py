@@ -78,7 +78,8 @@ def typical() -> Goal:
                 {
                     "fit": lambda s=setting: fit_apart(s, root, {}),
                     "typical": lambda s=setting: elsewhere("typical", s, root),
-                }
+                },
+                warm=False,
             )
             ratios = rounds.ratios("typical", "fit")
             cases.append(Case(setting.name, ratios, goal, foreign=rounds.foreign))
