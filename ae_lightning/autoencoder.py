@@ -35,8 +35,9 @@ from ae_lightning.training.lr_schedulers import lr_scheduler
 from ae_lightning.training.nonfinite import NonFiniteGuard
 from ae_lightning.training.notebook_bar import suit_notebook
 from ae_lightning.training.private import count_steps_done, find_unused_parameters
-from ae_lightning.training.restoring import Restored, parts_record
+from ae_lightning.training.restoring import Restored
 from ae_lightning.training.sharding import change_whole, shard
+from ae_lightning.variants import parts_record
 
 ADAM = partial(Adam, lr=3e-3, fused=True)
 

@@ -1,10 +1,12 @@
 """What a model is beyond its parts: these need no Lightning, and systems build on them."""
 
 import math
+from inspect import signature
 from typing import ClassVar
 
 from torch import Tensor
 
+from ae_lightning.core.parts import Record, to_plain
 from ae_lightning.core.types import ForwardPass
 from ae_lightning.model import Model
 
@@ -35,3 +37,13 @@ class ImportanceWeighted(Model):
         L = log_w.double().logsumexp(0).to(log_w) - math.log(len(log_w))
         terms = self.penalised({"bound": -L.mean()}, out)
         return {**terms, "distortion": -log_p.detach().mean()}
+
+
+def parts_record(model: Model) -> Record | None:
+    """The record of a model of the same parts without Lightning; None for a user's own class."""
+    if not type(model).__module__.startswith("ae_lightning."):
+        return None
+    kind = next(c for c in (Denoising, ImportanceWeighted, Model) if isinstance(model, c))
+    own = {name: getattr(model, name) for name in signature(Model).parameters}
+    own |= {"regularizers": dict(model.regularizers.items())}
+    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": to_plain(own)}

@@ -1,30 +1,16 @@
 """A module that takes what a checkpoint holds only once it has been checked."""
 
-from inspect import signature
 from pathlib import Path
 from typing import Any, Self
 
 from lightning.pytorch import LightningModule
 
 from ae_lightning.core.files import path_of
-from ae_lightning.core.parts import Record, to_plain
-from ae_lightning.model import Model
 from ae_lightning.training.checkpoint_fitting import check_optimization, check_states
 from ae_lightning.training.checkpoint_reading import read_checkpoint, rebuild_model, require_format
 from ae_lightning.training.checkpoint_schema import check_structure
 from ae_lightning.training.checkpoint_weights import check_weights
 from ae_lightning.training.warm_start import init_from
-
-
-def parts_record(model: Model) -> Record | None:
-    """The record of a `Model` of the same parts; None if a class of a user's own adds to it."""
-    if not type(model).__module__.startswith("ae_lightning."):
-        return None
-    plain = (c for c in type(model).__mro__ if not issubclass(c, LightningModule))
-    kind = next(c for c in plain if issubclass(c, Model))
-    own = {name: getattr(model, name) for name in signature(Model).parameters}
-    own |= {"regularizers": dict(model.regularizers.items())}
-    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": to_plain(own)}
 
 
 class Restored(LightningModule):
