@@ -165,7 +165,7 @@ TABLE: Table = {
             EVIDENCE,
         ),
         ("chunks share their noise", "seed_of(seed, start)", "seed_of(seed, 0)", EVIDENCE),
-        ("no log q", " - q.log_prob(z).double())", ")", EVIDENCE),
+        ("no log q", " - q.log_prob(z).double()", "", EVIDENCE),
         ("no prior", " + prior.log_prob(z).double()", "", EVIDENCE),
         ("examples share their noise", "places_g)[: samples", "0 * places_g)[: samples", EVIDENCE),
     ],
