@@ -100,10 +100,10 @@ def require_enough(n: int, missing: Sequence[str], source: str) -> None:
         UsageError: with how many are needed.
     """
     if n <= len(missing):
-        splits = " and ".join(missing)
+        takes = f"{' and '.join(missing)} {'take one each' if len(missing) > 1 else 'takes one'}"
         raise UsageError(
             f"{source} holds {counted(n, 'example')}, too few to divide: at least "
-            f"{len(missing) + 1} are needed, since {splits} take one each."
+            f"{len(missing) + 1} are needed, since {takes}."
         )
 
 
