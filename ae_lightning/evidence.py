@@ -103,7 +103,7 @@ def _turned(
     s, event = likelihood(x).log_sigma, x.flatten(1).double() - decoder.layers[-1].bias.double()
     within = event @ Q  # (B, H)
     apart = (event - within @ Q.T).square().sum(1) * (-2 * s).exp() / 2
-    h = decoder.last_hidden(z.flatten(0, -2), [])
+    h, *_ = decoder.last_hidden(z.flatten(0, -2))
     starts = range(0, H, -(-H // BLOCKS))
     mean = torch.cat(
         [h[:, i:] @ r[:, i:].T for i, r in zip(starts, R.split(starts.step), strict=True)], 1

@@ -77,19 +77,20 @@ class MLP(Network):
             if W.T.shape == first.weight.shape:
                 first.weight.copy_(W.T)
 
-    def last_hidden(self, x: Tensor, hidden: list[Tensor]) -> Tensor:
-        """Return what the last layer combines: (B, H); and append each activation's input."""
-        h = x.flatten(1) - self.mean
-        for layer in self.layers[:-1]:
+    def last_hidden(self, x: Tensor) -> tuple[Tensor, list[Tensor], nn.Module]:
+        """Return what the last layer combines (B, H), each activation's input, and that layer."""
+        *layers, last = self.layers
+        hidden, h = [], x.flatten(1) - self.mean
+        for layer in layers:
             hidden.append(layer(h))
             h = self.activation(hidden[-1])
             if self.dropout:
                 h = F.dropout(h, self.dropout, self.training)
-        return h
+        return h, hidden, last
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden: list[Tensor] = []
-        features: Tensor = self.layers[-1](self.last_hidden(x, hidden)).unflatten(1, self.outputs)
+        h, hidden, last = self.last_hidden(x)
+        features: Tensor = last(h).unflatten(1, self.outputs)
         if torch.is_grad_enabled():
             # The graph holds them anyway, and a Jacobian penalty can then reuse them.
             features.hidden = hidden  # type: ignore[attr-defined]

@@ -76,7 +76,9 @@ def test_one_or_two_images(tmp_path, n):
         "since test and val take one each."
     )
     write_images(tmp_path / "ready", {"train": 1, "test": 1})
-    assert "at least 2 are needed, since val takes one." in failure(ImageFolder(str(tmp_path / "ready")))
+    assert "at least 2 are needed, since val takes one." in failure(
+        ImageFolder(str(tmp_path / "ready"))
+    )
 
 
 @pytest.mark.parametrize("val", ["val", "valid", "validation", "dev", "Val", "VALIDATION"])
