@@ -22,7 +22,7 @@ def is_remote(address: str) -> bool:
     >>> [is_remote(a) for a in ("s3://bucket/photos", "local:/media/photos", "photos")]
     [True, True, False]
     """
-    return "://" in address or address.startswith(LOCAL)
+    return "://" in address or address.removeprefix(RECORDED).startswith(LOCAL)
 
 
 def withhold(record: Any, name: str = "") -> Any:

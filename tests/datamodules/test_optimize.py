@@ -89,7 +89,7 @@ def test_an_empty_folder_is_written_to_and_any_other_is_refused(images, tmp_path
         (["images", "out", "--chunk_mb", "0"], "chunk_mb is 0.0: expected above 0 and at most 2"),
         (
             ["images", "out", "--resize", "big"],
-            "optimize: resize is big: expected a whole number or a list.",
+            "optimize: resize is big: expected a whole number or a list of 2 whole numbers.",
         ),
         (
             ["images", "out", "--sise", "3"],

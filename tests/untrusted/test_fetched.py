@@ -115,7 +115,7 @@ def test_a_folder_that_claims_to_be_another_does_not_take_its_place(chunks_here)
     assert alike(read(fetched()), before)
     manifest = Path("stranger", "stream.json")
     tree = json.loads(manifest.read_text())
-    other = write_images(chunks_here / "other", {"a": 25, "b": 25})
+    other = write_images(chunks_here / "other", {"b": 25, "a": 25})  # drawn in another order
     optimized(other, chunks_here / "another", val_size=6)
     digests = json.loads(Path("another", "stream.json").read_text())["digests"]
     manifest.write_text(json.dumps(tree | {"digests": digests}))
@@ -154,7 +154,7 @@ BEST = "run/checkpoints/best.ckpt"
 WAYS = [
     *([c, *way] for c in ("validate", "test") for way in (["--run", "run"],)),
     *(["test", "--ckpt_path", BEST], ["plot", BEST, "codes"], ["plot", "run", "codes"]),
-    ["encode", BEST, "--out", "codes.npz"],
+    ["encode", BEST, "--out", "run/codes.npz"],
     ["fit", "--run", "run", "--resume", "--trainer.max_epochs", "2"],
 ]
 
