@@ -16,6 +16,7 @@ def batched(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, bool]:
     Raises:
         UsageError: if they are of another shape.
 
+    >>> import torch
     >>> batched(torch.zeros(28, 28), (1, 28, 28))[0].shape
     torch.Size([1, 1, 28, 28])
     """

@@ -209,7 +209,7 @@ def test_a_size_beyond_memory_is_refused_before_anything_is_read(
 ):
     folder = write_images(tmp_path, {"": 5})
     monkeypatch.setattr(image_files, "memory", lambda: 8.0 * 2**30)
-    monkeypatch.setattr(Rendering, "__call__", lambda *_: 1 / 0)
+    monkeypatch.setattr(Rendering, "read", lambda *_: 1 / 0)
     assert "need" in failure(ImageFolder(folder, resize=resize, in_memory=in_memory))
 
 
