@@ -138,7 +138,8 @@ def expected(hint: Any, value: str) -> str:
     wanted = value in given if classes else not allowed.keys() & FRIENDLY.keys()
     if wanted and 0 < len(names) <= MANY:
         return nearest(value, names)
-    lists = {get_origin(kind): of_items(kind) for kind in (hint, *get_args(hint))}
+    origins = {get_origin(kind): kind for kind in (hint, *get_args(hint))}
+    lists = {k: of_items(of) for k, of in origins.items() if FRIENDLY.get(k) == "a list"}
     words = [
         FRIENDLY.get(kind, getattr(kind, "__name__", kind)) + lists.get(kind, "")
         for kind in allowed
