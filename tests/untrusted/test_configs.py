@@ -22,13 +22,14 @@ MERGED = "a: &a {x: 1}\n" + "\n".join(
 STEPS = "\n".join(f"a{i}: &a{i} " + "[" * 9 + f"*a{i - 1}" + "]" * 9 for i in range(1, 99))
 CODE = f"{CANARY}.run"
 
-# What a config holds, and what the sentence says of it besides the file's name.
+# What a config holds, and what the sentence says of it besides the file's name; libyaml's own limit
+# on nesting is met first where it has one.
 ATTACKS: dict[str, tuple[str | bytes, str]] = {
     "aliases": (LAUGHS, "more than 10,000 values"),
     "merge keys": (MERGED, "more than 10,000 values"),
     "many keys": ("\n".join(f"k{i}: {i}" for i in range(100_000)), "holds"),
     "a long list": (f"a: [{', '.join('1' * 20_000)}]", "more than 10,000 values"),
-    "deep lists": ("a: " + "[" * 10_000 + "]" * 10_000, "nesting"),
+    "deep lists": ("a: " + "[" * 10_000 + "]" * 10_000, "nesting|more than 50 levels"),
     "deep mappings": ("{a: " * 10_000, "more than 50 levels"),
     "deep by indents": ("\n".join(f"{' ' * n}a:" for n in range(1_000)), "more than 50 levels"),
     "deep by aliases": (f"a0: &a0 [1]\n{STEPS}", "more than 50 levels"),
@@ -134,7 +135,7 @@ def test_a_config_that_would_build_too_much_or_else_is_refused(
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     sentence = refused(capsys, *FIT, "--config", "config.yaml")
     assert "config.yaml" in sentence
-    assert said in sentence
+    assert any(words in sentence for words in said.split("|"))
     error, _ = watched(lambda: config_files.read("config.yaml"))
     assert isinstance(error, UsageError)
 

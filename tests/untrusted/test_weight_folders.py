@@ -13,7 +13,9 @@ from random import Random
 from typing import Any
 
 import pytest
+import safetensors
 import torch
+from packaging.version import Version
 from safetensors.torch import load_file, save, save_file
 from untrusted.mutations import CLASS, DROPPED, ODD, named, places, replaced
 
@@ -158,6 +160,8 @@ def test_what_is_no_description_is_refused(case: str, here: Path) -> None:
 
 
 NO_SAFETENSORS = "is not safetensors"
+# A kind of number that safetensors knows since 0.7.
+COMPLEX = "C64" if Version(safetensors.__version__) >= Version("0.7") else NO_SAFETENSORS
 WEIGHT_BYTES: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", NO_SAFETENSORS),
     "no header": (b"\0" * 8, NO_SAFETENSORS),
@@ -178,7 +182,7 @@ WEIGHT_BYTES: dict[str, tuple[bytes, str]] = {
     "overflow": (with_header(entry(shape=[2**33, 2**33]), b"\0" * 8), NO_SAFETENSORS),
     "negative": (with_header(entry(data_offsets=[-8, 0]), b"\0" * 8), NO_SAFETENSORS),
     "values left over": (with_header(entry(), b"\0" * 80), NO_SAFETENSORS),
-    "a kind of number": (with_header(entry(dtype="C64", shape=[1]), b"\0" * 8), "C64"),
+    "a kind of number": (with_header(entry(dtype="C64", shape=[1]), b"\0" * 8), COMPLEX),
     "no kind of number": (with_header(entry(dtype="PICKLE"), b"\0" * 8), NO_SAFETENSORS),
 }
 
@@ -195,7 +199,6 @@ TENSORS: dict[str, tuple[Callable[[torch.Tensor], Any], str]] = {
     "another shape": (lambda x: torch.zeros(3), "is of shape (3,): expected (2,)"),
     "not finite": (lambda x: torch.tensor([1.0, math.nan]), "is not finite"),
     "whole numbers": (lambda x: x.long(), "is of type torch.int64"),
-    "complex": (lambda x: x.to(torch.complex64), "C64"),
     "eight bits": (lambda x: x.to(torch.float8_e4m3fn), "F8_E4M3"),
     "gone": (lambda x: None, "there is no encoder.mean"),
     "half": (lambda x: x.half(), ""),
