@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from ae_lightning.core.errors import UsageError
@@ -30,8 +31,7 @@ def output_path(out: str | Path, force: bool = False) -> Path:
     if not path.parent.is_dir():
         raise UsageError(f"out is {path}: there is no folder {path.parent}.")
     try:
-        (trial := partial_of(path)).touch()
-        trial.unlink()
+        TemporaryFile(dir=path.parent).close()  # which has no name that a signal could leave
     except OSError as error:
         why = (error.strerror or type(error).__name__).lower()
         raise UsageError(f"out is {path}: nothing can be written there ({why}).") from None
@@ -65,8 +65,8 @@ def output_folder(path: Path) -> Iterator[Path]:
     if os.path.lexists(path) and not path.is_dir():
         raise UsageError(f"{path} is a file: expected the name of a folder.")
     partial = partial_of(path)
-    partial.mkdir()
     try:
+        partial.mkdir()  # here, since a signal is met as soon as it returns
         yield partial
         if not path.exists():
             partial.rename(path)

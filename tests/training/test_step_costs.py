@@ -46,8 +46,11 @@ def faults(system: str, images: Path, **options: Any) -> float:
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_step_faults_no_tensor_in(system: str, images: Path) -> None:
-    """But for a page or two of Python's own memory, while that grows."""
-    assert faults(system, images) <= 3
+    """But for a few pages of Python's own memory, while that grows: a tensor is 32 and more.
+
+    What is smaller than 128 KiB, glibc takes from its heap by itself.
+    """
+    assert faults(system, images) < 16
 
 
 def test_it_does_where_the_allocator_is_left_as_it_is(images: Path) -> None:

@@ -99,6 +99,7 @@ def server(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     """What is done for W&B while training waits: its name, and how many seconds it took."""
     import wandb
+    from wandb.sdk import wandb_run
 
     seconds: list[tuple[str, float]] = []
 
@@ -121,7 +122,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     timed(weights_and_biases, "answers")
     timed(wandb, "init")
     timed(wandb, "teardown")
-    timed(wandb.Run, "finish")
+    timed(wandb_run.Run, "finish")
     return seconds
 
 
