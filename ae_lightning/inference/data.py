@@ -14,6 +14,7 @@ from ae_lightning.core.trust import trust_named
 from ae_lightning.datamodules import ImageFolder, NumpyFile, PairDataModule, Stream
 from ae_lightning.datamodules.pairs import SPLITS
 from ae_lightning.datamodules.streaming.manifest import MANIFEST
+from ae_lightning.inference.reading import Reading
 from ae_lightning.inference.trained import TrainedModel
 
 ARRAYS: Final = (".npy", ".npz", ".pt")
@@ -49,9 +50,9 @@ def data_named(trained: TrainedModel, named: str | None) -> PairDataModule:
     if is_file(path) and path.suffix in ARRAYS:
         unit = trained.model.value_range is not None
         return NumpyFile(named, unit_interval=unit, **kept)
-    if not is_file(path) and named not in shipped() and (path.suffix or path.name != named):
-        raise UsageError(f"there is no file or folder {named[:100]}{meant(path)}")
     if not is_file(path) and named not in shipped():
+        if path.suffix or path.name != named:
+            raise UsageError(f"there is no file or folder {named[:100]}{meant(path)}")
         hint = nearest(named, [*data_shipped(), *entries_of(Path())])
         raise UsageError(f"there are no data {named[:100]}, as a file, a folder or shipped: {hint}")
     tree = read(named)
@@ -110,14 +111,18 @@ def data_of(trained: TrainedModel, record: Record, former: Record | None = None)
     return same
 
 
+def folder_of(trained: TrainedModel) -> Record | None:
+    """The record of the folder of images that a model was trained on, if it was one."""
+    data = trained.data
+    kind = data["class_path"].rpartition(".")[2] if data else ""
+    return data if kind == ImageFolder.__name__ else None
+
+
 def rendering(trained: TrainedModel) -> Record:
     """How images become examples: as in training, or else so that they fit the model."""
-    kind = trained.data["class_path"].rpartition(".")[2] if trained.data else ""
-    if trained.data and kind == ImageFolder.__name__:
-        names = ("resize", "fit", "greyscale", "background", "frames", "range", "bits")
-        others = ("max_pixels", "unreadable", "num_workers")
-        former = trained.data["init_args"]
-        found = {name: rebuild(former[name]) for name in (*names, *others) if name in former}
+    if (record := folder_of(trained)) is not None:
+        former = record["init_args"]
+        found = {name: rebuild(former[name]) for name in Reading.__annotations__ if name in former}
         return found | trained.reading
     if len(trained.shape) != 3:
         raise UsageError(

@@ -10,6 +10,7 @@ from ae_lightning.core.parts import rebuild
 from ae_lightning.datamodules import ImageFolder, PairDataModule
 from ae_lightning.datamodules.loading.image_files import ImageFiles
 from ae_lightning.datamodules.loading.listing import Source
+from ae_lightning.inference.data import folder_of
 from ae_lightning.inference.inputs import Inputs
 from ae_lightning.inference.trained import TrainedModel
 
@@ -29,9 +30,9 @@ def seen(trained: TrainedModel, inputs: Inputs) -> bool:
     if not files:
         return trained_on(trained, inputs.data) and inputs.groups[0].split == "train"
     sources = [source for each in files for source in each.sources][: len(inputs)]
-    if trained.data is None or not trained.data["class_path"].endswith(f".{ImageFolder.__name__}"):
+    if (record := folder_of(trained)) is None:
         return False
-    former: ImageFolder = rebuild(trained.data)
+    former: ImageFolder = rebuild(record)
     root = os.path.realpath(former.path)
     places = places_of(sources)
     if not any(os.path.commonpath([root, place]) == root for place, _ in places):

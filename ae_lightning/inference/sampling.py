@@ -1,13 +1,14 @@
 """Sample: what a model makes up, in the way that suits it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ae_lightning.core.errors import UsageError, at_least, one_of
-from ae_lightning.core.randomness import seeded
 from ae_lightning.inference.arrays import given_back
 from ae_lightning.inference.chains import chain_of, run_chains
 from ae_lightning.inference.densities import KINDS, Mixture
@@ -60,12 +61,18 @@ def sample(
         x = x if trained.model.value_range is None else x.clamp(*trained.model.value_range)
     elif steps is not None:
         raise UsageError(f"steps is {steps}: only a chain has steps, {' or '.join(CHAINS)}.")
-    elif by == PRIOR:
-        with seeded(seed, trained.device):
-            x = trained.drawn(trained.model.sample_codes(n), batch_size)
     else:
-        x = trained.drawn(density_of(trained, by, data, batch_size).draw(n, seed), batch_size)
+        x = trained.drawn(codes_by(trained, by, n, seed, batch_size, data), batch_size)
     return given_back(x, one=False)
+
+
+def codes_by(
+    trained: TrainedModel, by: str, n: int, seed: int, batch_size: int, data: Sequence[str] = ()
+) -> Tensor:
+    """Draw n codes (n, K) from the prior, or from a density of the codes of data."""
+    if by == PRIOR:
+        return trained.prior_codes(n, seed)
+    return density_of(trained, by, data, batch_size).draw(n, seed)
 
 
 def way_of(trained: TrainedModel, by: str | None) -> str:

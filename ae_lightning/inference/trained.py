@@ -149,9 +149,7 @@ class TrainedModel:
         at_least("n", n, 1)
         at_least("seed", seed, 0)
         if self.model.held_to_prior:
-            with seeded(seed, self.device):
-                z = self.model.sample_codes(n)
-                return given_back(self.drawn(z), one=False)
+            return given_back(self.drawn(self.prior_codes(n, seed)), one=False)
         from ae_lightning.inference.density_files import kept_density  # imports Lightning
 
         if (density := kept_density(self, "mixture")) is None:
@@ -161,6 +159,11 @@ class TrainedModel:
                 "density of them."
             )
         return given_back(self.drawn(density.draw(n, seed)), one=False)
+
+    def prior_codes(self, n: int, seed: int) -> Tensor:
+        """Draw n codes (n, K) from the prior, a function of the seed."""
+        with seeded(seed, self.device):
+            return self.model.sample_codes(n)
 
     @torch.no_grad()
     def drawn(self, z: Tensor, batch_size: int = AT_ONCE) -> Tensor:

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from ae_lightning.inference.inputs import Inputs
 from ae_lightning.inference.measures.figures import STANDARD, Figure, NotDefined, Settings
-from ae_lightning.inference.measures.representation import wilson
+from ae_lightning.inference.measures.representation import share
 from ae_lightning.inference.trained import TrainedModel
 
 STEPS, BATCH, LR = 4000, 128, 1e-3
@@ -47,10 +47,8 @@ def finetuning(
         test, labels = examples(trained, inputs, settings.batch_size)
         for some, true in zip(test.split(1024), labels.split(1024), strict=True):
             hits += int((known[classifier(some).argmax(1)] == true).sum())
-    n, note = len(inputs), f"{len(x):,} labels, {STEPS:,} steps, seed {settings.seed}"
-    share = hits / n
-    error = (share * (1 - share) / n) ** 0.5
-    return [Figure("finetuned_accuracy", share, "", error, wilson(hits, n), note)]
+    note = f"{len(x):,} labels, {STEPS:,} steps, seed {settings.seed}"
+    return [share("finetuned_accuracy", hits, len(inputs), note)]
 
 
 class Classifier(nn.Module):

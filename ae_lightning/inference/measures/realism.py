@@ -13,12 +13,11 @@ from torch.utils.data import Dataset
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.extras import require_packages
 from ae_lightning.core.files import open_regular, path_of
-from ae_lightning.core.randomness import seeded
 from ae_lightning.datamodules.loading.datasets import BatchDraw
-from ae_lightning.inference.density_files import density_of, kept_density
+from ae_lightning.inference.density_files import kept_density
 from ae_lightning.inference.inputs import Inputs
 from ae_lightning.inference.measures.figures import STANDARD, Figure, NotDefined, Settings
-from ae_lightning.inference.sampling import PRIOR, way_of
+from ae_lightning.inference.sampling import PRIOR, codes_by, way_of
 from ae_lightning.inference.trained import TrainedModel
 
 KID_SUBSET = 1000  # images
@@ -77,7 +76,7 @@ def realism(trained: TrainedModel, inputs: Inputs, settings: Settings = STANDARD
         "reconstructions": (lambda place: unit(model.reconstruct(example(place)[None])[0]), "")
     }
     if (by := way_known(trained)) is not None:
-        z = codes_by(trained, by, n, settings)
+        z = codes_by(trained, by, n, settings.seed, settings.batch_size)
         makers["samples"] = lambda place: unit(model.decode(z[place][None]).mean[0]), f", by {by}"
     real = Images(n, lambda place: unit(example(place)))
     figures = list[Figure]()
@@ -94,14 +93,6 @@ def way_known(trained: TrainedModel) -> str | None:
     way = way_of(trained, None)
     known = way == PRIOR or trained.data is not None or kept_density(trained, way) is not None
     return way if known else None
-
-
-def codes_by(trained: TrainedModel, by: str, n: int, settings: Settings) -> Tensor:
-    """Draw n codes (n, K) as `sample` does with this seed."""
-    if by != PRIOR:
-        return density_of(trained, by, batch_size=settings.batch_size).draw(n, settings.seed)
-    with seeded(settings.seed, trained.device):
-        return trained.model.sample_codes(n)
 
 
 def at(inputs: Inputs, place: int, device: torch.device) -> Tensor:

@@ -128,17 +128,17 @@ FITS: Final = {"logistic": logistic, "knn": neighbours}
 
 def accuracy(kind: str, n: int, name: str, hits: list[int], of: int, most: int) -> Figure:
     """The share of the examples that probes got right, with its interval."""
+    if n >= most:
+        return share(f"{kind}_{name}_all", hits[0], of, f"{n:,} labels")
     shares = [hit / of for hit in hits]
-    few = n < most
-    note = f"{n:,} labels" + (f", {len(hits)} draws" if few else "")
-    if few:
-        error = stdev(shares) / len(shares) ** 0.5
-        interval = student(shares)
-    else:
-        error = (shares[0] * (1 - shares[0]) / of) ** 0.5
-        interval = wilson(hits[0], of)
-    label = f"{kind}_{name}_{n}" if few else f"{kind}_{name}_all"
-    return Figure(label, mean(shares), "", error, interval, note)
+    error, note = stdev(shares) / len(shares) ** 0.5, f"{n:,} labels, {len(hits)} draws"
+    return Figure(f"{kind}_{name}_{n}", mean(shares), "", error, student(shares), note)
+
+
+def share(name: str, hits: int, n: int, note: str) -> Figure:
+    """A share of n examples, with its standard error and Wilson's interval."""
+    p = hits / n
+    return Figure(name, p, "", (p * (1 - p) / n) ** 0.5, wilson(hits, n), note)
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
