@@ -19,16 +19,36 @@ def fingerprint(value: Any) -> Any:
     >>> fingerprint({"x": x}) == fingerprint({"x": x.clone()}), fingerprint(x) == fingerprint(-x)
     (True, False)
     """
+    sums: list[Tensor] = []
+    shape = _shape(value, sums)
+    # All at once, since each transfer from a GPU waits for it.
+    return shape, _on_host(sums)
+
+
+def _shape(value: Any, sums: list[Tensor]) -> Any:
+    """Return all of a value but its tensors' elements, the sums of whose bits go to `sums`."""
     if isinstance(value, Tensor):
         bits = local(value.detach())
         if bits.is_complex():
             bits = torch.view_as_real(bits)
-        return tuple(bits.shape), int(bits.view(BITS[bits.element_size()]).sum())
+        sums.append(bits.view(BITS[bits.element_size()]).sum())
+        return tuple(bits.shape)
     if isinstance(value, Mapping):
-        return {key: fingerprint(inner) for key, inner in value.items()}
+        return {key: _shape(inner, sums) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [fingerprint(inner) for inner in value]
+        return [_shape(inner, sums) for inner in value]
     return repr(value)
+
+
+def _on_host(sums: list[Tensor]) -> list[int]:
+    """The numbers, by one transfer from each device."""
+    found = [0] * len(sums)
+    for device in {s.device for s in sums}:
+        places = [i for i, s in enumerate(sums) if s.device == device]
+        values = torch.stack([sums[i] for i in places]).tolist()
+        for i, number in zip(places, values, strict=True):
+            found[i] = number
+    return found
 
 
 def of_weights(model: nn.Module) -> Any:

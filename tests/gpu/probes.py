@@ -56,11 +56,10 @@ class Waits(Callback):
         where = " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in stack[-3:][::-1])
         SEEN["places"][f"{self.kind}: {where}"] += 1
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._end()
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._end()
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        # What a validation begins with belongs to no step.
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self._end()
 
     def _end(self) -> None:
         if hasattr(self, "_catch"):
