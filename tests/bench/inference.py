@@ -162,7 +162,7 @@ def reconstruct() -> Goal:
         hand = partial(written_by_hand, *given, folder / "hand")
         rounds = alternate({"hand": spent(hand), "ours": spent(ours)})
     ratios = rounds.ratios("hand", "ours")
-    goal.cases.append(Case("a folder, written to files", ratios, 0.9, noise=rounds.foreign))
+    goal.cases.append(Case("a folder, written to files", ratios, 0.9, foreign=rounds.foreign))
     return goal
 
 

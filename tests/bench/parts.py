@@ -42,7 +42,7 @@ def pair(batch: int = 128) -> Pair:
 
 def stepper(model: AutoEncoder, batch: Pair) -> Callable[[], None]:
     """A training step without a trainer: forward, backward, fused Adam."""
-    optimizer = model.configure_optimizers()
+    optimizer = model.optimizer(model.parameters())
 
     def step() -> None:
         optimizer.zero_grad()
