@@ -47,7 +47,9 @@ TABLE = Table(
 )
 
 TUNED = Quantity("error after fine-tuning, %", "finetuned_accuracy", times=-100, plus=100)
-UNTUNED = "our features are 512, trained for six epochs, and no setting was chosen by a search."
+UNTUNED = """our features are 512, trained for six epochs, no setting was chosen by a search, and
+fine-tuning goes on to gain: the plain ones were at 3.64 % after 4,000 steps, 2.29 % after 12,000,
+and 2.01 % after 40,000."""
 
 
 def tuned(row: Row, published: float) -> Row:
@@ -59,7 +61,7 @@ FINETUNED = Table(
     name="finetuned",
     title="Features of MNIST after fine-tuning",
     about="""Test errors of a linear classifier that is trained together with the encoder, on the
-    labels of 55,000 images, for 4,000 steps. The claim is the order.""",
+    labels of 55,000 images, for 20,000 steps. The claim is the order.""",
     source="""Rifai, Vincent, Muller, Glorot and Bengio, *Contractive Auto-Encoders*, ICML 2011,
     table 1.""",
     quantities=[TUNED],

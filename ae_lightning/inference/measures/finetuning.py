@@ -15,7 +15,7 @@ from ae_lightning.inference.measures.figures import STANDARD, Figure, NotDefined
 from ae_lightning.inference.measures.representation import share
 from ae_lightning.inference.trained import TrainedModel
 
-STEPS, BATCH, LR = 4000, 128, 1e-3
+STEPS, BATCH, LR = 20_000, 128, 1e-3
 
 
 def finetuning(
@@ -23,7 +23,7 @@ def finetuning(
 ) -> list[Figure]:
     """Measure the accuracy of a linear classifier on the code, trained together with the encoder.
 
-    Both learn from the training split (at most `settings.labels`) for 4,000 steps of 128 by Adam,
+    Both learn from the training split (at most `settings.labels`) for 20,000 steps of 128 by Adam,
     whose rate falls from 0.001 to 0 along a cosine; the model itself stays as it is. The interval
     holds 95 % over the examples (Wilson's). It takes as long as a training, and is measured only if
     asked for.
