@@ -49,8 +49,9 @@ RESERVED = (RESERVED | set(Evaluation.measured)) - {"rate"}
 class AutoEncoder(Model, Restored, LeanModule):
     """A `Model` that Lightning trains: it takes the parts, and how to optimise them.
 
+    All arguments but these two are those of `Model`.
+
     Args:
-        shape … samples, value_range, seed: see `Model`.
         optimizer: makes the optimizer from the parameters.
         lr_schedule: multiplies the optimizer's learning rate. If None, it is `OneCycle` over the
             whole training, or `Constant` if the training has no known end. One of torch's own, as

@@ -153,7 +153,7 @@ def vector_jacobian(f: Map, x: Tensor, u: Tensor) -> Tensor:
 def squared_jacobian(model: Model, x: Tensor, features: Tensor | None = None) -> Tensor:
     r"""Compute ‖∂f/∂x‖²_F of the code f at x, exactly: (B,).
 
-    For an elementwise code activation a and an MLP encoder u it is Σ_k a'(u_k)² ‖∂u_k/∂x‖², and
+    For an elementwise code activation a and an MLP encoder u it is Σ_k a′(u_k)² ‖∂u_k/∂x‖², and
     for one sigmoid layer Σ_k (h_k(1 − h_k))² ‖W_k‖².
 
     Args:

@@ -36,13 +36,23 @@ def activation_histogram(model: Model, x: Tensor) -> Figure:
     zeros = f"{share:.1%} of all activations are 0"
     left.set_title(f"activations are {float(code.mean()):.2f} on average" if saturating else zeros)
     use = (code if saturating else active.float()).mean(0)  # (K,)
-    span = (0, 1) if float(use.max()) > 0.5 else None
-    right.stairs(*np.histogram(use.numpy(), bins=40, range=span), fill=True)
+    right.stairs(*np.histogram(use.numpy(), bins_of(use, len(code))), fill=True)
     what = "mean activation of a unit" if saturating else "share of examples a unit is active on"
     right.set(xlabel=what, ylabel="number of units", ylim=(0, None))
     right.locator_params(axis="y", integer=True)
     right.set_title(f"{int((~active.any(0)).sum())} of {code.shape[1]} units never active")
     return figure
+
+
+def bins_of(use: Tensor, examples: int) -> np.ndarray:
+    """The edges of some forty bins, each of as many shares k/n of n examples as the others.
+
+    >>> bins_of(Tensor([0.0, 0.02, 0.05]), 100) * 100
+    array([-0.5,  0.5,  1.5,  2.5,  3.5,  4.5,  5.5])
+    """
+    most = examples if float(use.max()) > 0.5 else max(1, round(float(use.max()) * examples))
+    wide = -(-(most + 1) // 40)  # shares in a bin
+    return (np.arange(0, most + wide + 1, wide) - 0.5) / examples
 
 
 def not_sparse(model: Model) -> str | None:

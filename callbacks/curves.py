@@ -11,7 +11,7 @@ from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 from ae_lightning.training.directions import Mode
 
-from .drawing.theme import COLOURS, FAINT, INK, Axes, Figure, Room, house_style, new_figure
+from .drawing.theme import COLOURS, FAINT, INK, Axes, Figure, Room, house_style, legend, new_figure
 from .l0_error import without_zeros
 from .picture import PictureCallback
 from .report.history import MONITOR, History, best_step
@@ -86,7 +86,7 @@ def curves(
             for term, colour in zip(scheduled, COLOURS, strict=False):
                 _show(axes, history[f"train/{term}_weight"], color=colour, label=plain(term))
             axes.set(title="weights", ylim=(0, None))
-            axes.legend()
+            legend(axes)
         for name in reported:
             axes, points = next(panels), history[f"val/{name}"]
             _show(axes, points, color=COLOURS[1])

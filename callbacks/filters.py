@@ -107,7 +107,7 @@ def _pairs(rows: Tensor, columns: Tensor, times: str) -> Figure:
     (left, low), (right, high) = (_coloured(w, order) for w in (rows, columns))
     gap = left.new_ones(*left.shape[:3], 1)
     edge = left.new_ones(*left.shape[:3], 4)
-    of = f"{len(order)} of {len(rows)}" if len(order) < len(rows) else f"all {len(rows)}"
+    of = f"{len(order)} of {len(rows)}" if len(order) < len(rows) else f"All {len(rows)}"
     title = f"{of} units: looks for (left{times}, ±{low:.2g}), and paints (right, ±{high:.2g})"
     return _side_by_side({title: _tiled(torch.cat([left, gap, right, edge], dim=3), IN_A_ROW)})
 

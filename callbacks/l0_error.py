@@ -13,7 +13,7 @@ from ae_lightning.nn import Sigmoid
 
 from .activation_histogram import not_sparse
 from .drawing.images import is_image
-from .drawing.theme import COLOURS, FAINT, Figure, Room, drawable, new_figure
+from .drawing.theme import COLOURS, FAINT, Figure, Room, drawable, legend, new_figure
 from .picture import PictureCallback, picture
 
 
@@ -48,7 +48,7 @@ def l0_error(model: Model, pair: Pair) -> Figure:
         ylim=(0, None),
         title=f"L0 against error: on average {l0.float().mean():.1f} active units",
     )
-    axes.legend(frameon=True, framealpha=0.9, edgecolor="none")
+    legend(axes, frameon=True, framealpha=0.9, edgecolor="none")
     return figure
 
 

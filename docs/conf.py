@@ -1,5 +1,6 @@
 """The documentation site. `make docs` builds it, runs every example, and fails at any warning."""
 
+import logging
 import os
 import sys
 from importlib.metadata import version as version_of
@@ -10,6 +11,9 @@ HERE = Path(__file__).parent
 sys.path.append(str(HERE / "extensions"))
 # Examples call `ae-lightning`, also if this environment is not activated.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+# It tells of each notebook that it is run, and what is read for the reference turns that on.
+logging.getLogger("traitlets").setLevel(logging.WARNING)
 
 project = "ae-lightning"
 release = version = version_of(project)
@@ -22,6 +26,8 @@ extensions = [
     "sphinx_copybutton",
     "claim_directive",
     "docstrings",
+    "indices",
+    "magics",
     "notes",
     "public_directive",
 ]

@@ -17,6 +17,7 @@ from ae_lightning.callbacks.drawing.theme import (
     Figure,
     Room,
     house_style,
+    legend,
     new_figure,
 )
 from ae_lightning.callbacks.report.rendering import fill
@@ -101,7 +102,7 @@ def histogram(findings: Findings) -> Figure:
             axes.stairs(shares, edges, label=name, color=colour, fill=True, alpha=0.45)
         axes.axvline(calibration.threshold, color=INK, linestyle="--", label="threshold")
         axes.set(xlabel=f"score: {unit}", ylabel="share of examples", ylim=(0, None))
-        axes.legend()
+        legend(axes)
     return figure
 
 

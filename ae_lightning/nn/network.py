@@ -34,7 +34,7 @@ def activation_of(name: str) -> nn.Module:
 
 
 def slope(a: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
-    """a'(u) of an elementwise map, differentiable if gradients are enabled.
+    """a′(u) of an elementwise map, differentiable if gradients are enabled.
 
     >>> slope(torch.square, torch.tensor([1.0, 3.0])).detach()
     tensor([2., 6.])

@@ -189,10 +189,8 @@ class ResidualEncoder(Residual2d):
 class ResidualDecoder(Residual2d):
     """The mirror of `ResidualEncoder`: one linear map, residual blocks, and sides that double.
 
-    It starts as the mean image, and keeps the place of a code that keeps it.
-
-    Args:
-        width … recompute: as of `ResidualEncoder`.
+    It starts as the mean image, and keeps the place of a code that keeps it. Its arguments are
+    those of `ResidualEncoder`.
 
     Raises:
         UsageError: if the data are no images, or the encoder's code keeps its place at another

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ae_lightning.callbacks.drawing.images import show_image, tile
-from ae_lightning.callbacks.drawing.theme import house_style, new_figure
+from ae_lightning.callbacks.drawing.theme import house_style, legend, new_figure
 
 WIDTH, HEIGHT = 3.6, 3.0  # inches
 
@@ -68,9 +68,3 @@ def colorbar(axes: Axes, shown: ScalarMappable) -> None:
     """Add the scale of a map's colours."""
     with house_style():
         axes.figure.colorbar(shown, ax=axes, shrink=0.8)
-
-
-def legend(axes: Axes, **options: Any) -> None:
-    """Add a legend in the house style."""
-    with house_style():
-        axes.legend(**options)

@@ -64,6 +64,8 @@ class Check:
 
         >>> Check("share", 0.5, at_most=1.0).bound, Check("", 0.0, at_most=1e-10).bound
         ('≤ 1', '≤ 10⁻¹⁰')
+        >>> Check("ratio", 1.001, at_least=0.98, at_most=1.02).bound
+        '∈ [0.98, 1.02]'
         """
         if self.at_least == self.at_most:
             return f"= {number(self.at_most)}"
@@ -71,7 +73,7 @@ class Check:
             return f"≥ {number(self.at_least)}"
         if self.at_least == -float("inf"):
             return f"≤ {number(self.at_most)}"
-        return f"{number(self.at_least)} to {number(self.at_most)}"
+        return f"∈ [{number(self.at_least)}, {number(self.at_most)}]"
 
     @property
     def holds(self) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from . import images
-from .theme import COLOURS, FAINT, Axes, Figure, drawable
+from .theme import COLOURS, FAINT, Axes, Figure, drawable, legend
 from .vectors import name_axes, plane, project
 
 WALK = 5  # images in a walk x + αt
@@ -132,4 +132,4 @@ def show_angles(axes: Axes, angles: dict[str, Tensor]) -> None:
         name = f"{label}: median {float(angle.median()):.1f}°"
         axes.hist(angle.cpu().numpy(), bins, color=colour, alpha=0.7, label=name)
     axes.set_ylabel("examples")
-    axes.legend()
+    legend(axes)

@@ -111,6 +111,13 @@ def drawable(values: Tensor, what: str) -> Tensor:
     return values
 
 
+def legend(axes: Axes, **options: Any) -> None:
+    """Add a legend in the house style, by default at the place where it hides the least."""
+    with house_style():
+        # If none is named, matplotlib warns where a busy machine takes a second to find one.
+        axes.legend(**{"loc": "best", **options})
+
+
 def show_quartiles(axes: Axes, at: Tensor, values: Tensor, label: str, colour: str) -> None:
     """Draw the median of values (B, n) at (n,) as a line, and their quartiles as a band."""
     low, median, high = values.quantile(values.new_tensor([0.25, 0.5, 0.75]), dim=0).numpy()

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .theme import COLOURS, FAINT, Axes, Figure, drawable, new_figure
+from .theme import COLOURS, FAINT, Axes, Figure, drawable, legend, new_figure
 
 
 def plane(points: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,5 +84,5 @@ def paths_figure(
             label = name if i == 0 else None
             axes.plot(*project(path, onto).T, style, color=colour, label=label, **how)
     axes.set_title(title)
-    axes.legend()
+    legend(axes)
     return figure

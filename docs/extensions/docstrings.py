@@ -11,8 +11,8 @@ LITERAL = re.compile(r"(`+[^`]*`+)")
 def escape(lines: list[str]) -> list[str]:
     """Take the meaning from * and | in prose, but not in examples, formulas and line blocks.
 
-    >>> escape(["x (B, *S) of `*S`", "| a title"])
-    ['x (B, \\\\*S) of `*S`', '| a title']
+    >>> escape(["x (B, *S) of `*S`", "| a title", ".. math:: p(x|z)"])
+    ['x (B, \\\\*S) of `*S`', '| a title', '.. math:: p(x|z)']
     """
     escaped, verbatim = [], None  # the indentation that ends a formula
     example = False
@@ -21,12 +21,12 @@ def escape(lines: list[str]) -> list[str]:
         example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
         if verbatim is not None and line.strip() and depth <= verbatim:
             verbatim = None
+        if line.lstrip().startswith(".. math::"):
+            verbatim = depth
         if example or verbatim is not None:
             escaped.append(line)
         else:
             escaped.append("".join(prose(part) for part in LITERAL.split(line)))
-        if line.lstrip().startswith(".. math::"):
-            verbatim = depth
     return escaped
 
 

@@ -1,6 +1,9 @@
 """What pictures are drawn with: images are sharp to the pixel, and files are light."""
 
 import io
+import time
+import warnings
+from itertools import count
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from ae_lightning.callbacks.drawing.images import (
     tile,
 )
 from ae_lightning.callbacks.drawing.saving import gif, png
-from ae_lightning.callbacks.drawing.theme import house_style
+from ae_lightning.callbacks.drawing.theme import house_style, legend, new_figure
 from ae_lightning.callbacks.latent_traversal import film
 
 
@@ -109,3 +112,13 @@ def test_a_film_is_light_whatever_it_shows(shape, tmp_path) -> None:
     with Image.open(tmp_path / "noise.gif") as opened:
         assert opened.n_frames >= 12
         assert min(opened.size) >= 32
+
+
+def test_a_legend_warns_of_nothing_where_the_machine_is_busy(monkeypatch) -> None:
+    axes = new_figure(3, 2).subplots()
+    axes.plot([0, 1], label="a line")
+    legend(axes)
+    monkeypatch.setattr(time, "perf_counter", count(0, 5).__next__)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        png(axes.figure)

@@ -149,7 +149,7 @@ def test_in_80_columns_no_figure_is_cut_and_no_word_broken() -> None:
     lines = printed(stated, 80)
     assert max(map(len, lines)) <= 80
     whole = " ".join(lines)
-    for figure in ("−3.469·10⁻¹⁷", "−1.234·10⁻¹⁰ to 1.234·10⁻¹⁰", "−1.5·10⁻⁵", "holds", "fails"):
+    for figure in ("−3.469·10⁻¹⁷", "[−1.234·10⁻¹⁰, 1.234·10⁻¹⁰]", "−1.5·10⁻⁵", "holds", "fails"):
         assert figure in whole
     assert set(what.split()) <= set(whole.split())
     assert max(map(len, printed(stated, 120))) <= 120

@@ -30,7 +30,7 @@ class LinearVAEIsPPCA(Claim):
         the maximum likelihood of probabilistic PCA: its bound is tight, its decoder spans the
         principal subspace, and its noise variance is the mean of the eigenvalues left out."""
     formula = r"""$\max\; E\,\log p(x) = -\frac{1}{2}\left(D \log 2\pi +
-        \sum_{i \leq K} \log \lambda_i + (D - K) \log \sigma^2 + D\right), \quad
+        \sum_{i \leq K} \log \lambda_i + (D - K) \log \sigma^2 + D\right), \qquad
         \sigma^2 = \frac{1}{D - K}\sum_{i > K} \lambda_i$"""
     source = """Tipping and Bishop, 1999, Probabilistic Principal Component Analysis; Lucas et al.,
         2019, Don't Blame the ELBO!"""
