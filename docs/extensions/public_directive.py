@@ -18,8 +18,8 @@ from ae_lightning.core.parts import Recorded
 def names_of(module: str) -> list[str]:
     """The classes and functions that a module defines, or that a package offers, in their order.
 
-    >>> names_of("ae_lightning.evidence")
-    ['log_likelihood']
+    >>> names_of("ae_lightning.schedules")[:4]
+    ['Clock', 'Schedule', 'Constant', 'Linear']
     """
     found = import_module(module)
     package = hasattr(found, "__path__")
