@@ -144,9 +144,10 @@ def sentence(text: str) -> str:
 
 
 def number(value: float, digits: int, sign: str = "") -> str:
-    """A number with a true minus; sign is + to show the plus too.
+    """A number with a true minus, unless it is zero as shown; sign is + to show the plus too.
 
-    >>> number(-0.004, 2), number(1.5, 1, "+")
-    ('−0.00', '+1.5')
+    >>> number(-0.004, 2), number(-0.01, 2), number(1.5, 1, "+")
+    ('0.00', '−0.01', '+1.5')
     """
-    return f"{value:{sign}.{digits}f}".replace("-", "−")
+    shown = round(value, digits) + 0.0  # −0 + 0 = 0
+    return f"{shown:{sign}.{digits}f}".replace("-", "−")
