@@ -3,7 +3,7 @@
 import builtins
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Literal, TypeVar, final
 
@@ -174,7 +174,7 @@ class ImageFolder(PairDataModule):
         kinds = sorted({self.folder.class_of(source) for source in sources})
         like = self._first(sources) if split is None else self._like  # as training takes it
         files = self._files(sources, kinds, like)
-        names = partial(name_of, sources)
+        names = [name_of(source) for source in sources].__getitem__
         return [Named(split or "train", files, names, lambda y: kinds[y] or None)]
 
     def _files(self, sources: Sequence[Source], kinds: Sequence[str], like: Tensor) -> ImageFiles:
@@ -209,9 +209,9 @@ class ImageFolder(PairDataModule):
         demand_memory(n, ahead, shape, math.prod(shape) * value * processes, hint)
 
 
-def name_of(sources: Sequence[Source], place: int) -> str:
+def name_of(source: Source) -> str:
     """A file's name below the folder, with the number of its frame beyond the first."""
-    name, _, _, frame = sources[place]
+    name, _, _, frame = source
     if not frame:
         return name
     whole = PurePosixPath(name)

@@ -7,7 +7,7 @@ import numpy as np
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.outputs import output_file, output_folder, output_path
 from ae_lightning.core.printing import counted, tell
-from ae_lightning.inference.image_writing import require_folder, write_image
+from ae_lightning.inference.image_writing import require_folder, write_images
 from ae_lightning.inference.inputs import opened
 from ae_lightning.inference.reading import Reading
 from ae_lightning.inference.reconstructions import each_reconstruction
@@ -64,10 +64,9 @@ def reconstruct(
     written = 0
     with output_folder(out) as folder:
         for part in each:
-            for name, r, map_ in zip(part.path, part.r, part.error, strict=True):
-                file = write_image(folder, name, (r - low) / (high - low), inputs.deep)
-                if error:
-                    of = file.relative_to(folder).as_posix()
-                    write_image(folder, f"{of}.error.png", map_ / (high - low))
-                written += 1
+            files = write_images(folder, part.path, (part.r - low) / (high - low), inputs.deep)
+            if error:
+                maps = [f"{file.relative_to(folder).as_posix()}.error.png" for file in files]
+                write_images(folder, maps, part.error / (high - low))
+            written += len(files)
     tell(f"{out}: {counted(written, 'image')}" + ", each with the map of its error" * error)

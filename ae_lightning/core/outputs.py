@@ -71,9 +71,10 @@ def output_folder(path: Path) -> Iterator[Path]:
         if not path.exists():
             partial.rename(path)
             return
-        for file in sorted(p for p in partial.rglob("*") if p.is_file()):
-            target = path / file.relative_to(partial)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            put(file, target)
+        for folder, _, names in os.walk(partial):
+            target = path / Path(folder).relative_to(partial)
+            target.mkdir(parents=True, exist_ok=True)
+            for name in sorted(names):
+                put(Path(folder, name), target / name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

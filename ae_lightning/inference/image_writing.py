@@ -1,8 +1,8 @@
 """Images as files: under their own name and in their own format, if it can hold them."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -28,27 +28,46 @@ def require_folder(out: Path) -> None:
 
 
 def write_image(folder: Path, name: str, x: NDArray[Any], deep: bool = False) -> Path:
-    """Write an image below a folder, and return its path.
+    """Write one image (C, H, W), as `write_images` does, and return its path."""
+    return write_images(folder, [name], x[None], deep)[0]
+
+
+def write_images(
+    folder: Path, names: Sequence[str], x: NDArray[Any], deep: bool = False
+) -> list[Path]:
+    """Write images below a folder, and return their paths.
 
     Colours and grey values of 8 bits keep the format that the name tells, or else become a PNG;
     what is deeper, or has other channels, becomes a TIFF of floats.
 
     Args:
-        name: its path below the folder, of which folders are made as needed.
-        x: (C, H, W), in [0, 1].
-        deep: whether the images that it belongs to have more than 8 bits a value.
+        names: their paths below the folder, of which folders are made as needed.
+        x: (B, C, H, W), in [0, 1].
+        deep: whether the images that they belong to have more than 8 bits a value.
 
     Raises:
-        UsageError: if the name leads out of the folder.
+        UsageError: if a name leads out of the folder.
+    """
+    files = [file_below(folder, name) for name in names]
+    for parent in {file.parent for file in files}:
+        parent.mkdir(parents=True, exist_ok=True)
+    if deep or x.shape[1] not in (1, 3):
+        files = [as_named(file, (".tif", ".tiff"), ".tif") for file in files]
+        return [write_floats(file, each) for file, each in zip(files, x, strict=True)]
+    values = (x.clip(0, 1) * 255).round().astype(np.uint8)
+    return [write_bytes(file, each) for file, each in zip(files, values, strict=True)]
+
+
+def file_below(folder: Path, name: str) -> Path:
+    """The file that a name leads to below a folder.
+
+    Raises:
+        UsageError: if it leads out of the folder.
     """
     # Whatever else a file system takes for a name, such as a colon, is one's own to choose.
-    if (path := PurePosixPath(name)).is_absolute() or ".." in path.parts or "\0" in name:
+    if name.startswith("/") or ".." in name.split("/") or "\0" in name:
         raise UsageError(f"the data name {printable(repr(name), 80)}, which leads elsewhere.")
-    file = folder / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if deep or len(x) not in (1, 3):
-        return write_floats(as_named(file, (".tif", ".tiff"), ".tif"), x)
-    return write_bytes(file, (x.clip(0, 1) * 255).round().astype(np.uint8))
+    return folder / name
 
 
 def write_bytes(file: Path, x: NDArray[np.uint8]) -> Path:

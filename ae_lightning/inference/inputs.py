@@ -4,7 +4,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -127,9 +127,9 @@ class Inputs:
                 kept = torch.tensor([b for b, r in enumerate(draw.rows.tolist()) if r not in y])
                 x, draw = x[kept.long()], draw._replace(rows=draw.rows[kept.long()])
                 y = group.examples.y[draw.rows]  # type: ignore[attr-defined]
-            names = [group.name(place) for place in draw.rows.tolist()]
-            label_of = cache(group.label)  # a batch has few of them
-            labels = [label_of(label) for label in y.tolist()]
+            names, numbers = list(map(group.name, draw.rows.tolist())), y.tolist()
+            label = {number: group.label(number) for number in set(numbers)}  # which are few
+            labels = [label[number] for number in numbers]
             pair = self.data.pair(group.split, device, x, y, draw, corrupted)
             return Batch(names, labels, pair)
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,17 +20,33 @@ private("torch.utils.data:DataLoader", "_iterator")
 private("torch.utils.data.dataloader:_MultiProcessingDataLoaderIter", "_shutdown_workers")
 
 
-class Errors(Dataset[Any]):
-    """A worker's examples, which hands a UsageError over: raised, it would become a traceback."""
+class Handed(Dataset[Any]):
+    """A worker's examples, as it hands them over.
+
+    Labels and rows go by value, as arrays: each tensor would take a file of shared memory, which
+    costs more than they do. A UsageError is handed over too: raised, it would become a traceback.
+    """
 
     def __init__(self, examples: Examples) -> None:
         self.examples = examples
 
     def __getitems__(self, draw: BatchDraw) -> tuple[Any, ...] | UsageError:
         try:
-            return self.examples.__getitems__(draw)
+            x, y, draw = self.examples.__getitems__(draw)
         except UsageError as error:
             return UsageError(str(error))
+        return x, y.numpy() if isinstance(y, Tensor) else y, draw.rows.numpy(), draw[1:]
+
+
+def received(x: Tensor, y: Any, rows: NDArray[Any], of: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a worker has handed over: x, y and the draw, pinned as x is."""
+    pinned = torch.cuda.is_available() and x.is_pinned()
+
+    def tensor(values: NDArray[Any]) -> Tensor:
+        found = torch.from_numpy(values)
+        return found.pin_memory() if pinned else found
+
+    return x, tensor(y) if isinstance(y, np.ndarray) else y, BatchDraw(tensor(rows), *of)
 
 
 def as_it_is(batch: Any) -> Any:
@@ -74,12 +92,12 @@ class BatchLoader(Generic[T]):
             if isinstance(batch, UsageError):
                 self.release()
                 raise batch
-            yield self.finish(*batch)
+            yield self.finish(*received(*batch))
 
     def _read_ahead(self) -> DataLoader[Any]:
         if self._reading is None:
             self._reading = DataLoader(
-                Errors(self.dataset),
+                Handed(self.dataset),
                 batch_sampler=self.batch_sampler,  # type: ignore[arg-type]
                 collate_fn=as_it_is,  # a batch is fetched whole
                 num_workers=self.workers,

@@ -64,10 +64,20 @@ def begins_an_image(path: Path) -> bool:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn whatever a decoder raises into one sentence that names the file and the reason."""
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open an image file to decode it, with `max_pixels` in the place of Pillow's own limit.
+
+    Whatever a decoder raises becomes one sentence that names the file and the reason.
+
+    Raises:
+        UsageError: if it cannot be decoded.
+    """
+    from PIL import Image
+
+    former, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        yield
+        with open_regular(path) as file:
+            yield file
     except Unreadable:
         raise
     except Ambiguous as error:
@@ -75,6 +85,8 @@ def explained(path: Path) -> Iterator[None]:
     except Exception as error:  # decoders raise many kinds
         wrong = f"{path} cannot be read as an image ({reason(path, error)})"
         raise Unreadable(wrong) from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = former
 
 
 def reason(path: Path, error: Exception) -> str:
@@ -97,18 +109,6 @@ def reason(path: Path, error: Exception) -> str:
     return printable(" ".join(str(error).split()), 160).rstrip(".") or type(error).__name__
 
 
-@contextmanager
-def any_size() -> Iterator[None]:
-    """Lift Pillow's own limit on pixels, in whose place `max_pixels` stands."""
-    from PIL import Image
-
-    former, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = former
-
-
 def count_frames(path: Path) -> int:
     """Return how many frames or pages an image file holds.
 
@@ -117,7 +117,7 @@ def count_frames(path: Path) -> int:
     """
     from PIL import Image
 
-    with explained(path), any_size(), open_regular(path) as file:
+    with opened(path) as file:
         if pages := tiff_pages(file):
             return len(pages)
         with Image.open(file) as image:
@@ -129,13 +129,17 @@ def frames_of(image: Any) -> int:
     return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
 
-@contextmanager
 def decoded(
-    path: Path, frame: int | None, draft: tuple[str, tuple[int, int]] | None, max_pixels: int
-) -> Iterator[Any]:
-    """Open one frame of an image file: as an image of Pillow's, or as `Pixels`.
+    path: Path,
+    file: BinaryIO,
+    frame: int | None,
+    draft: tuple[str, tuple[int, int]] | None,
+    max_pixels: int,
+) -> Any:
+    """Return one frame of an open image file: an image of Pillow's, to be read first, or `Pixels`.
 
     Args:
+        path: its path, for the sentence.
         frame: which one; if None, there must be only one.
         draft: the mode and the least size that are wanted, with which JPEGs decode faster.
         max_pixels: how many pixels it may have.
@@ -145,29 +149,26 @@ def decoded(
     """
     from PIL import Image
 
-    with any_size(), open_regular(path) as file:
-        pages = tiff_pages(file)
-        if pages:
-            require_one(len(pages), frame)
-            page = pages[frame or 0]
-            require_size(path, page.width, page.height, max_pixels)
-            if not page.plain:
-                yield page.read(file)
-                return
-            frame = page.place
-        file.seek(0)
-        with Image.open(file) as image:
-            require_size(path, *image.size, max_pixels)
-            if not pages:
-                require_one(frames_of(image), frame)
-            if frame:
-                image.seek(frame)
-            if (deep := deep_pixels(file, image)) is not None:
-                yield deep
-                return
-            if draft is not None:
-                image.draft(*draft)
-            yield image
+    pages = tiff_pages(file)
+    if pages:
+        require_one(len(pages), frame)
+        page = pages[frame or 0]
+        require_size(path, page.width, page.height, max_pixels)
+        if not page.plain:
+            return page.read(file)
+        frame = page.place
+    file.seek(0)
+    image = Image.open(file)
+    require_size(path, *image.size, max_pixels)
+    if not pages:
+        require_one(frames_of(image), frame)
+    if frame:
+        image.seek(frame)
+    if (deep := deep_pixels(file, image)) is not None:
+        return deep
+    if draft is not None:
+        image.draft(*draft)
+    return image
 
 
 def require_one(number: int, frame: int | None) -> None:

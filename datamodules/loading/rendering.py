@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ae_lightning.core.errors import UsageError, at_least, one_of
 
-from .decoding import decoded, explained
+from .decoding import decoded, opened
 from .notices import Notice
 from .pixels import LUMA, Ambiguous, Pixels, over
 
@@ -76,7 +76,8 @@ class Rendering:
         mode = "L" if self.greyscale else "RGB"
         side = 0 if self.size is None else max(self.size)  # whichever way a photograph lies
         draft = (mode, (side, side)) if side else None
-        with explained(path), decoded(path, frame, draft, self.max_pixels) as image:
+        with opened(path) as file:
+            image = decoded(path, file, frame, draft, self.max_pixels)
             return self._deep(image) if isinstance(image, Pixels) else self._shallow(image, mode)
 
     def _shallow(self, image: Any, mode: str) -> NDArray[Any]:

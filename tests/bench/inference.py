@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -119,9 +120,15 @@ def reconstruct_by_hand(trained: TrainedModel, batches: Batches) -> None:
         x.numpy(), trained.model.decoder(mu).clamp(0, 1).numpy()
 
 
-def spent(work: Callable[[], object]) -> Callable[[], float]:
-    """A cost: the seconds of one call."""
-    return seconds_per_call(work, 1)
+def spent(work: Callable[[], object], out: Path | None = None) -> Callable[[], float]:
+    """A cost: the seconds of one call; the folder that it writes is new every time."""
+
+    def cost() -> float:
+        if out is not None:
+            shutil.rmtree(out, ignore_errors=True)
+        return seconds_per_call(work, 1)()
+
+    return cost
 
 
 def drained(each: Callable[[TrainedModel, Inputs], Iterator[object]], *of: object) -> None:
@@ -158,9 +165,9 @@ def reconstruct() -> Goal:
         trained_file(folder / "m.ckpt")
         write_files(folder / "images", 4_000)
         given = folder / "m.ckpt", folder / "images"
-        ours = partial(command, *given[:1], str(given[1]), out=folder / "ours", force=True)
-        hand = partial(written_by_hand, *given, folder / "hand")
-        rounds = alternate({"hand": spent(hand), "ours": spent(ours)})
+        ours = partial(command, given[0], str(given[1]), out=(out := folder / "out"))
+        hand = partial(written_by_hand, *given, out)
+        rounds = alternate({"hand": spent(hand, out), "ours": spent(ours, out)})
     ratios = rounds.ratios("hand", "ours")
     goal.cases.append(Case("a folder, written to files", ratios, 0.9, foreign=rounds.foreign))
     return goal
@@ -170,7 +177,7 @@ def reconstruct() -> Goal:
 def written_by_hand(model: Path, folder: Path, out: Path) -> None:
     """Load a model, reconstruct a folder, and write each image under its name."""
     trained, paths = load(model), sorted(folder.rglob("*.png"))
-    out.mkdir(exist_ok=True)
+    out.mkdir()
     names = iter(paths)
     for x in read(paths):
         mu, _ = trained.model.encoder(x / 255).chunk(2, 1)

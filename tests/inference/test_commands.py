@@ -18,6 +18,7 @@ from ae_lightning import UsageError, load
 from ae_lightning.cli.main import main
 from ae_lightning.datamodules import Digits, ImageFolder
 from ae_lightning.inference import TrainedModel, encode, reconstruct
+from ae_lightning.inference.reconstructions import Reconstructions
 from helpers.attack import one_sentence
 
 
@@ -111,6 +112,14 @@ def test_a_folder_is_reconstructed_under_its_own_names_and_formats(
         assert Path("r", f"{name}.error.png").is_file()
     assert len(list(Path("r").rglob("*.*"))) == 2 * len(names)
     assert main(["denoise", str(of_photographs), "r", "--out", "again"]) == 0  # what was written
+
+
+def test_maps_of_errors_are_made_if_they_are_asked_for(
+    run: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reconstructions, "error", property(lambda _: pytest.fail("made")))
+    assert main(["reconstruct", str(run), "--limit", "2", "--out", "r"]) == 0
+    assert len(list(Path("r").rglob("*.png"))) == 2
 
 
 def test_vectors_and_arrays_are_reconstructed_into_an_array(run: Path, here: Path) -> None:
