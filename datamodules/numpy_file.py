@@ -12,15 +12,16 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.files import path_of
 from ae_lightning.core.fingerprints import Fingerprint, digest_of
 
-from .loading.datasets import Examples, InMemory, Named
+from .loading.datasets import Examples, Named, Whole
 from .pairs import SPLITS, PairDataModule
 
+AT_ONCE: Final = 2**20  # examples to digest at a time
 NAMED: Final = "x (and y), or x_train, x_test and perhaps x_val (and y_train, …)"
 
 
 @final
 class NumpyFile(PairDataModule):
-    """InMemory from a file: .npy, .npz, or tensors saved by torch.save as .pt.
+    """Examples in memory from a file: .npy, .npz, or tensors saved by torch.save as .pt.
 
     A file of several arrays names them x and, for labels, y; or, if it is already split, x_train,
     y_train, x_val, y_val, x_test and y_test. Bytes are images of shape (N, H, W), (N, C, H, W) or
@@ -40,7 +41,6 @@ class NumpyFile(PairDataModule):
         super().__init__(**common)
         self.path, self.unit_interval = path_of(path, "data.path"), unit_interval
 
-    @cached_property
     def _arrays(self) -> dict[str, Tensor]:
         """What the file holds, by name."""
         if not self.path.is_file():
@@ -61,18 +61,19 @@ class NumpyFile(PairDataModule):
             ) from error
 
     @cached_property
-    def _examples(self) -> dict[str, InMemory]:
-        arrays = self._arrays
+    def _examples(self) -> dict[str, Whole]:
+        arrays = self._arrays()
+        self._labelled = any(name.startswith("y") for name in arrays)
         if {"x_train", "x_test"} <= arrays.keys():
             named = {split: f"_{split}" for split in SPLITS if f"x_{split}" in arrays}
         elif "x" in arrays:
             named = {"train": ""}
         else:
             raise UsageError(f"{self.path} holds {', '.join(arrays)}: expected {NAMED}.")
-        return {split: self._checked(f"x{end}", f"y{end}") for split, end in named.items()}
+        return {split: self._checked(arrays, f"x{end}", f"y{end}") for split, end in named.items()}
 
-    def _checked(self, x_name: str, y_name: str) -> InMemory:
-        x = self._arrays[x_name]
+    def _checked(self, arrays: dict[str, Tensor], x_name: str, y_name: str) -> Whole:
+        x = arrays.pop(x_name)  # so that doubles are not held beside their floats
         where = f"{self.path}: {x_name}"
         if x.dtype != torch.uint8 and not x.dtype.is_floating_point:
             kind = str(x.dtype).removeprefix("torch.")
@@ -91,14 +92,14 @@ class NumpyFile(PairDataModule):
                 raise UsageError(
                     f"{where} holds values from {low:.3g} to {high:.3g}, not in [0, 1]."
                 )
-        y = self._arrays.get(y_name, torch.zeros(len(x)))
+        y = arrays.get(y_name, torch.zeros(1, dtype=torch.long).expand(len(x)))
         if y.ndim != 1 or not y.isfinite().all():
             raise UsageError(
                 f"{self.path}: {y_name} of shape {tuple(y.shape)}: expected finite labels (N,)."
             )
         if len(y) != len(x):
             raise UsageError(f"{where} has {len(x)} examples, and {y_name} {len(y)} labels.")
-        return InMemory(as_channels(x), y.long())
+        return Whole(as_channels(x), y.long())
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -127,7 +128,7 @@ class NumpyFile(PairDataModule):
         return [Named(s, x, str if whole else f"{s}/{{}}".format, self.label_of) for s, x in found]
 
     def label_of(self, y: int) -> str | int | None:
-        return y if any(name.startswith("y") for name in self._arrays) else None
+        return y if self._labelled else None
 
     def read(self) -> Mapping[str, Examples]:
         shapes = {split: tuple(a.x.shape[1:]) for split, a in self._examples.items()}
@@ -136,11 +137,13 @@ class NumpyFile(PairDataModule):
         return self._examples
 
 
-def content(examples: InMemory) -> Iterator[object]:
-    """All that tells examples from others."""
+def content(examples: Whole) -> Iterator[object]:
+    """All that tells examples from others, a part at a time: some must be laid out for it."""
     for tensor in (examples.x, examples.y):
-        array: Any = np.ascontiguousarray(tensor.numpy())
-        yield from (array.shape, array.dtype, memoryview(array).cast("B"))
+        yield from (tuple(tensor.shape), tensor.numpy().dtype)
+        for part in tensor.split(AT_ONCE):
+            array: Any = np.ascontiguousarray(part.numpy())
+            yield memoryview(array).cast("B")
 
 
 def as_channels(x: Tensor) -> Tensor:

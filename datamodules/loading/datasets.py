@@ -76,6 +76,11 @@ class Named(NamedTuple):
     label: Callable[[int], str | int | None]
 
 
+def fitting(size: int, device: torch.device) -> bool:
+    """Whether so many bytes leave half of a GPU's free memory free; of others, nothing is known."""
+    return device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] // 2
+
+
 class InMemory(Examples):
     """Examples held in memory: x (N, *S), uint8 or float, and labels y (N,)."""
 
@@ -97,8 +102,37 @@ class InMemory(Examples):
 
     def near(self, device: torch.device) -> "InMemory":
         """Return the same examples on the device, unless they fill half a GPU's free memory."""
-        if device.type == "cuda" and self.x.device != device:
-            free, _ = torch.cuda.mem_get_info(device)
-            if self.x.nbytes > free // 2:
-                return self
+        if self.x.device != device and not fitting(self.x.nbytes, device):
+            return self
         return InMemory(self.x.to(device), self.y.to(device))
+
+
+class Whole(InMemory):
+    """Examples that are held as a whole, such as those of a file, whatever is selected of them."""
+
+    def select(self, rows: Tensor) -> "Selection":
+        """Return those examples alone, in that order, without a copy of them."""
+        return Selection(self, rows)
+
+
+class Selection(Examples):
+    """Some examples of a whole: their rows there (N,), of four bytes each where that does."""
+
+    def __init__(self, whole: Whole, rows: Tensor) -> None:
+        self.whole, self.rows = whole, rows.int() if len(whole) < 2**31 else rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return self.whole[self.rows.index_select(0, rows)]
+
+    def select(self, rows: Tensor) -> "Selection":
+        return Selection(self.whole, self.rows.index_select(0, rows))
+
+    def near(self, device: torch.device) -> Examples:
+        """Return a copy of them on another device, unless they fill half a GPU's free memory."""
+        x = self.whole.x
+        if x.device == device or not fitting(x[:1].nbytes * len(self), device):
+            return self
+        return InMemory(*self.whole[self.rows]).near(device)

@@ -69,11 +69,14 @@ class Order:
     def _rows(self, w: int) -> Tensor:
         if w not in self._held:
             self._held = {v: rows for v, rows in self._held.items() if v == w - 1}
-            firsts = self.windows[w] * self.chunk
-            rows = (firsts[:, None] + torch.arange(self.chunk)).flatten()
-            rows = rows[rows < self.n]
             generator = generator_of(self.seed, self.epoch, w, 0, ORDER_OF_ROWS)
-            order = rows[torch.randperm(len(rows), generator=generator)]
+            if len(self.windows) == 1:  # of all rows, which need not be held beside their order
+                order = torch.randperm(self.n, generator=generator)
+            else:
+                firsts = self.windows[w] * self.chunk
+                rows = (firsts[:, None] + torch.arange(self.chunk)).flatten()
+                rows = rows[rows < self.n]
+                order = rows[torch.randperm(len(rows), generator=generator)]
             # Once for all batches: a copy per batch could make each wait for the device.
             self._held[w] = order.to(self.device, non_blocking=self.device.type == "cuda")
         return self._held[w]

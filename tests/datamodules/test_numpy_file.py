@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import torch
 
 from ae_lightning.datamodules import NumpyFile
+from ae_lightning.datamodules.loading.order import Order
 from helpers.failures import failure
 from helpers.pairs import everything
 
@@ -59,6 +62,37 @@ def test_arrays_that_are_split_and_labelled(tmp_path, suffix):
         pair = everything(data, split)
         assert torch.equal(pair.x[:, 0].long(), 2 * pair.y)
     assert everything(data, "test").y.tolist() == list(range(5))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_what_a_file_holds_is_held_once(tmp_path, suffix, monkeypatch):
+    loaded, load = [], np.load
+
+    def noting(*args, **options):
+        found = load(*args, **options)
+        arrays = [found] if isinstance(found, np.ndarray) else (found := dict(found)).values()
+        loaded.extend(map(weakref.ref, arrays))
+        return found
+
+    monkeypatch.setattr(np, "load", noting)
+    data = NumpyFile(save(tmp_path / f"a{suffix}", x=RNG.normal(size=(30, 4))))
+    data.setup()
+    (named,) = data.named()
+    whole = named.examples
+    assert whole.y.untyped_storage().nbytes() == 8  # as there are no labels
+    assert [part.whole is whole for part in data.sets.values()] == [True] * 3  # not copied
+    assert sum(part.rows.untyped_storage().nbytes() for part in data.sets.values()) == 4 * 30
+    elsewhere = data.sets["train"].near(torch.device("meta"))  # of which they are a copy
+    assert (elsewhere.x.device.type, len(elsewhere)) == ("meta", len(data.sets["train"]))
+    gc.collect()
+    assert loaded
+    assert [array() for array in loaded] == [None] * len(loaded)  # doubles became floats
+
+
+def test_an_order_of_all_rows_is_held_alone(monkeypatch):
+    order = Order(1000, 0, 0)
+    monkeypatch.setattr(torch, "arange", lambda *_, **__: pytest.fail("rows beside their order"))
+    assert sorted(order[:].tolist()) == [*range(1000)]
 
 
 def test_floats_may_be_said_to_lie_in_the_unit_interval(tmp_path):
