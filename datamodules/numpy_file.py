@@ -128,7 +128,7 @@ class NumpyFile(PairDataModule):
         return [Named(s, x, str if whole else f"{s}/{{}}".format, self.label_of) for s, x in found]
 
     def label_of(self, y: int) -> str | int | None:
-        return y if self._labelled else None
+        return y if self._examples and self._labelled else None  # known once they are read
 
     def read(self) -> Mapping[str, Examples]:
         shapes = {split: tuple(a.x.shape[1:]) for split, a in self._examples.items()}
