@@ -18,11 +18,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
+        drop_functions(checkpoint)
         with replacing(Path(path), sealed=True) as file:
             torch.save(checkpoint, file)  # type: ignore[arg-type]
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return read_checkpoint(Path(path), mmap=False)
+
+
+def drop_functions(checkpoint: dict[str, Any]) -> None:
+    """Leave functions out of schedulers' states, as SWALR's has one with torch 2.6.
+
+    A checkpoint that holds one is not opened, and the scheduler that is restored has its own.
+    """
+    callbacks = [c for c in checkpoint.get("callbacks", {}).values() if isinstance(c, dict)]
+    states = checkpoint.get("lr_schedulers", []) + [c.get("scheduler_state") for c in callbacks]
+    for state in states:
+        for name in [n for n, value in (state or {}).items() if callable(value)]:
+            del state[name]
 
 
 def use_atomic(strategy: Strategy) -> None:
