@@ -26,7 +26,7 @@ from ae_lightning.regularizers.base import Regularizer
 from ae_lightning.schedules import Clock, OneCycle, Schedule
 from ae_lightning.training import accumulated_gradients
 from ae_lightning.training.allocator import keep_freed_memory, skip_driver_search
-from ae_lightning.training.checkpoint_io import use_atomic
+from ae_lightning.training.checkpoint_io import drop_functions, use_atomic
 from ae_lightning.training.checkpoint_schema import FORMAT, FORMAT_KEY, PARTS
 from ae_lightning.training.clock import Timekeeper, steps_per_epoch
 from ae_lightning.training.heartbeat import Heartbeat
@@ -282,6 +282,7 @@ class AutoEncoder(Model, Restored, LeanModule):
     # ---------------------------------------------------------------- checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        drop_functions(checkpoint)
         self._guard.look(self)
         checkpoint[FORMAT_KEY] = FORMAT
         if (parts := parts_record(self)) is not None:

@@ -18,7 +18,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        drop_functions(checkpoint)
         with replacing(Path(path), sealed=True) as file:
             torch.save(checkpoint, file)  # type: ignore[arg-type]
 
@@ -34,8 +33,9 @@ def drop_functions(checkpoint: dict[str, Any]) -> None:
     callbacks = [c for c in checkpoint.get("callbacks", {}).values() if isinstance(c, dict)]
     states = checkpoint.get("lr_schedulers", []) + [c.get("scheduler_state") for c in callbacks]
     for state in states:
-        for name in [n for n, value in (state or {}).items() if callable(value)]:
-            del state[name]
+        if isinstance(state, dict):
+            for name in [name for name, value in state.items() if callable(value)]:
+                del state[name]
 
 
 def use_atomic(strategy: Strategy) -> None:
