@@ -54,7 +54,7 @@ def test_the_tables_tell_every_function_as_it_is() -> None:
         assert signatures[0] == written(function), name
         returned = str(inspect.signature(function).return_annotation)
         [kind] = re.findall(r"^`(\w+)`", next(r for one, s, r in ROWS if one == name and s))
-        assert kind in returned, name
+        assert kind.lower() in returned.lower(), name  # NDArray, of newer NumPy
     for name in (*methods, "reconstruct", "denoise", "sample"):
         signatures = [signature for one, signature, _ in ROWS if one == name and signature]
         assert signatures[-1] == written(getattr(TrainedModel, name)), name
