@@ -22,7 +22,7 @@ def fingerprint(value: Any) -> Any:
     sums: list[Tensor] = []
     shape = _shape(value, sums)
     # All at once, since each transfer from a GPU waits for it.
-    return shape, _on_host(sums)
+    return shape, torch.stack([s.to(sums[0].device) for s in sums]).tolist() if sums else []
 
 
 def _shape(value: Any, sums: list[Tensor]) -> Any:
@@ -38,17 +38,6 @@ def _shape(value: Any, sums: list[Tensor]) -> Any:
     if isinstance(value, list | tuple):
         return [_shape(inner, sums) for inner in value]
     return repr(value)
-
-
-def _on_host(sums: list[Tensor]) -> list[int]:
-    """The numbers, by one transfer from each device."""
-    found = [0] * len(sums)
-    for device in {s.device for s in sums}:
-        places = [i for i, s in enumerate(sums) if s.device == device]
-        values = torch.stack([sums[i] for i in places]).tolist()
-        for i, number in zip(places, values, strict=True):
-            found[i] = number
-    return found
 
 
 def of_weights(model: nn.Module) -> Any:

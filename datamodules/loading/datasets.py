@@ -132,7 +132,8 @@ class Selection(Examples):
 
     def near(self, device: torch.device) -> Examples:
         """Return a copy of them on another device, unless they fill half a GPU's free memory."""
-        x = self.whole.x
-        if x.device == device or not fitting(x[:1].nbytes * len(self), device):
+        held = self.whole.x
+        if held.device == device or not fitting(held[:1].nbytes * len(self), device):
             return self
-        return InMemory(*self.whole[self.rows]).near(device)
+        x, y = self.whole[self.rows]
+        return InMemory(x.to(device), y.to(device))
