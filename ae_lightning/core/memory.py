@@ -68,22 +68,33 @@ def fitting(each: float, most: int, device: torch.device | str = "cpu") -> int:
     return most if n >= most else 2 ** math.floor(math.log2(max(1, n)))
 
 
+def allowance(share: float = 1.0) -> float:
+    """How many bytes this process may have in all: what it has, and a share of what is free.
+
+    Infinity if the system does not tell.
+    """
+    if (now := fields(PROCESS).get("VmData")) is None:
+        return math.inf
+    return min(now * 1024 + share * free_memory(), *limits())
+
+
 @contextmanager
-def bounded_memory(share: float = 1.0) -> Iterator[None]:
+def bounded_memory(share: float = 1.0, most: float = math.inf) -> Iterator[None]:
     """Let this process take no more memory than is free now, or than a share of it.
 
     An allocation beyond that then fails with an error; otherwise, Linux would end the process
     without a word.
+
+    Args:
+        most: bytes that it must not exceed in any case.
     """
-    now, free = fields(PROCESS).get("VmData"), share * free_memory()
-    if now is None or not math.isfinite(free):
+    if not math.isfinite(most := min(most, allowance(share))):
         yield
         return
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    most = int(min(now * 1024 + free, *limits()))
-    resource.setrlimit(resource.RLIMIT_DATA, (most, before[1]))
+    resource.setrlimit(resource.RLIMIT_DATA, (int(most), before[1]))
     try:
         yield
     finally:

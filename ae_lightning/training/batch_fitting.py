@@ -1,6 +1,7 @@
 """The largest batch that fits into memory, where one did not."""
 
 import gc
+import math
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +11,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from ae_lightning.core.errors import UsageError
-from ae_lightning.core.memory import bounded_memory
+from ae_lightning.core.memory import allowance, bounded_memory
 from ae_lightning.training.allocator import return_freed_memory
 
 EXHAUSTED: Final = re.compile(
@@ -25,10 +26,12 @@ def ran_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and bool(EXHAUSTED.search(str(error)))
 
 
-def within_memory(trainer: Trainer, share: float = 1.0) -> AbstractContextManager[None]:
+def within_memory(
+    trainer: Trainer, share: float = 1.0, most: float = math.inf
+) -> AbstractContextManager[None]:
     """Let training on a CPU end in an error, and not without a word, where memory is too small."""
     on_cpu = trainer.strategy.root_device.type == "cpu"
-    return bounded_memory(share) if on_cpu else nullcontext()
+    return bounded_memory(share, most) if on_cpu else nullcontext()
 
 
 def largest_batch(step: Callable[[int], Any], size: int) -> int:
@@ -64,6 +67,7 @@ def fit_or_hint(trainer: Trainer, model: Any, datamodule: Any, **options: Any) -
     Raises:
         UsageError: with `hint_of`, in training by one process.
     """
+    most = allowance()
     try:
         with within_memory(trainer):
             trainer.fit(model, datamodule=datamodule, **options)
@@ -72,20 +76,24 @@ def fit_or_hint(trainer: Trainer, model: Any, datamodule: Any, **options: Any) -
         if trainer.world_size > 1 or not ran_out_of_memory(error):
             raise
     # Only here, where the error is gone, which holds on to much.
-    raise UsageError(hint_of(model, datamodule, trainer))
+    raise UsageError(hint_of(model, datamodule, trainer, most))
 
 
-def hint_of(model: Any, data: Any, trainer: Trainer) -> str:
+def hint_of(model: Any, data: Any, trainer: Trainer, most: float) -> str:
     """Say which batch size fits where the given one did not, as a sentence.
 
     What is tried is a forward and a backward pass, with what Adam keeps beside it, in half of
     the memory: evaluation, pictures and what lies unused between two blocks have the rest.
+
+    Args:
+        most: bytes that training was allowed. What it has given back may still be this process's,
+            to be used again: half of what is free beyond that could be more.
     """
     device = trainer.strategy.root_device
     model.to(device).train().zero_grad()
 
     def step(n: int) -> None:
-        with within_memory(trainer, share=1 / 2):
+        with within_memory(trainer, 1 / 2, most):
             beside = [torch.zeros_like(p) for p in model.parameters() for _ in range(2)]
             pair = data.pairs("train", range(n)).to(device)
             with trainer.precision_plugin.forward_context():

@@ -91,3 +91,11 @@ def test_memory_is_bounded_for_as_long_as_it_should_be(monkeypatch) -> None:
     with memory.bounded_memory(), pytest.raises(RuntimeError, match="memory"):
         torch.empty(4 << 28)
     assert torch.empty(4 << 28).nbytes == 4 << 30
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds what a process takes")
+def test_a_process_takes_no_more_than_it_was_allowed_before_however_much_is_free() -> None:
+    most = memory.allowance(share=0) + 1e8
+    with memory.bounded_memory(most=most), pytest.raises(RuntimeError, match="memory"):
+        torch.empty(4 << 28)
+    assert torch.empty(4 << 28).nbytes == 4 << 30
