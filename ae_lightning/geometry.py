@@ -42,7 +42,7 @@ def fixed_statistics(f: Map) -> Iterator[None]:
 
 @contextmanager
 def differentiating() -> Iterator[None]:
-    """Leave inference mode, in which torch 2.6 takes every derivative for zero."""
+    """Leave inference mode, in which torch 2.7 takes every derivative for zero."""
     if not torch.is_inference_mode_enabled():
         yield
         return

@@ -17,8 +17,7 @@ from torch.distributions import Independent
 
 def single(x: Tensor) -> Tensor:
     """Return x in at least float32: sums over an event need that precision."""
-    # Not by torch.promote_types, which torch 2.6 cannot read back from an exported program.
-    return x if x.dtype == torch.float64 else x.float()
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def bounded(log_sigma: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """What the page of `explore` shows: pictures that follow from the model and a few numbers."""
 
 from functools import cached_property
+from math import floor, log10
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,11 +61,12 @@ class Explorer:
 
     # ------------------------------------------------------------------ dimensions
 
-    def range_of(self, k: int) -> tuple[float, float]:
-        """The values that a dimension takes over the examples, and a tenth beyond."""
+    def range_of(self, k: int) -> tuple[float, float, int]:
+        """The values of a dimension, a tenth beyond, and the decimals that tell them apart."""
         low, high = (float(v) for v in self.codes[:, k].aminmax())
         beyond = max(0.1 * (high - low), 1e-3)
-        return low - beyond, high + beyond
+        decimals = max(0, 1 - floor(log10(high - low + 2 * beyond)))
+        return round(low - beyond, decimals), round(high + beyond, decimals), decimals + 1
 
     @torch.no_grad()
     def decoded(self, z: Tensor) -> Picture:

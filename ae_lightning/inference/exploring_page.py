@@ -80,13 +80,16 @@ def page_of(explorer: Explorer) -> tuple[Any, dict[str, Any]]:
             with gr.Column(min_width=280):
                 sliders = [
                     gr.Slider(
-                        *explorer.range_of(k),
+                        low,
+                        high,
                         value=float(explorer.codes[0, k]),
-                        precision=2,
+                        step=10**-decimals,
+                        precision=decimals,
                         label=f"z{k}: {explorer.score[k]:.2g} {explorer.unit}",
                         elem_id=f"z{i}",
                     )
                     for i, k in enumerate(dims)
+                    for low, high, decimals in [explorer.range_of(k)]
                 ]
         with gr.Tab("Tangents"), gr.Row():
             with gr.Column(min_width=280):

@@ -26,7 +26,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def drop_functions(checkpoint: dict[str, Any]) -> None:
-    """Leave functions out of schedulers' states, as SWALR's has one with torch 2.6.
+    """Leave functions out of schedulers' states, as SWALR's has one with torch 2.7.
 
     A checkpoint that holds one is not opened, and the scheduler that is restored has its own.
     """

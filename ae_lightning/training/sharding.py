@@ -58,16 +58,13 @@ def shard(model: LightningModule, strategy: Strategy, networks: Iterable[nn.Modu
             for its forward and its backward pass; nothing else may read their weights.
 
     Raises:
-        UsageError: if it is another strategy of its kind, a parameter is a scalar, or this torch
-            shards on no CPU.
+        UsageError: if it is another strategy of its kind, or a parameter is a scalar.
     """
     if not isinstance(strategy, ModelParallelStrategy) or isinstance(model, FSDPModule):
         return
     if not isinstance(strategy, FullySharded):
         name = type(strategy).__name__
         raise UsageError(f"trainer.strategy is {name}: to shard a model, use --config fsdp.")
-    if strategy.root_device.type == "cpu" and not shards_on_cpu():
-        raise UsageError(f"torch {torch.__version__} shards no model on a CPU: torch 2.7 does.")
     mesh = strategy.device_mesh["data_parallel"]
     for name, p in model.named_parameters():
         if p.ndim == 0:
@@ -80,11 +77,6 @@ def shard(model: LightningModule, strategy: Strategy, networks: Iterable[nn.Modu
         setattr(type(model), name, getattr(kind, name))
     for step in STEP_METHODS:
         register_fsdp_forward_method(model, step)
-
-
-def shards_on_cpu() -> bool:
-    """Whether this torch shards on a CPU, as it does from 2.7 on."""
-    return hasattr(torch.cpu.Stream, "record_event")
 
 
 def units(network: nn.Module) -> Iterator[nn.Module]:

@@ -180,13 +180,12 @@ def answers(url: str) -> bool:
 
 
 def settings() -> Any:
-    """Limit how long wandb may wait, if its version can and the environment does not say."""
+    """Limit how long wandb may wait, if the environment does not say."""
     import wandb
 
     ours: dict[str, Any] = {"init_timeout": OPEN, "finish_timeout": CLOSE}
-    known = wandb.Settings.model_fields
     told = {name for name in ours if f"WANDB_{name.upper()}" in os.environ}
-    return wandb.Settings(**{k: v for k, v in ours.items() if k in known and k not in told})
+    return wandb.Settings(**{k: v for k, v in ours.items() if k not in told})
 
 
 def first_line(error: BaseException) -> str:

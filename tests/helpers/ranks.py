@@ -28,7 +28,7 @@ from ae_lightning.core.types import ForwardPass
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
 from ae_lightning.training.nonfinite import NonFiniteGuard
-from ae_lightning.training.sharding import FullySharded, full, local, shards_on_cpu
+from ae_lightning.training.sharding import FullySharded, full, local
 from helpers.cases import CASES, RESUMED, SHAPE, vae
 from helpers.one_process import (
     EPOCHS,
@@ -185,7 +185,6 @@ def be_rank(rank: int, ports: dict[int, int], directory: Path) -> None:
             found["noise"] = noise(directory)
             found["guard"] = guarded()
             found["train"] = {c: trained(c, directory) for c in CASES}
-        if world == 2 and shards_on_cpu():
             found["sharded"] = {c: trained(c, directory, strategy=FullySharded()) for c in CASES}
             found["resumed"] = resumed(RESUMED, directory)
         dist.destroy_process_group()

@@ -194,14 +194,6 @@ def test_a_strategy_that_would_split_layers_is_answered_with_the_right_one() -> 
         shard(cases.vae(), ModelParallelStrategy())
 
 
-def test_a_torch_that_shards_on_no_cpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(torch.cpu.Stream, "record_event", raising=False)
-    strategy = FullySharded()
-    strategy.parallel_devices = [torch.device("cpu")]
-    with pytest.raises(UsageError, match=r"^torch \S+ shards no model on a CPU: torch 2\.7"):
-        shard(cases.vae(), strategy)
-
-
 @pytest.mark.parametrize(("given", "mode"), [("true", None), ("reduce-overhead",) * 2])
 def test_compile_is_an_option_that_a_run_keeps(
     given: str, mode: str | None, tmp_path: Path, monkeypatch, capsys

@@ -13,7 +13,7 @@ import torch.distributed as dist
 
 from ae_lightning import priors, regularizers, systems
 from ae_lightning.regularizers import Regularizer
-from ae_lightning.training.sharding import FullySharded, shards_on_cpu
+from ae_lightning.training.sharding import FullySharded
 from helpers import ranks
 from helpers.cases import CASES, RESUMED
 from helpers.closeness import close
@@ -25,7 +25,6 @@ near = partial(close, absolute=1e-9, relative=1e-9)
 GPU = "gpu"
 # A model's noise comes of its device's generator, and so is another on another kind of device.
 WITHOUT_NOISE = ["UndercompleteAutoEncoder", "SparseAutoEncoder", "Contractive", "Orthogonality"]
-needs_shards = pytest.mark.skipif(not shards_on_cpu(), reason="this torch shards on no CPU")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,6 @@ def test_two_halves_of_a_batch_train_as_the_whole(case: str, found, tmp_path: Pa
     equals_the_whole(case, [found[f"{rank}-of-2"]["train"][case] for rank in range(2)], tmp_path)
 
 
-@needs_shards
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("case", CASES)
 def test_two_shards_of_a_model_train_as_the_whole(case: str, found, tmp_path: Path) -> None:
@@ -54,7 +52,6 @@ def test_two_shards_of_a_model_train_as_the_whole(case: str, found, tmp_path: Pa
     assert max(shard["held"] for shard in shards) < 0.7 * size  # rows of layers, of 3 units too
 
 
-@needs_shards
 def test_a_sharded_training_goes_on_from_its_checkpoint_to_the_bit(found) -> None:
     for rank in range(2):
         whole = found[f"{rank}-of-2"]["sharded"][RESUMED]["weights"]

@@ -33,7 +33,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_step_calls_few_functions(less: dict[str, Any], most: int, images: Path) -> None:
     """As many as Lightning alone calls, where nothing is on: 1,976."""
     few = Setting(conv=False, batch=8, steps=0)
-    # In torch 2.6, two operators a step look through their arguments in Python, by 72 calls.
+    # In torch 2.7, two operators a step look through their arguments in Python, by 72 calls.
     searched = 0 if hasattr(torch._ops, "_contains_fake_script_object") else 72
     assert 500 < calls_per_step(few, images, (50, 100), **less) - searched <= most
 

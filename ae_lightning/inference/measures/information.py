@@ -23,7 +23,7 @@ from ae_lightning.metrics import ACTIVE_VARIANCE
 from ae_lightning.priors import Prior
 from ae_lightning.regularizers.divergences import TotalCorrelation, aggregate, factors
 
-# With batch (B,) and event (K,); quoted, since torch 2.6 has no subscript of it.
+# With batch (B,) and event (K,); quoted, since torch 2.7 has no subscript of it.
 Product: TypeAlias = "Independent[Distribution]"
 
 M = 256  # examples that stand for all in an estimate of q(z)
