@@ -55,6 +55,8 @@ def test_log_p_of_probabilistic_pca_is_its_closed_form():
         assert figures[name].value == pytest.approx(float(log_p[:40].mean()), abs=1e-9)
         assert figures[name].error == pytest.approx(float(log_p[:40].std() / 40**0.5), rel=1e-9)
     assert "K = 20, the first 40 examples, 3 repeats from seed 0" in figures["log_p"].note
+    once = by_name(likelihood(trained_of(model), inputs_of(x), FEW._replace(repeats=1)))
+    assert once["log_p"].note == "K = 20, the first 40 examples, seed 0"
     assert figures["elbo"].value == -figures["distortion"].value - figures["rate"].value
 
 

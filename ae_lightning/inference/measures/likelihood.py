@@ -66,17 +66,16 @@ def evidence(trained: TrainedModel, inputs: Inputs, settings: Settings) -> list[
         each = [log_likelihood(*ask, settings.samples, seed, pair.places) for seed in seeds]
         estimates.append(torch.stack(each))
     log_p = torch.cat(estimates, dim=1)  # (repeats, n)
-    over_repeats = float(log_p.mean(1).std()) if len(seeds) > 1 else math.nan
     of = f"the first {counted(len(some), 'example')}"
-    note = (
-        f"K = {settings.samples}, {of}, {settings.repeats} repeats from seed {settings.seed} on, "
-        f"which vary by {over_repeats:.2g}"
-    )
+    by = f"seed {settings.seed}"
+    if len(seeds) > 1:
+        over_repeats = float(log_p.mean(1).std())
+        by = f"{len(seeds)} repeats from {by} on, which vary by {over_repeats:.2g}"
     found = Averages()
     found.add(log_p=log_p.mean(0))
     return [
         single.figure("log_p_1", "nats", f"K = 1, {of}, seed {settings.seed}"),
-        found.figure("log_p", "nats", note),
+        found.figure("log_p", "nats", f"K = {settings.samples}, {of}, {by}"),
     ]
 
 
