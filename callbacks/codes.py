@@ -52,6 +52,8 @@ def codes(model: Model, x: Tensor, y: Tensor, by: Method = "tsne") -> Figure:
     shown = in_plane(code, by)
     figure = new_figure(6.0, 5.0, room=Room(left=0.75, right=0.75, top=0.56))
     axes = figure.subplots()
+    if model.latent > 1:
+        axes.set_aspect("equal", adjustable="datalim")
     prior = model.prior() if model.held_to_prior and model.latent == 2 else None
     title, first = f"Codes of {len(x):,} examples: {shown.how}", shown.names[0]
     if isinstance(prior, Independent):
@@ -72,8 +74,6 @@ def codes(model: Model, x: Tensor, y: Tensor, by: Method = "tsne") -> Figure:
         scale = axes.scatter(*shown.points.T, c=y.numpy(), **how)
         figure.colorbar(scale, label="label")
     axes.set(title=title, xlabel=first, ylabel=shown.names[1])
-    if model.latent > 1:
-        axes.set_aspect("equal", adjustable="datalim")
     axes.locator_params(nbins=6)
     if not shown.measured:
         axes.set(xticks=[], yticks=[])
@@ -93,7 +93,10 @@ def _show_kinds(
         axes.plot(*of_kind.T, "o", markersize=size, mew=0, color=colour, label=str(kind))
     halo = [withStroke(linewidth=3, foreground="white")]
     how = {"ha": "center", "va": "center", "path_effects": halo, "fontweight": "bold"}
-    places = label_places(points, y, kinds, APART * float(max(axes.dataLim.size)))
+    # As far apart as they are seen to be: the two axes of a code of one dimension differ.
+    seen = np.asarray(axes.dataLim.size)
+    sizes = np.where(seen > 0, seen, 1) if axes.get_aspect() == "auto" else seen.max() or 1.0
+    places = sizes * label_places(points / sizes, y, kinds, APART)
     for kind, place in zip(kinds, places, strict=True):
         axes.text(*place, str(kind), fontsize=13, zorder=3, **how)
     beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
@@ -146,10 +149,10 @@ class Codes(PictureCallback):
     name: ClassVar[str] = "codes"
     slow: ClassVar[bool] = True
     caption: ClassVar[str] = (
-        "Validation examples placed by their codes; each label is written where its examples are "
-        "densest. Labels took no part in training: if groups come apart, the model found them on "
-        "its own. On a map by t-SNE or UMAP, only who is near whom counts: distances between "
-        "groups, and their sizes, say nothing."
+        "Validation examples placed by their codes. Labels, if there are any, took no part in "
+        "training: if groups come apart, the model found them on its own. On a map by t-SNE or "
+        "UMAP, only who is near whom counts: distances between groups, and their sizes, say "
+        "nothing."
     )
     examples: ClassVar[int] = 1000
 

@@ -58,7 +58,7 @@ def contraction_curve(model: Model, x: Tensor, radii: Tensor | None = None, n: i
     if radii is None:
         radii = typical * torch.logspace(-2, 0.3, 16)
     noise = torch.randn(B, n, flat.shape[1], generator=torch.Generator().manual_seed(0)).to(flat)
-    figure = new_figure(WIDTH, 3.7, room=Room(bottom=0.82))
+    figure = new_figure(WIDTH, 3.7, room=Room(left=0.75, bottom=0.82))
     axes = figure.subplots()
     curves = {}
     for directions, label in ((noise, "random directions"), (towards, "towards other examples")):

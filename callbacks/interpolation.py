@@ -83,6 +83,11 @@ class Interpolation(PictureCallback):
         "along the great circle; the examples stand at both ends. It is right if every step is a "
         "plausible example; if one image fades into the other, the code has holes."
     )
+    caption_of_vectors: ClassVar[str] = (
+        "What the codes between those of two validation examples (dots) decode to, in a straight "
+        "line and along the great circle, pair by pair. It is right if the paths stay where the "
+        "data are; where they cross empty places, the code has holes."
+    )
     examples: ClassVar[int] = 8
     fewest: ClassVar[int] = 2
 

@@ -1,6 +1,7 @@
 """The singular values of the encoder's Jacobian: how many directions its code is sensitive to."""
 
-from typing import ClassVar
+import math
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -47,7 +48,7 @@ def jacobian_spectrum(model: Model, x: Tensor) -> Figure:
         raise UsageError("the encoder's Jacobian is 0: its code does not answer to the data.")
     # A sparse code with fewer active units has zeros here, which no logarithm shows.
     values = values.clamp(min=float(values.median(0).values.min()) / 3)
-    figure = new_figure(WIDTH, 3.4, room=Room())
+    figure = new_figure(WIDTH, 3.4, room=Room(left=0.75))
     axes = figure.subplots()
     place = torch.arange(1, values.shape[1] + 1)
     show_quartiles(axes, place, values, "", COLOURS[0])
@@ -64,6 +65,13 @@ def jacobian_spectrum(model: Model, x: Tensor) -> Figure:
     return figure
 
 
+def without_fall(model: Model) -> str | None:
+    """Why this encoder's Jacobian has no spectrum to look at, or None if it has one."""
+    if min(model.latent, math.prod(model.shape)) > 1:
+        return None
+    return "a spectrum falls, and one value cannot: the code or the data have one dimension alone."
+
+
 class JacobianSpectrum(PictureCallback):
     """Draw `jacobian_spectrum` at fixed validation examples."""
 
@@ -74,6 +82,9 @@ class JacobianSpectrum(PictureCallback):
         "fall means that it follows a few directions and resists the rest, as a contractive "
         "autoencoder's code does; a plain autoencoder's curve is flat."
     )
+
+    def suits(self, model: Model, data: Any) -> str | None:
+        return without_fall(model)
 
     def draw(self, model: Model, pair: Pair) -> Figure:
         return jacobian_spectrum(model, pair.x)

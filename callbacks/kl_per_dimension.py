@@ -18,7 +18,7 @@ from .report.history import History
 
 MOST_DIMENSIONS, MOST_TIMES, MOST_CHANNELS = 32, 8, 8
 EARLY_TO_LATE = "viridis_r"
-ACTIVE_NATS = 0.01  # a dimension with less says nothing
+LEAST_NATS = 0.01  # a dimension with less says nothing
 
 
 def kl_bars(rates: Tensor, steps: Tensor) -> Figure:
@@ -33,7 +33,7 @@ def kl_bars(rates: Tensor, steps: Tensor) -> Figure:
     rates = drawable(rates, "the rates")
     times = torch.linspace(0, T - 1, min(T, MOST_TIMES)).round().long().unique()
     order = rates[-1].argsort(descending=True, stable=True)[:MOST_DIMENSIONS]
-    active = int((rates[-1] > ACTIVE_NATS).sum())
+    saying = int((rates[-1] > LEAST_NATS).sum())
     with house_style():
         figure = new_figure(max(5.0, min(7.5, 1.5 + 0.35 * len(order))), 3.4, room=Room())
         axes = figure.subplots()
@@ -49,7 +49,7 @@ def kl_bars(rates: Tensor, steps: Tensor) -> Figure:
         axes.set(ylabel="KL (nats)", xlabel="dimension of the code")
         axes.set_xlim(-0.6, len(order) - 0.4)
         total = float(rates[-1].sum())
-        axes.set_title(f"Rate by dimension: {total:.1f} nats, {active} of {K} active")
+        axes.set_title(f"Rate by dimension: {total:.1f} nats; {saying} of {K} above {LEAST_NATS}")
         if len(times) > 1:
             figure.colorbar(scale, ax=axes, label="optimizer step", aspect=30)
     return figure
@@ -61,7 +61,7 @@ def kl_maps(rates: Tensor) -> Figure:
     of_channel = rates.sum((1, 2))
     order = of_channel.argsort(descending=True, stable=True)[:MOST_CHANNELS]
     names = [f"{c}: {of_channel[c]:.1f}" for c in order.tolist()]
-    most = max(float(rates.max()), ACTIVE_NATS)
+    most = max(float(rates.max()), LEAST_NATS)
     with house_style():
         return grid_figure(
             rates[order][None, :, None],

@@ -86,6 +86,11 @@ class LatentManifold(PictureCallback):
         "codes that nothing holds to it, their own) evenly along each axis. It is right if "
         "neighbours are alike, and every kind of example has its region."
     )
+    caption_of_vectors: ClassVar[str] = (
+        "The plane of the code, decoded along lines that divide the probability of the prior (of "
+        "codes that nothing holds to it, their own) evenly along each axis, over validation "
+        "examples. It is right if the lines lie where the data are, and cross only each other."
+    )
     examples: ClassVar[int] = 1000
 
     def suits(self, model: Model, data: Any) -> str | None:

@@ -153,12 +153,13 @@ def latent_traversal(
         f"{name_of(model, k)}  {float(score[k]):{d}}" for k, d in zip(shown, digits, strict=True)
     ]
     names = [name for name, drawn in zip(names, kept, strict=True) if drawn]
-    number = f"{len(names)} of {model.latent} dimensions"
+    one = model.latent == 1
+    number = "the one dimension" if one else f"{len(names)} of {model.latent} dimensions"
     left = [f"z{k}" for k, drawn in zip(shown, kept, strict=True) if not drawn]
     without = _left_out(left, least, any(seen))
     decoded, own = decoded[kept], own[kept]
     if vectors:
-        title = f"Traversal of {number}, and their {what}{without}"
+        title = f"Traversal of {number}, and {'its' if one else 'their'} {what}{without}"
         return _curves(x, decoded, model.decode(starts).mean, names, title)
     title = f"Latent traversal: {number}, by {what}{without}"
     return _grid(decoded, own, title, names, limits_of(model, x), model.held_to_prior)
@@ -168,7 +169,7 @@ def _left_out(names: list[str], least: float, others: bool) -> str:
     """A line on the dimensions that are not drawn, or nothing."""
     if names and not others:
         first = f"none of the first {len(names) + 1} alone changes a value by {least:.0%}"
-        return f"\n{first}: one row says it"
+        return f"\n{first}: one row shows it"
     listed = ", ".join(names) if len(names) <= 6 else f"{len(names)} more"
     return f"\nleft out, as they change no value by {least:.0%}: {listed}" if names else ""
 
@@ -186,7 +187,7 @@ def _grid(
     t = torch.linspace(-SPAN, SPAN, steps)
     marks = [f"{v:+.1f}".replace("-", "−") if v else "0" for v in t.round(decimals=1).tolist()]
     labels = [name if a == 0 else "" for name in names for a in range(A)]
-    across = f"standard deviations of the {'prior' if held else 'code'}"
+    across = f"standard deviations of the {'prior' if held else 'code, within its range'}"
     images = decoded.flatten(0, 1)
     figure = grid_figure(images, title, labels, marks, limits, (across, ""))
     nearest = (own.flatten().float().cpu()[:, None] - t).abs().argmin(1)

@@ -69,6 +69,11 @@ class PriorSamples(PictureCallback):
         "every step. It is right if they look like the data and differ from each other; images "
         "between two kinds mean that the codes leave parts of the prior empty."
     )
+    caption_of_vectors: ClassVar[str] = (
+        "On the right, what the model makes up: the decoder's means at draws of the prior, the "
+        "same draws at every step. It is right if they lie where the data are, on the left; points "
+        "in between mean that the codes leave parts of the prior empty."
+    )
     examples: ClassVar[int] = 1000
 
     def suits(self, model: Model, data: Any) -> str | None:

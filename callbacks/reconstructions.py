@@ -61,8 +61,8 @@ class Reconstructions(PictureCallback):
     caption: ClassVar[str] = (
         "Validation examples, what the model was given of them, and what it makes of that. In the "
         "row of errors, red is too bright and blue too dark, in full colour from half the range of "
-        "values on. A good denoiser restores strokes; a poor one blurs everything. Samples are "
-        "means of p(x|z) at draws of the prior."
+        "values on. A good denoiser restores strokes and edges; a poor one blurs everything. "
+        "Samples are means of p(x|z) at draws of the prior."
     )
     caption_of_vectors: ClassVar[str] = (
         "Validation examples, what the model was given of them, and what it makes of that, in the "

@@ -21,6 +21,7 @@ from .drawing.vectors import name_axes, plane
 from .picture import PictureCallback, picture
 
 CELLS = 60  # of the contours, along a side of the field
+FINE = 2  # times as many for the error, which is large along narrow lines
 
 
 class SmoothedDensity(Protocol):
@@ -85,7 +86,8 @@ def _score_of_vectors(
     onto = plane(flat)
     span = (flat.float().cpu() - onto[0]) @ onto[1].T
     # What reaches a place in the plane is noise of two dimensions, not of all D.
-    coarse, fine = (field(pair.x, reach(sigma, 2), onto, span, n) for n in (ARROWS, CELLS))
+    cells = CELLS if density is None else FINE * CELLS
+    coarse, fine = (field(pair.x, reach(sigma, 2), onto, span, n) for n in (ARROWS, cells))
     learned = partial(score, model, sigma=sigma)
     arrows = coarse.within(coarse.evaluate(learned))
     panels = {r"learned $(r(\tilde x) - \tilde x)/\sigma^2$": (arrows, COLOURS[0])}
@@ -129,9 +131,15 @@ class ScoreField(PictureCallback):
 
     name: ClassVar[str] = "score_field"
     caption: ClassVar[str] = (
+        "On the left, examples, the noise added, the score there, and the step of σ² along it: it "
+        "is right if it takes the noise away and leaves the strokes. On the right, the score in "
+        "the plane of three examples: arrows lead to them, and are longer farther off. Places that "
+        "the corruption does not reach are left blank."
+    )
+    caption_of_vectors: ClassVar[str] = (
         "Arrows point to where the data are denser. They lead to the ridges of the density, vanish "
         "on them, and are longer farther off. Places that the corruption does not reach are left "
-        "blank."
+        "blank. Where the true score is known, it stands beside, with the error."
     )
     examples: ClassVar[int] = 1000
     fewest: ClassVar[int] = 2

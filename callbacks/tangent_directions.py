@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
@@ -15,6 +16,7 @@ from .drawing.examples import choose
 from .drawing.images import is_image, limits_of, scaled
 from .drawing.tangents import Tangents, largest, local_pca, telling
 from .drawing.theme import Figure, new_figure
+from .jacobian_spectrum import LEAST_RATIO
 from .picture import PictureCallback, picture
 
 IN_ALL = 6  # lines of images
@@ -47,6 +49,9 @@ def tangent_directions(
         of: which tangents: `of_encoder`, `of_decoder` or `of_reconstruction`; `telling(model)` if
             None.
 
+    Raises:
+        UsageError: if the Jacobian is 0.
+
     References:
         | The Manifold Tangent Classifier (Rifai et al., 2011)
         | Deep Learning (Goodfellow, Bengio and Courville, 2016), figure 14.10
@@ -59,12 +64,16 @@ def tangent_directions(
 
 def _title(model: Model, values: Tensor, k: int, of: Tangents) -> str:
     """Say of which Jacobian the tangents are, and what gap its spectrum has after the k-th."""
-    title = f"Tangents: singular vectors of the {of.__name__.removeprefix('of_')}'s Jacobian"
+    whose = of.__name__.removeprefix("of_")
+    if not values.any():
+        raise UsageError(f"the {whose}'s Jacobian is 0: it has no tangents.")
+    title = f"Tangents: singular vectors of the {whose}'s Jacobian"
     if tangents.unconstrained(model):
         return f"{title}\nno gap in its spectrum: nothing makes this larger code choose directions"
     if values.shape[1] > k:
-        gap = (values[:, k - 1] / values[:, k].clamp(min=1e-12)).median()
-        title += f", σ{k}/σ{k + 1} = {gap:.2f}"
+        values = values.clamp(min=LEAST_RATIO * float(values.max()))  # rounding errors are alike
+        gap = float((values[:, k - 1] / values[:, k]).median())
+        title += f", σ{k}/σ{k + 1} = {gap:,.{2 if gap < 100 else 0}f}"
         title += " (no gap)" if gap < NO_GAP else ""
     return title
 
@@ -128,11 +137,17 @@ class TangentDirections(PictureCallback):
     name: ClassVar[str] = "tangent_directions"
     slow: ClassVar[bool] = True
     caption: ClassVar[str] = (
-        "Directions in which the model has learned that the data vary; red is more, blue is less. "
-        "Right ones slant, thicken or shift strokes, and hold far more of neighbours' variance "
-        "than random ones; wrong ones are speckle, which tangents of few pixels always resemble. "
-        "σ5/σ6 is the gap in the spectrum after them: near 1, there is no number of directions at "
-        "which the data end, and the last are a choice among many."
+        "Directions in which the model has learned that the data vary; red is more, blue is less "
+        "(of colour images, in colours about grey). Right ones slant, thicken or shift strokes, "
+        "and hold far more of neighbours' variance than random ones; wrong ones are speckle, which "
+        "tangents of few pixels always resemble. A ratio of two σ in the title is the gap in the "
+        "spectrum after them: near 1, the last are a choice among many."
+    )
+    caption_of_vectors: ClassVar[str] = (
+        "Directions in which the model has learned that the data vary, over those in which they "
+        "do or, if these are not known, those of the nearest neighbours; and the angles between "
+        "them. They are right if the thin lines lie along the thick ones, and most angles are "
+        "small. Data that fill their space have no tangents: there, no angle means anything."
     )
     examples: ClassVar[int] = 100
     fewest: ClassVar[int] = 2

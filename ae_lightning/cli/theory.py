@@ -90,7 +90,7 @@ def table(proof: Proof, width: int) -> Table:
     Args:
         width: of the terminal, in characters.
     """
-    from ae_lightning.theory.proof import number
+    from ae_lightning.core.showing import number
 
     said = "skipped" if proof.skipped else "proved" if proof.proved else ("NOT PROVED", "red")
     tests = f" ({proof.claim.tests})" if proof.claim.tests else ""

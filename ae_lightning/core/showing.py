@@ -15,6 +15,8 @@ from ae_lightning.core.parts import Plain, Recorded, defined_here, to_plain
 Class = TypeVar("Class", bound=type)
 MOST_FACTS, MOST_OF_NAME, MOST_OF_FACT, LINE = 24, 80, 160, 88  # characters, but for the first
 
+SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 _SHORT: Final = Repr()
 _SHORT.maxstring = _SHORT.maxother = MOST_OF_FACT
 
@@ -99,3 +101,16 @@ def _is_default(value: Plain, parameter: Any) -> bool:
     if parameter is None or parameter.default is Parameter.empty:
         return False
     return bool(to_plain(parameter.default) == value)
+
+
+def number(value: float) -> str:
+    """Write a figure as it is printed, to four digits.
+
+    >>> number(-0.25), number(3.4694e-17), number(1e-10)
+    ('−0.25', '3.469·10⁻¹⁷', '10⁻¹⁰')
+    """
+    digits, _, power = f"{value:.4g}".replace("-", "−").partition("e")
+    if not power:
+        return digits
+    raised = str(int(power.replace("−", "-"))).translate(SUPERSCRIPTS)
+    return f"10{raised}" if digits == "1" else f"{digits}·10{raised}"

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from ae_lightning.callbacks.report.rendering import fill
 from ae_lightning.core.files import path_of, write_text
-from ae_lightning.theory.proof import Proof, number
+from ae_lightning.core.showing import number
+from ae_lightning.theory.proof import Proof
 from ae_lightning.training.run_directory import PAGE
 
 TITLE = "What autoencoders learn, proved by experiment"

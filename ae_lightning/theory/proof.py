@@ -11,27 +11,13 @@ import torch
 from matplotlib.figure import Figure
 
 from ae_lightning.callbacks.drawing.saving import png
-from ae_lightning.core.showing import shown
+from ae_lightning.core.showing import number, shown
 
 DPI = 160
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Skip(Exception):
     """Raised by an experiment that cannot be carried out here, with the reason."""
-
-
-def number(value: float) -> str:
-    """Write a figure as it is printed, to four digits.
-
-    >>> number(-0.25), number(3.4694e-17), number(1e-10)
-    ('−0.25', '3.469·10⁻¹⁷', '10⁻¹⁰')
-    """
-    digits, _, power = f"{value:.4g}".replace("-", "−").partition("e")
-    if not power:
-        return digits
-    raised = str(int(power.replace("−", "-"))).translate(SUPERSCRIPTS)
-    return f"10{raised}" if digits == "1" else f"{digits}·10{raised}"
 
 
 @dataclass(frozen=True)
@@ -174,9 +160,9 @@ def said(check: Check) -> str:
     """A check in a line: the figure, its bound and whether it holds, and what is wrong.
 
     >>> said(Check("angle", 0.02, {"absolute error": 9.4}, at_most=0.1))
-    '0.02 ≤ 0.1 holds (wrong: absolute error 9.4)'
+    '0.02 ≤ 0.1 holds (wrong: absolute error: 9.4)'
     """
-    wrong = "; ".join(f"{name} {number(value)}" for name, value in check.wrong.items())
+    wrong = "; ".join(f"{name}: {number(value)}" for name, value in check.wrong.items())
     holds = "holds" if check.holds else "FAILS"
     return f"{number(check.value)} {check.bound} {holds}" + f" (wrong: {wrong})" * bool(wrong)
 

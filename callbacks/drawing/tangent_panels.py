@@ -66,7 +66,8 @@ def show_grids(title: str, grids: dict[str, ImageLines]) -> Figure:
     for name, grid in grids.items():
         stacks[name], centres[name] = _stack(grid)
     scale = images.whole_scale(sum(image.shape[1] for image in stacks.values()))
-    width = sum(sides.values()) + sum(16 + round(s.shape[1] * scale) for s in stacks.values())
+    spread = {n: max(round(s.shape[1] * scale), 10 * len(n)) for n, s in stacks.items()}
+    width = sum(sides.values()) + sum(16 + wide for wide in spread.values())
     lines = title.split("\n")
     head = 64 + 25 * len(lines)  # the title, the panels' titles, and the columns' names
     height = round(scale * max(image.shape[0] for image in stacks.values()))
@@ -82,7 +83,7 @@ def show_grids(title: str, grids: dict[str, ImageLines]) -> Figure:
         cell = grid.lines[0].shape[3] + 1
         middles = [(i + 0.5) * cell - 1 for i in range(len(grid.columns))]
         images.write_columns(axes, middles, grid.columns, above=True)
-        left += sides[name] + 16 + columns
+        left += sides[name] + 16 + spread[name]
     return figure
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import Tensor
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.showing import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes
@@ -133,5 +134,5 @@ def log_scale(axis: Axis, low: float, high: float) -> None:
     wide = max(1.1, (10 * low / high) ** 0.5)
     axis.set_view_interval(low / wide, high * wide, ignore=True)
     axis.set_major_locator(LogLocator(subs=(1,) if high / low > 30 else (1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axis.set_minor_locator(NullLocator())

@@ -1,6 +1,7 @@
 """Callbacks: drawn when due, of fixed examples, without a trace."""
 
 import random
+import re
 import warnings
 
 import numpy as np
@@ -222,5 +223,14 @@ def test_every_picture_is_made_from_yaml_and_says_how_to_read_it(kind) -> None:
     assert type(made) is kind
     cadence = made.every_n_epochs, made.items, made.seed, made.every_n_steps
     assert cadence == (2, 5, 3, 7)
-    assert 40 < len(kind.caption) < 500
-    assert kind.caption.endswith(".")
+    for caption in (kind.caption, kind.caption_of_vectors or kind.caption):
+        assert 40 < len(caption) < 500
+        assert caption.endswith(".")
+
+
+@pytest.mark.parametrize("kind", known_pictures().values(), ids=known_pictures())
+def test_a_caption_of_vectors_speaks_of_no_images(kind) -> None:
+    if kind.name != "filters":  # which vectors have not
+        said = kind.caption_of_vectors or kind.caption
+        said = said.replace("the framed image (of vectors", "")  # which names both
+        assert not re.search("stroke|image|pixel|red ", said), said

@@ -20,7 +20,7 @@ def test_bars_are_the_rates_from_early_to_late_the_largest_first() -> None:
     heights = torch.tensor([p.get_height() for p in axes.patches]).view(2, 3)
     assert close(heights, rates[:, [1, 0, 2]])
     assert [t.get_text() for t in axes.get_xticklabels()] == ["z1", "z0", "z2"]
-    assert axes.get_title("left") == "Rate by dimension: 6.0 nats, 2 of 3 active"
+    assert axes.get_title("left") == "Rate by dimension: 6.0 nats; 2 of 3 above 0.01"
     early, late = (min(p.get_x() for p in list(axes.patches)[i : i + 3]) for i in (0, 3))
     assert early < late
     assert figure.axes[1].get_ylabel() == "optimizer step"

@@ -61,6 +61,13 @@ def test_every_picture_of_vectors(system) -> None:
         assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes[:1])
 
 
+def test_a_spectrum_of_one_value_is_no_picture() -> None:
+    for shape, latent in (((2,), 1), ((1,), 3)):
+        model = systems.UndercompleteAutoEncoder(shape, latent, value_range=None)
+        assert JacobianSpectrum().suits(model, None).startswith("a spectrum falls, and one value")
+    assert JacobianSpectrum().suits(systems.UndercompleteAutoEncoder((2,), 2), None) is None
+
+
 @pytest.mark.parametrize("picture", PICTURES)
 def test_colour_images_are_drawn(picture) -> None:
     shape = (3, 8, 8)

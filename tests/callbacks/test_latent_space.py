@@ -54,8 +54,22 @@ def test_codes_that_nothing_holds_span_their_own_deviations_within_their_range(s
         t = torch.linspace(-3, 3, 5) * code[:, k].std(unbiased=False) + code[:, k].mean()
         expected[row, :, k] = t.clamp(code[:, k].min(), code[:, k].max())
     assert labels(figure) == [f"z{k}  {float(code[:, k].var(unbiased=False)):.2g}" for k in order]
-    assert "standard deviations of the code" in [t.get_text() for t in figure.axes[0].texts]
+    across = "standard deviations of the code, within its range"
+    assert across in [t.get_text() for t in figure.axes[0].texts]
     assert close(drawn(figure, 2, 5), g(model, expected))
+
+
+def test_the_traversal_of_one_dimension_speaks_of_one() -> None:
+    model, x = held(K=1), examples()
+    assert (
+        latent_traversal(model, x)
+        .axes[0]
+        .get_title("left")
+        .startswith("Latent traversal: the one dimension, by KL in nats")
+    )
+    points = held(K=1, shape=(2,))
+    title = latent_traversal(points, torch.randn(20, 2).double()).axes[0].get_title("left")
+    assert title.startswith("Traversal of the one dimension, and its KL in nats")
 
 
 def framed(figure) -> list[tuple[int, int]]:

@@ -98,5 +98,5 @@ def test_a_model_says_how_it_was_made() -> None:
 
 def test_a_proof_says_what_was_measured_beside_its_bound() -> None:
     shown = repr(Proof(Strange(), [Check("angle", 0.02, {"other": 9.4}, at_most=0.1)], [], "", 1.0))
-    assert "  angle: 0.02 ≤ 0.1 holds (wrong: other 9.4)" in shown.splitlines()
+    assert "  angle: 0.02 ≤ 0.1 holds (wrong: other: 9.4)" in shown.splitlines()
     assert "  verdict: proved" in shown.splitlines()
