@@ -16,7 +16,7 @@ SUMMARISED = {
     "distortion": ("distortion", "nats"),
     "rate": ("rate", "nats"),
     "active_units": ("active units", ""),
-    "mse": ("mean squared error", "a pixel"),
+    "mse": ("mean squared error", "per value"),
     "psnr": ("PSNR", "dB"),
 }
 

@@ -136,4 +136,5 @@ def test_summary_tells_the_best_validation(copy: Path, capsys: pytest.CaptureFix
     best = min((r for r in rows(copy) if r["val/loss"]), key=lambda r: float(r["val/loss"]))
     assert f"best validation: epoch {best['epoch']}, step " in said
     assert f"ELBO {float(best['val/elbo']):.4g} nats" in said
+    assert f"mean squared error {float(best['val/mse']):.4g} per value" in said  # of images or not
     assert "copy/checkpoints/best.ckpt" in said
