@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.model import Model
 
@@ -49,9 +48,6 @@ def tangent_directions(
         of: which tangents: `of_encoder`, `of_decoder` or `of_reconstruction`; `telling(model)` if
             None.
 
-    Raises:
-        UsageError: if the Jacobian is 0.
-
     References:
         | The Manifold Tangent Classifier (Rifai et al., 2011)
         | Deep Learning (Goodfellow, Bengio and Courville, 2016), figure 14.10
@@ -65,9 +61,9 @@ def tangent_directions(
 def _title(model: Model, values: Tensor, k: int, of: Tangents) -> str:
     """Say of which Jacobian the tangents are, and what gap its spectrum has after the k-th."""
     whose = of.__name__.removeprefix("of_")
-    if not values.any():
-        raise UsageError(f"the {whose}'s Jacobian is 0: it has no tangents.")
     title = f"Tangents: singular vectors of the {whose}'s Jacobian"
+    if not values.any():
+        return f"{title}\nit is 0, so that these are any directions: the model answers to none"
     if tangents.unconstrained(model):
         return f"{title}\nno gap in its spectrum: nothing makes this larger code choose directions"
     if values.shape[1] > k:
