@@ -92,6 +92,14 @@ def test_a_wrong_denoiser_shows_its_error() -> None:
     assert image.get_array()[seen(image, pair.x)].max() == pytest.approx(most, rel=0.1)
 
 
+def test_the_error_is_drawn_in_cells_far_narrower_than_the_noise() -> None:
+    data = Manifold(size=600, corruption=GaussianNoise(SIGMA))  # errors lie on lines between modes
+    figure = score_field(denoiser((2,)), data.pairs("val", range(50)), SIGMA, data.toy)
+    image = figure.axes[2].images[0]
+    left, right, *_ = image.get_extent()
+    assert (right - left) / len(image.get_array()) < SIGMA / 4
+
+
 def test_without_a_known_density_the_learned_field_stands_alone() -> None:
     figure = score_field(denoiser((2,)), gaussian(200, (2,)), SIGMA)
     assert len(figure.axes) == 1
