@@ -135,8 +135,7 @@ def latent_traversal(
     Raises:
         UsageError: if a dimension does not exist.
     """
-    score, what = importance(model, x)
-    vectors = not is_image(model.shape)
+    (score, what), vectors = importance(model, x), not is_image(model.shape)
     shown = dimensions_shown(model, x, dims, min(rows, len(COLOURS)) if vectors else rows)
     if start is not None and start.dim() == 1:
         start = start[None]
