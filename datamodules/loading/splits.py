@@ -17,17 +17,25 @@ NAMES: Final = {
     "test": ("test", "testing"),
 }
 SPLIT_OF: Final = {name: split for split, names in NAMES.items() for name in names}
-UNCLEAR: Final = {"eval": "test", "evaluation": "test", "holdout": "test", "heldout": "test"}
+UNCLEAR: Final = {
+    **dict.fromkeys(("eval", "evaluation", "holdout", "heldout", "tst"), "test"),
+    **dict.fromkeys(("validate", "minival"), "val"),
+    "trn": "train",
+}
+HINTS: Final = SPLIT_OF | UNCLEAR
+WORD_END: Final = re.compile("(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # as in trainA
+COMPOUND: Final = re.compile(f"({'|'.join(HINTS)})(set|data|images?|imgs?|val)?")
 
 
 def hinted(name: str) -> str | None:
     """The split that a folder's name is or contains a word of.
 
-    >>> hinted("Train_old"), hinted("val2017"), hinted("latest")
-    ('train', 'val', None)
+    >>> hinted("Train_old"), hinted("val2017"), hinted("testA"), hinted("trainset"), hinted("latest")
+    ('train', 'val', 'test', 'train', None)
     """
-    words = re.findall(r"[^\W\d_]+", name.casefold())
-    return next((s for w in words if (s := (SPLIT_OF | UNCLEAR).get(w))), None)
+    words = re.findall(r"[^\W\d_]+", WORD_END.sub(" ", name))
+    found = (COMPOUND.fullmatch(word.casefold()) for word in words)
+    return next((HINTS[match[1]] for match in found if match), None)
 
 
 def folders_of(folder: Path) -> dict[str, str]:
@@ -40,14 +48,14 @@ def folders_of(folder: Path) -> dict[str, str]:
 
 
 def is_split(folder: Path, hints: dict[str, str]) -> bool:
-    """Whether folders are splits: of two kinds, or one that is alone; else they are classes.
+    """Whether folders are splits: of two kinds, or of one that is alone; else they are classes.
 
-    A class may be called train, as among vehicles.
+    A class may be called train, as among vehicles; train and train_masks are no classes.
     """
     if not hints:
         return False
     visible = [e.name for e in os.scandir(folder) if os.path.isdir(e) and e.name[0] != "."]
-    alone = visible == [*hints] and visible[0].casefold() in SPLIT_OF
+    alone = len(visible) == len(hints) and any(name.casefold() in SPLIT_OF for name in hints)
     return len(set(hints.values())) > 1 or alone
 
 

@@ -107,6 +107,8 @@ def test_a_train_folder_alone_is_a_split_and_beside_others_a_class(tmp_path):
     assert alone.classes == ("a", "b")
     vehicles = ImageFolder(write_images(tmp_path / "vehicles", {"train": 9, "bus": 9, "car": 9}))
     assert vehicles.classes == ("bus", "car", "train")
+    places = {"train_depot": 9, "train_station": 9, "contest": 9, "détest": 9}
+    assert len(ImageFolder(write_images(tmp_path / "places", places)).classes) == 4
 
 
 @pytest.mark.parametrize(
@@ -117,6 +119,12 @@ def test_a_train_folder_alone_is_a_split_and_beside_others_a_class(tmp_path):
         (["train", "train_old", "test"], "train_old looks like a split, and is not one of train"),
         (["train", "test", "test-2"], "test-2 looks like a split, and is not one of train, val"),
         (["train2017", "val2017"], "train2017 looks like a split, and is not one of train, val"),
+        (["trainA", "trainB", "testA", "testB"], "testA looks like a split, and is not one of"),
+        (["TrainSet", "TestSet"], "TestSet looks like a split, and is not one of train, val, test"),
+        (["trainset", "testset"], "testset looks like a split, and is not one of train, val"),
+        (["trainval", "test"], "trainval looks like a split, and is not one of train, val, test"),
+        (["train", "validate", "test"], "validate looks like a split, and is not one of train"),
+        (["train", "train_masks"], "train_masks looks like a split, and is not one of train"),
         (["train", "eval"], "eval looks like a split, and is not one of train, val, test"),
         (["val", "test"], "holds test and val, and no train."),
         (["cats/train", "cats/test"], "cats holds test and train, which look like splits, and"),
