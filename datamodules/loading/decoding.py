@@ -1,5 +1,6 @@
 """Decode image files by their own description: nothing wrapped, clipped or reduced unsaid."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ FOREIGN: Final = (
     (0, b"(\xff\x0a|\0\0\0\x0cJXL )", "JPEG XL, a format that is not read"),
     (0, b"v/1\x01", "OpenEXR, a format that is not read"),
     (0, rb"#\?(RADIANCE|RGBE)", "Radiance HDR, a format that is not read"),
+    (0, b"SIMPLE  = ", "FITS, a format that is not read"),  # Pillow takes its bytes in wrong order
 )
 OTHERS: Final = (
     (0, b"version https://git-lfs", "a pointer of Git LFS, not the image itself"),
@@ -81,12 +83,17 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     except Unreadable:
         raise
     except Ambiguous as error:
-        raise Ambiguous(f"{path} {error}") from None
+        raise Ambiguous(f"{shown(path)} {error}") from None
     except Exception as error:  # decoders raise many kinds
-        wrong = f"{path} cannot be read as an image ({reason(path, error)})"
+        wrong = f"{shown(path)} cannot be read as an image ({reason(path, error)})"
         raise Unreadable(wrong) from error
     finally:
         Image.MAX_IMAGE_PIXELS = former
+
+
+def shown(path: Path) -> str:
+    """A file's path in a sentence, which is one line whatever the path holds."""
+    return printable(str(path), 2**12)
 
 
 def reason(path: Path, error: Exception) -> str:
@@ -125,8 +132,8 @@ def count_frames(path: Path) -> int:
 
 
 def frames_of(image: Any) -> int:
-    """Count the frames; a phone's photograph may carry other pictures of the scene behind it."""
-    return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    """Count the frames; other pictures of the scene, or layers of this one, are none."""
+    return 1 if image.format in ("MPO", "PSD") else getattr(image, "n_frames", 1)
 
 
 def decoded(
@@ -147,7 +154,7 @@ def decoded(
     Raises:
         UsageError: if it cannot be decoded truly.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     pages = tiff_pages(file)
     if pages:
@@ -158,7 +165,14 @@ def decoded(
             return page.read(file)
         frame = page.place
     file.seek(0)
-    image = Image.open(file)
+    try:
+        image = Image.open(file)
+    except UnidentifiedImageError:
+        if not pages:
+            raise
+        return page.read(file)  # such as JPEG 2000 in TIFF
+    if image.format == "FITS":
+        raise ValueError("FITS, a format that is not read")
     require_size(path, *image.size, max_pixels)
     if not pages:
         require_one(frames_of(image), frame)
@@ -182,7 +196,8 @@ def require_one(number: int, frame: int | None) -> None:
 def require_size(path: Path, width: int, height: int, max_pixels: int) -> None:
     """Refuse an image of too many pixels before it is decoded."""
     if width * height > max_pixels:
-        size = f"{path} has {width:,} × {height:,} pixels, and data.max_pixels is {max_pixels:,}"
+        size = f"{shown(path)} has {width:,} × {height:,} pixels"
+        size += f", and data.max_pixels is {max_pixels:,}"
         raise Unreadable(size, "raise it, scale the image down")
 
 
@@ -196,7 +211,9 @@ def deep_pixels(file: BinaryIO, image: Any) -> Pixels | None:
         return None
     described = str([(tile[0], tile[3]) for tile in image.tile])  # what decoders are told
     if image.format == "PNG":
-        return png_of_16_bits(file, image) if ";16" in described else None
+        if ";16" in described:
+            return png_of_16_bits(file, image)
+        scale_clear(image, described)
     if image.mode.startswith("I;16"):
         return Pixels(upright(np.asarray(image)[..., None], image), (0, 2**16 - 1))
     if image.mode == "I":  # Pillow brings any greatest value of a PGM to 65535
@@ -206,7 +223,8 @@ def deep_pixels(file: BinaryIO, image: Any) -> Pixels | None:
         return Pixels(upright(np.asarray(image)[..., None], image), None)
     found = re.search(r"'ppm', \('\w+', (\d+)\)", described)
     deeper = ";16" in described or "SGI16" in described or (found and int(found[1]) > 255)
-    if deeper or (image.format == "JPEG2000" and bits_of_jpeg2000(file) > 8):
+    bits = {"JPEG2000": bits_of_jpeg2000, "AVIF": bits_of_avif}.get(image.format)
+    if deeper or (bits is not None and bits(file) > 8):
         raise ValueError("its colours have more than 8 bits, and are read from PNG and TIFF only")
     return None
 
@@ -215,6 +233,8 @@ def png_of_16_bits(file: BinaryIO, image: Any) -> Pixels:
     """Decode a PNG of 16 bits, which Pillow would reduce to 8."""
     from torchvision.io import ImageReadMode, decode_png
 
+    if image.tell():
+        raise ValueError("its frames have more than 8 bits, and only the first can be read")
     file.seek(0)
     data = torch.frombuffer(bytearray(file.read()), dtype=torch.uint8)
     values = decode_png(data, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
@@ -226,12 +246,43 @@ def png_of_16_bits(file: BinaryIO, image: Any) -> Pixels:
     return Pixels(upright(values, image), (0, 2**16 - 1), opacity=opacity)
 
 
+def scale_clear(image: Any, described: str) -> None:
+    """Bring the grey of a PNG that stands for no opacity to 8 bits, as Pillow does its pixels."""
+    found, clear = re.search(r"'L;([24])'", described), image.info.get("transparency")
+    if found and isinstance(clear, int) and clear < (levels := 2 ** int(found[1])):
+        image.info["transparency"] = clear * 255 // (levels - 1)
+
+
 def bits_of_jpeg2000(file: BinaryIO) -> int:
-    """Return how many bits a JPEG 2000 image's first channel has."""
+    """Return how many bits a JPEG 2000 image's deepest channel has."""
+    head = box(file, b"jp2c", 2**16)  # begins with the image's own description
+    if not head.startswith(b"\xff\x4f\xff\x51"):
+        return 8
+    return max((depth & 0x7F) + 1 for depth in head[42 : 42 + 3 * (head[41] + 256 * head[40]) : 3])
+
+
+def bits_of_avif(file: BinaryIO) -> int:
+    """Return 8, or 10 if some channel of an AVIF image has more bits than 8."""
+    meta = box(file, b"meta", 2**20)
+    return 10 if any(head[2] & 0x40 for head in re.findall(b"av1C(.{4})", meta, re.DOTALL)) else 8
+
+
+def box(file: BinaryIO, kind: bytes, most: int) -> bytes:
+    """Return what begins a box of an ISO file; all of a file that holds no boxes, or b""."""
     file.seek(0)
-    head = file.read(2**12)
-    size = head.find(b"\xff\x4f\xff\x51")  # begins the image's own description
-    return (head[size + 42] & 0x7F) + 1 if 0 <= size < len(head) - 42 else 8
+    if (head := file.read(8)).startswith(b"\xff\x4f"):
+        return head + file.read(most)
+    while len(head) == 8:
+        size, skipped = int.from_bytes(head[:4], "big"), 8
+        if size == 1:
+            size, skipped = int.from_bytes(file.read(8), "big"), 16
+        if head[4:] == kind:
+            return file.read(min(most, size - skipped) if size else most)
+        if size < skipped:
+            return b""
+        file.seek(size - skipped, os.SEEK_CUR)
+        head = file.read(8)
+    return b""
 
 
 def upright(values: NDArray[Any], image: Any) -> NDArray[Any]:

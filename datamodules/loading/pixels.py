@@ -1,5 +1,6 @@
 """Pixels as a file holds them, and what they become: values in [0, 1]."""
 
+import math
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -45,10 +46,13 @@ class Pixels(NamedTuple):
 
         Raises:
             Ambiguous: if a value lies outside.
+            ValueError: if one is not a finite number.
         """
         low, high = span or self.span or (0.0, 1.0)
         least, most = float(self.values.min()), float(self.values.max())
-        if not low <= least <= most <= high:  # or one is not a number
+        if not math.isfinite(most - least):
+            raise ValueError(f"it holds values from {least:.6g} to {most:.6g}: some are not finite")
+        if not low <= least <= most <= high:
             raise Ambiguous(
                 f"holds values from {least:.6g} to {most:.6g}, and not in [{low:.6g}, {high:.6g}]: "
                 "set data.range to the two values that become 0 and 1."

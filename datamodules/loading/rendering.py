@@ -57,7 +57,7 @@ class Rendering:
         for value in self.background:
             if not 0 <= value <= 1:
                 raise UsageError(f"background is {value}: expected values in [0, 1].")
-        if self.span is not None and not self.span[0] < self.span[1] < math.inf:
+        if self.span is not None and not -math.inf < self.span[0] < self.span[1] < math.inf:
             raise UsageError(f"range is {list(self.span)}: expected a lower and a higher number.")
         one_of("fit", self.fit, get_args(Fit))
         one_of("bits", self.bits, (None, 8, 32))
@@ -144,7 +144,10 @@ class Rendering:
             "pad": partial(ImageOps.pad, color=ink),
             "stretch": Image.Image.resize,
         }
-        return ways[self.fit](image, self.size[::-1], Image.Resampling.BICUBIC)
+        (w, h), (width, height), how = image.size, self.size[::-1], Image.Resampling.BICUBIC
+        if self.fit == "pad" and min(width * h / w, height * w / h) <= 0.5:  # rounded to nothing
+            image = image.resize((width, 1) if w > h else (1, height), how)
+        return ways[self.fit](image, (width, height), how)
 
 
 def as_floats(x: NDArray[np.uint8]) -> NDArray[np.float32]:

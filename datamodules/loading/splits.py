@@ -30,8 +30,8 @@ COMPOUND: Final = re.compile(f"({'|'.join(HINTS)})(set|data|images?|imgs?|val)?"
 def hinted(name: str) -> str | None:
     """The split that a folder's name is or contains a word of.
 
-    >>> hinted("Train_old"), hinted("val2017"), hinted("testA"), hinted("trainset"), hinted("latest")
-    ('train', 'val', 'test', 'train', None)
+    >>> [hinted(name) for name in ("Train_old", "val2017", "testA", "trainset", "latest")]
+    ['train', 'val', 'test', 'train', None]
     """
     words = re.findall(r"[^\W\d_]+", WORD_END.sub(" ", name))
     found = (COMPOUND.fullmatch(word.casefold()) for word in words)

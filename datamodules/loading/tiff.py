@@ -1,5 +1,7 @@
 """TIFF files by their tags: which pages they hold, and values that Pillow would misread."""
 
+import os
+import re
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ UNSIGNED, SIGNED, FLOAT, UNDEFINED = 1, 2, 3, 4
 WHITE, BLACK, RGB = 0, 1, 2  # what 0 stands for, or the colour space
 COLOURS: Final = {WHITE: 1, BLACK: 1, RGB: 3, 3: 1, 5: 4, 6: 3}  # and a palette, CMYK, YCbCr
 SPACES: Final = {3: "a palette", 5: "CMYK", 6: "YCbCr", 8: "CIE L*a*b*", 32803: "a sensor's mosaic"}
+STACK: Final = re.compile(r"ImageJ=.*?\nimages=(\d{1,9})\n", re.DOTALL)  # a description
 ASSOCIATED, UNASSOCIATED = 1, 2  # opacity that colours are multiplied by, or not
 
 
@@ -28,6 +31,7 @@ class Page(NamedTuple):
         space: TIFF's PhotometricInterpretation.
         extra: what the channels beyond the colours are.
         orientation: EXIF's.
+        apart: whether each channel lies apart from the others.
     """
 
     place: int
@@ -39,6 +43,7 @@ class Page(NamedTuple):
     space: int
     extra: tuple[int, ...]
     orientation: int
+    apart: bool
 
     @property
     def opacity(self) -> bool:
@@ -55,7 +60,7 @@ class Page(NamedTuple):
     def plain(self) -> bool:
         """Whether Pillow reads it as it is: unsigned, at most 8 bits, colours and opacity."""
         few = set(self.bits) == {8} or (self.channels == 1 and self.bits[0] in (1, 2, 4))
-        known = self.space in COLOURS and not self.bands
+        known = self.space in COLOURS and not self.bands and not (self.opacity and self.apart)
         return few and known and set(self.kind) <= {UNSIGNED, UNDEFINED}
 
     def read(self, file: BinaryIO) -> Pixels:
@@ -120,6 +125,11 @@ def tiff_pages(file: BinaryIO) -> list[Page] | None:
             pages.append(described(len(seen) - 1, tags))
     if not pages:
         raise ValueError("it holds no page of its own, but reduced copies at most")
+    if stack := STACK.match(str(tags.get(270, ""))):  # of more than 4 GB, say
+        page, size = pages[0], file.seek(0, os.SEEK_END)
+        each = page.width * page.height * sum(page.bits) / 8
+        if int(stack[1]) > len(seen) and size > int(stack[1]) * each:
+            raise ValueError(f"a stack of {stack[1]} images of ImageJ's that it does not list")
     return pages
 
 
@@ -136,4 +146,5 @@ def described(place: int, tags: Any) -> Page:
         space=int(tags.get(262, BLACK)),
         extra=tuple(tags.get(338, ())),
         orientation=int(tags.get(274, 1)),
+        apart=tags.get(284) == 2,
     )

@@ -23,14 +23,14 @@ def integers(kind: str, *shape: int) -> np.ndarray:
     return RNG.integers(bounds.min, bounds.max, (H, W, *shape), kind, endpoint=True)
 
 
+def chunk(name: bytes, data: bytes) -> bytes:
+    """A part of a PNG."""
+    crc = struct.pack(">I", zlib.crc32(name + data))
+    return struct.pack(">I", len(data)) + name + data + crc
+
+
 def png(path: Path, values: np.ndarray, kind: int, more: bytes = b"") -> Path:
     """Write a PNG of 16 bits: kind 0 is grey, 2 colour, 4 and 6 those with opacity."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
-
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, 0)
     body = chunk(b"IHDR", head) + more + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
@@ -38,9 +38,9 @@ def png(path: Path, values: np.ndarray, kind: int, more: bytes = b"") -> Path:
     return path
 
 
-def refusal(path: Path, **options: Any) -> str:
+def refusal(path: Path, frame: int | None = None, **options: Any) -> str:
     with pytest.raises(UsageError) as caught:
-        Rendering(**options)(path)
+        Rendering(**options)(path, frame)
     said = str(caught.value)
     assert said.startswith(str(path)), said
     assert "\n" not in said
