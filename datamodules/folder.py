@@ -2,6 +2,7 @@
 
 import builtins
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -10,7 +11,7 @@ from typing import Any, Literal, TypeVar, final
 import torch
 from torch import Tensor
 
-from ae_lightning.core.errors import UsageError, at_least, one_of
+from ae_lightning.core.errors import UsageError, at_least, one_of, printable
 from ae_lightning.core.files import path_of
 from ae_lightning.core.fingerprints import Fingerprint
 
@@ -174,8 +175,13 @@ class ImageFolder(PairDataModule):
         kinds = sorted({self.folder.class_of(source) for source in sources})
         like = self._first(sources) if split is None else self._like  # as training takes it
         files = self._files(sources, kinds, like)
-        names = [name_of(source) for source in sources].__getitem__
-        return [Named(split or "train", files, names, lambda y: kinds[y] or None)]
+        names = [name_of(source) for source in sources]
+        if len(set(names)) < len(names):
+            twice = next(name for name, number in Counter(names).items() if number > 1)
+            raise UsageError(
+                f"two images in {self.path} are called {printable(twice)}: rename a file."
+            )
+        return [Named(split or "train", files, names.__getitem__, lambda y: kinds[y] or None)]
 
     def _files(self, sources: Sequence[Source], kinds: Sequence[str], like: Tensor) -> ImageFiles:
         label = {name: y for y, name in enumerate(kinds)}

@@ -53,8 +53,7 @@ class NumpyFile(PairDataModule):
             else:
                 found = torch.load(self.path, map_location="cpu", weights_only=True)
             named = dict(found) if isinstance(found, Mapping) else {"x": found}
-            # Sparse tensors become dense.
-            return {str(k): torch.as_tensor(array).to_dense() for k, array in named.items()}
+            return {str(k): v for k, a in named.items() if (v := as_tensor(a)) is not None}
         except Exception as error:  # NumPy and torch raise many kinds on a file of another format
             raise UsageError(
                 f"{self.path} cannot be read: expected plain arrays in a .npy, .npz or .pt file."
@@ -97,6 +96,9 @@ class NumpyFile(PairDataModule):
             raise UsageError(
                 f"{self.path}: {y_name} of shape {tuple(y.shape)}: expected finite labels (N,)."
             )
+        if not (whole := y.double() == y.long().double()).all():
+            value = float(y[~whole][0])
+            raise UsageError(f"{self.path}: {y_name} holds {value:.6g}: expected whole numbers.")
         if len(y) != len(x):
             raise UsageError(f"{where} has {len(x)} examples, and {y_name} {len(y)} labels.")
         return Whole(as_channels(x), y.long())
@@ -135,6 +137,17 @@ class NumpyFile(PairDataModule):
         if len(set(shapes.values())) > 1:
             raise UsageError(f"{self.path} holds splits of different shapes: {shapes}.")
         return self._examples
+
+
+def as_tensor(array: Any) -> Tensor | None:
+    """Return an array as a dense tensor; None if it holds text, or whatever else is no number."""
+    if isinstance(array, np.ndarray):
+        if array.dtype.kind not in "biufc":
+            return None
+        if not array.dtype.isnative or array.dtype == np.longdouble:
+            own = array.dtype.newbyteorder("=")
+            array = array.astype(np.float64 if own == np.longdouble else own)
+    return torch.as_tensor(array).detach().to_dense()
 
 
 def content(examples: Whole) -> Iterator[object]:

@@ -61,12 +61,15 @@ def reconstruct(
     if (given := inputs.folder) is not None and given.resolve() == out.resolve():
         raise UsageError(f"out is {out}, which holds the data: name another folder.")
     low, high = trained.model.value_range or (0.0, 1.0)
-    written = 0
+    written = set[Path]()
     with output_folder(out) as folder:
         for part in each:
             files = write_images(folder, part.path, (part.r - low) / (high - low), inputs.deep)
             if error:
                 maps = [f"{file.relative_to(folder).as_posix()}.error.png" for file in files]
                 write_images(folder, maps, part.error / (high - low))
-            written += len(files)
-    tell(f"{out}: {counted(written, 'image')}" + ", each with the map of its error" * error)
+            for file in files:
+                if file in written:
+                    raise UsageError(f"two images become {file.name}: rename one of them.")
+                written.add(file)
+    tell(f"{out}: {counted(len(written), 'image')}" + ", each with the map of its error" * error)

@@ -7,7 +7,7 @@ from typing import Final
 from ae_lightning.core.errors import UsageError
 from ae_lightning.core.fingerprints import Fingerprint, digest_of
 
-from .listing import Listing, Source, few
+from .listing import Listing, Source, few, spelt
 from .notices import Notice
 from .splits import divide, folders_of, is_split, ready_splits, refuse_splits, require_enough
 
@@ -32,7 +32,12 @@ class DividedFolder:
     def ready(self) -> dict[str, Path]:
         """The folders that are splits."""
         if not self.path.is_dir():
-            raise UsageError(f"there is no folder {self.path}: give data.path, a folder of images.")
+            wrong = (
+                f"{self.path} is a file"
+                if self.path.exists()
+                else f"there is no folder {self.path}"
+            )
+            raise UsageError(f"{wrong}: give data.path, a folder of images.")
         return ready_splits(self.path)
 
     @cached_property
@@ -43,7 +48,7 @@ class DividedFolder:
             UsageError: if there are none, or something cannot be read.
         """
         if self.path.is_file():
-            return [Source(self.path.name, self.path, self.path.stat().st_size)]
+            return [Source(spelt(self.path.name), self.path, self.path.stat().st_size)]
         found = self.listing.images(self.path, lambda folder: None)
         self._tell(set())
         if not found:

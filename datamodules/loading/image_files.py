@@ -15,7 +15,7 @@ from ae_lightning.core.printing import tracked
 
 from .batch_loader import BatchLoader
 from .datasets import BatchDraw, Examples, InMemory
-from .decoding import Unreadable
+from .decoding import Unreadable, shown
 from .listing import Source
 from .rendering import Rendering, as_floats
 
@@ -62,8 +62,8 @@ class ImageFiles(Examples):
 
     def image(self, row: int) -> NDArray[Any]:
         """Read one image."""
-        path, like = self.sources[row].path, self._like
-        x = self.render.read(path, self.sources[row].frame)
+        source, like = self.sources[row], self._like
+        x, path = self.render.read(source.path, source.frame), shown(source.path)
         if x.dtype.kind == "f" and like.dtype.kind != "f":
             raise UsageError(
                 f"{path} has more than 8 bits a value, and the first image 8: set data.bits to 32 "

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from ae_lightning.core.errors import printable
 from ae_lightning.core.printing import counted
 
-from .decoding import Unreadable, begins_an_image, reason
+from .decoding import Unreadable, begins_an_image, reason, shown
 
 FEW: Final = 3  # names in a sentence
 STUBS: Final = ("BUFR", "GRIB", "HDF5", "WMF", "MPEG", "EPS")  # what Pillow knows, and cannot draw
@@ -22,8 +22,7 @@ class Source(NamedTuple):
     """Where an example lies: an image file, and which of its frames if that was chosen.
 
     Args:
-        name: its path below the folder, joined by slashes and in Unicode's composed form, which
-            is the same on every system.
+        name: its path below the folder, joined by slashes and as `spelt`.
         size: in bytes.
     """
 
@@ -85,7 +84,7 @@ class Listing:
 
     def _source(self, entry: os.DirEntry[str], name: str) -> Iterator[Source]:
         """Yield an image, and note anything else."""
-        path, name = Path(entry), unicodedata.normalize("NFC", name)
+        path, name = Path(entry), spelt(name)
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
@@ -98,7 +97,7 @@ class Listing:
             self._refuse(path, f"cannot be read ({reason(path, error)})")
 
     def _refuse(self, path: Path, wrong: str) -> None:
-        error = Unreadable(f"{path} {wrong}", "mend or remove it")
+        error = Unreadable(f"{shown(path)} {wrong}", "mend or remove it")
         if not self.skip:
             raise error
         self.unreadable.append(error.wrong)
@@ -108,6 +107,15 @@ class Listing:
         """What is stepped over and what cannot be read, each with where it lies."""
         strays = (f"{self.root}, since they are no images", self.strays)
         return strays, (f"{self.root}, since they cannot be read", self.unreadable)
+
+
+def spelt(name: str) -> str:
+    """Spell a name alike on every system: in Unicode's composed form, with other bytes escaped.
+
+    >>> spelt("cafe\u0301.png") == "caf\u00e9.png", spelt("a\udcff.png") == r"a\udcff.png"
+    (True, True)
+    """
+    return unicodedata.normalize("NFC", name).encode(errors="backslashreplace").decode()
 
 
 def few(names: list[str]) -> str:

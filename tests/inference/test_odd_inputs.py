@@ -141,3 +141,22 @@ def test_ctrl_c_says_what_is_kept(run: Path) -> None:
     said = one_sentence(ended.stderr)
     assert said == "interrupted: what was whole is kept, and nothing is half written."
     assert list(Path().iterdir()) == []
+
+
+def test_a_name_that_is_not_unicode_stands_in_a_table_as_escapes(run: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.png")
+    image(f"scans/{name}")
+    for out in ("a.csv", "a.npz", "a.parquet"):
+        assert main(["encode", str(run), "scans", "--out", out]) == 0
+    assert "\\udcff.png" in Path("a.csv").read_text(encoding="utf-8")
+    assert main(["reconstruct", str(run), "scans", "--out", "r"]) == 0
+
+
+def test_two_images_that_would_become_one_file_are_refused(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image("scans/a.png")
+    Path("scans/a").write_bytes(Path("scans/a.png").read_bytes())
+    assert main(["reconstruct", str(run), "scans", "--out", "r"]) == 2
+    assert "two images become a.png: rename one of them." in one_sentence(capsys.readouterr().err)
+    assert not Path("r").exists()
