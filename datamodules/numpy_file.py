@@ -41,8 +41,8 @@ class NumpyFile(PairDataModule):
         super().__init__(**common)
         self.path, self.unit_interval = path_of(path, "data.path"), unit_interval
 
-    def _arrays(self) -> dict[str, Tensor]:
-        """What the file holds, by name."""
+    def _arrays(self) -> dict[str, Any]:
+        """What the file holds, by name: tensors, and arrays of what is no number."""
         if not self.path.is_file():
             raise UsageError(
                 f"there is no file {self.path}: give data.path, a .npy, .npz or .pt file."
@@ -53,7 +53,7 @@ class NumpyFile(PairDataModule):
             else:
                 found = torch.load(self.path, map_location="cpu", weights_only=True)
             named = dict(found) if isinstance(found, Mapping) else {"x": found}
-            return {str(k): v for k, a in named.items() if (v := as_tensor(a)) is not None}
+            return {str(name): as_tensor(array) for name, array in named.items()}
         except Exception as error:  # NumPy and torch raise many kinds on a file of another format
             raise UsageError(
                 f"{self.path} cannot be read: expected plain arrays in a .npy, .npz or .pt file."
@@ -65,13 +65,17 @@ class NumpyFile(PairDataModule):
         self._labelled = any(name.startswith("y") for name in arrays)
         if {"x_train", "x_test"} <= arrays.keys():
             named = {split: f"_{split}" for split in SPLITS if f"x_{split}" in arrays}
-        elif "x" in arrays:
+        elif "x" in arrays and not {f"x_{split}" for split in SPLITS} & arrays.keys():
             named = {"train": ""}
         else:
             raise UsageError(f"{self.path} holds {', '.join(arrays)}: expected {NAMED}.")
         return {split: self._checked(arrays, f"x{end}", f"y{end}") for split, end in named.items()}
 
-    def _checked(self, arrays: dict[str, Tensor], x_name: str, y_name: str) -> Whole:
+    def _checked(self, arrays: dict[str, Any], x_name: str, y_name: str) -> Whole:
+        for name in (x_name, y_name):
+            if isinstance(text := arrays.get(name), np.ndarray):
+                kind = text.dtype.type.__name__.removesuffix("_")
+                raise UsageError(f"{self.path}: {name} holds {kind}: expected numbers.")
         x = arrays.pop(x_name)  # so that doubles are not held beside their floats
         where = f"{self.path}: {x_name}"
         if x.dtype != torch.uint8 and not x.dtype.is_floating_point:
@@ -96,9 +100,9 @@ class NumpyFile(PairDataModule):
             raise UsageError(
                 f"{self.path}: {y_name} of shape {tuple(y.shape)}: expected finite labels (N,)."
             )
-        if not (whole := y.double() == y.long().double()).all():
-            value = float(y[~whole][0])
-            raise UsageError(f"{self.path}: {y_name} holds {value:.6g}: expected whole numbers.")
+        if y.is_floating_point() and len(broken := y[y % 1 != 0]):
+            value = f"{float(broken[0]):.6g}"
+            raise UsageError(f"{self.path}: {y_name} holds {value}: expected whole numbers.")
         if len(y) != len(x):
             raise UsageError(f"{where} has {len(x)} examples, and {y_name} {len(y)} labels.")
         return Whole(as_channels(x), y.long())
@@ -136,14 +140,16 @@ class NumpyFile(PairDataModule):
         shapes = {split: tuple(a.x.shape[1:]) for split, a in self._examples.items()}
         if len(set(shapes.values())) > 1:
             raise UsageError(f"{self.path} holds splits of different shapes: {shapes}.")
+        if len({a.x.dtype for a in self._examples.values()}) > 1:
+            raise UsageError(f"{self.path} holds bytes in one split, and floats in another.")
         return self._examples
 
 
-def as_tensor(array: Any) -> Tensor | None:
-    """Return an array as a dense tensor; None if it holds text, or whatever else is no number."""
+def as_tensor(array: Any) -> Any:
+    """Return an array as a dense tensor, or as it is if it holds text or dates."""
     if isinstance(array, np.ndarray):
         if array.dtype.kind not in "biufc":
-            return None
+            return array
         if not array.dtype.isnative or array.dtype == np.longdouble:
             own = array.dtype.newbyteorder("=")
             array = array.astype(np.float64 if own == np.longdouble else own)
@@ -167,6 +173,10 @@ def as_channels(x: Tensor) -> Tensor:
     """
     if x.ndim == 3:
         return x[:, None]
-    if x.ndim == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3):
+    if x.ndim != 4:
+        return x
+    _, first, second, last = x.shape
+    opacity = last in (2, 4) and min(first, second) > 4  # else it may be a width
+    if opacity or (last in (1, 3) and first not in (1, 3)):
         return x.permute(0, 3, 1, 2).contiguous()
     return x

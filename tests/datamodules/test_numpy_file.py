@@ -36,6 +36,8 @@ def save(path: Path, **arrays: object) -> str:
         (RNG.integers(0, 256, (20, 5, 4), dtype=np.uint8), (1, 5, 4), (0.0, 1.0)),
         (RNG.integers(0, 256, (20, 5, 4, 3), dtype=np.uint8), (3, 5, 4), (0.0, 1.0)),
         (RNG.integers(0, 256, (20, 3, 5, 4), dtype=np.uint8), (3, 5, 4), (0.0, 1.0)),
+        (RNG.integers(0, 256, (20, 6, 5, 4), dtype=np.uint8), (4, 6, 5), (0.0, 1.0)),
+        (RNG.normal(size=(20, 8, 4, 4)), (8, 4, 4), None),
         (RNG.normal(size=(20, 7)), (7,), None),
         (RNG.normal(size=(20, 7)).astype(np.float32), (7,), None),
     ],
@@ -119,6 +121,8 @@ def test_floats_may_be_said_to_lie_in_the_unit_interval(tmp_path):
             {"x": np.zeros((5, 2)), "y": np.zeros(4)},
             "x has 5 examples, and y 4 labels.",
         ),
+        ({"x": np.zeros((2, 2)), "y": np.array(["a", "b"])}, "y holds str: expected numbers."),
+        ({"x": np.zeros((2, 2)), "y": np.array([1, 0.5])}, "y holds 0.5: expected whole numbers."),
     ],
 )
 def test_arrays_that_are_refused(tmp_path, arrays, sentence):
@@ -141,7 +145,37 @@ def test_array_files_that_are_refused(tmp_path):
         f"{other} holds images, labels: expected x (and y), or x_train, x_test and perhaps x_val "
         "(and y_train, …)."
     )
+    beside = save(tmp_path / "beside.npz", x=np.zeros((5, 2)), x_test=np.zeros((5, 2)))
+    assert "holds x, x_test: expected" in failure(NumpyFile(beside))  # which would be left out
+    mixed = save(tmp_path / "mixed.npz", x_train=np.zeros((5, 2), "u1"), x_test=np.zeros((5, 2)))
+    assert failure(NumpyFile(mixed)) == f"{mixed} holds bytes in one split, and floats in another."
     uneven = save(tmp_path / "uneven.npz", x_train=np.zeros((5, 2)), x_test=np.zeros((5, 3)))
     assert failure(NumpyFile(uneven)) == (
         f"{uneven} holds splits of different shapes: {{'train': (2,), 'test': (3,)}}."
     )
+
+
+@pytest.mark.parametrize("kind", [">f4", ">f8", "<f8", "f2", "g"])
+def test_floats_of_any_size_and_order_of_bytes(tmp_path, kind):
+    x = RNG.uniform(0, 1, (20, 6)).astype(kind)
+    file = save(tmp_path / "a.npz", x=x, y=np.arange(20).astype(">i4"))
+    data = NumpyFile(file)
+    data.setup()
+    for split, examples in data.sets.items():
+        pair = everything(data, split)
+        assert len(pair.y) == len(examples)
+        assert np.allclose(pair.x, x[pair.y].astype(np.float64), atol=1e-7)
+
+
+def test_a_tensor_that_was_saved_with_its_gradient(tmp_path):
+    x = torch.rand(20, 6, requires_grad=True)
+    torch.save(x, tmp_path / "a.pt")
+    data = NumpyFile(str(tmp_path / "a.pt"))
+    assert data.fingerprint["counts"] == {"train": 20}
+    assert not data.pairs("train", [0]).x.requires_grad
+
+
+def test_text_beside_the_examples_does_not_matter(tmp_path):
+    names = np.array(["a"] * 20)
+    data = NumpyFile(save(tmp_path / "a.npz", x=RNG.normal(size=(20, 6)), names=names))
+    assert data.shape == (6,)
