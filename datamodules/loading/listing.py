@@ -110,7 +110,7 @@ class Listing:
 
 
 def spelt(name: str) -> str:
-    """Spell a name alike on every system: in Unicode's composed form, with other bytes escaped.
+    r"""Spell a name alike on every system: in Unicode's composed form, with other bytes escaped.
 
     >>> spelt("cafe\u0301.png") == "caf\u00e9.png", spelt("a\udcff.png") == r"a\udcff.png"
     (True, True)
