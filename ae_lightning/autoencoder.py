@@ -107,7 +107,8 @@ class AutoEncoder(Model, Restored, LeanModule):
         except (ValueError, TypeError) as error:
             raise UsageError(f"model.optimizer cannot be made: {error}.") from error
         factor = partial(self._timekeeper.lr_factor, self.trainer)
-        scheduler = lr_scheduler(optimizer, self.lr_schedule, factor)
+        every = self.trainer.check_val_every_n_epoch
+        scheduler = lr_scheduler(optimizer, self.lr_schedule, factor, every)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     @property
@@ -293,5 +294,7 @@ class AutoEncoder(Model, Restored, LeanModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if not isinstance(self, FSDPModule):  # whose strategy has checked it, and loaded a part
             self.check_checkpoint(checkpoint, self.source)
+            if self._trainer is not None:  # later, Lightning would have rounded what it loads
+                self._trainer.precision_plugin.convert_module(self)
         self.clock = Clock(*checkpoint["clock"])
         self._timekeeper.resume(self.clock, checkpoint["steps_per_epoch"])

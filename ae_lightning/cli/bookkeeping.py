@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any, Final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -46,13 +47,17 @@ class Bookkeeping(Callback):
     def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse before the first step a monitor that would fail after the first epoch."""
         known = [name for name in trainer.callback_metrics if name.startswith("val/")]
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            monitor = str(getattr(callback, "monitor", ""))
-            if known and monitor.startswith("val") and monitor not in known:
-                raise UsageError(
-                    f"trainer.callbacks: the monitor of {type(callback).__name__} is {monitor}, "
-                    f"which validation does not log: {nearest(monitor, known)}"
-                )
+        for option, found in (
+            ("trainer.callbacks", trainer.callbacks),  # type: ignore[attr-defined]
+            ("model.lr_schedule", [config.scheduler for config in trainer.lr_scheduler_configs]),
+        ):
+            for watching in found:
+                monitor = str(getattr(watching, "monitor", ""))
+                if known and monitor.startswith("val") and monitor not in known:
+                    raise UsageError(
+                        f"{option}: the monitor of {type(watching).__name__} is {monitor}, which "
+                        f"validation does not log: {nearest(monitor, known)}"
+                    )
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -65,9 +70,16 @@ class Bookkeeping(Callback):
 
 
 def as_yaml(value: Any) -> Any:
-    """A setting as plain values, and as text if it is something else."""
+    """A setting as plain values with text for names, and as text if it is something else.
+
+    >>> from lightning.pytorch.callbacks.timer import Interval
+    >>> as_yaml({"scheduling": {0: 1}, "interval": Interval.step})
+    {'scheduling': {'0': 1}, 'interval': 'step'}
+    """
+    if isinstance(value, Enum):
+        return value.name
     if isinstance(value, Mapping):
-        return {k: as_yaml(v) for k, v in value.items()}
+        return {str(k): as_yaml(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [as_yaml(v) for v in value]
     return value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -25,6 +25,7 @@ LESS: Final = re.compile(
     r"Parser key|Does not validate|Subtypes|Errors:|G(ot|iven) value|Expected a |Not a valid|"
     r"Subclass types|a class path|a dict with|Import path|Problem with|Type coll|.*no attribute"
 )
+LR_SCHEDULERS: Final = "torch.optim.lr_scheduler"
 LOST_READER: Final = r"DataLoader worker \(pid.*\) (exited|is killed)"
 TOO_LARGE: Final = r"(allocate|enough|out of) memory|(lcul|tipl)\w+ overflow|numel: int|unpacking l"
 
@@ -183,6 +184,8 @@ def known_failure(error: BaseException) -> str | None:
     foreign = isinstance(error, ImportError) and not (error.name or "").startswith("ae_lightning")
     if foreign or (module.startswith("lightning.") and (plain or nameless or unlogged)):
         return text
+    if module == LR_SCHEDULERS and isinstance(error, ValueError):  # a step too many
+        return f"model.lr_schedule: {text}."
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}."
     if isinstance(error, RuntimeError) and re.search(LOST_READER, text):

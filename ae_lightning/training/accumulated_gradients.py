@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 
 import torch
 import torch.distributed as dist
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
@@ -38,6 +40,13 @@ def restore(model: nn.Module, collected: Mapping[str, Tensor]) -> None:
             each = collected[name]
             same = len(each) == world and not isinstance(p, DTensor)
             p.grad = sharded_like(each[rank] if same else each.mean(0), p)
+
+
+def reschedule(trainer: Trainer) -> None:
+    """Have a GradientAccumulationScheduler do what it does at an epoch's start, in its midst."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, GradientAccumulationScheduler):
+            callback.on_train_epoch_start(trainer)
 
 
 def average(parameters: Iterable[Tensor], batches: int, planned: int) -> None:

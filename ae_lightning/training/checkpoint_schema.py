@@ -157,6 +157,7 @@ class Resuming(TypedDict):
     metrics_rows: Count
     should_stop: bool
     stoppers: list[str]
+    given: NotRequired[dict[str, Annotated[list[Count], Field(min_length=2, max_length=2)]]]
     gradients: dict[str, InstanceOf[Tensor]]
     logged: dict[str, dict[str, Annotated[Any, AfterValidator(_number)]]]
     best_apart: NotRequired[bool]

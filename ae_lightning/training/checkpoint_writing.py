@@ -102,7 +102,8 @@ class Checkpoints(Checkpoint):
         accumulated_gradients.restore(pl_module, resumed["gradients"])
         restore_logged(trainer, resumed["logged"])
         restore_averaging(trainer, pl_module)
-        given_checkpoints.restore(trainer, self._states, Path(str(trainer.ckpt_path)))
+        kept, file = resumed.get("given", {}), Path(str(trainer.ckpt_path))
+        given_checkpoints.restore(trainer, self._states, kept, file)
         if "weights" in resumed:  # best.ckpt has those that were evaluated
             trainer.strategy.load_model_state_dict({"state_dict": resumed["weights"]}, strict=True)
 

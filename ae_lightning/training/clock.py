@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.utilities import rank_zero_info
 
 from ae_lightning.core.errors import UsageError
@@ -85,6 +86,8 @@ class Timekeeper:
 
 
 def steps_per_epoch(trainer: Any) -> int:
-    """How many optimizer steps an epoch takes; 0 if that is not known."""
+    """How many optimizer steps an epoch takes; 0 if that is not known, or differs by design."""
+    if any(isinstance(c, GradientAccumulationScheduler) for c in trainer.callbacks):
+        return 0
     batches = trainer.num_training_batches
     return -(-int(batches) // trainer.accumulate_grad_batches) if batches < math.inf else 0

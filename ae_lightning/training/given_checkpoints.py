@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.training import run_directory
+from ae_lightning.training.private import restore_unsaved, unsaved
 
 OWN: Final = (Path(run_directory.BEST).stem, Path(run_directory.FINAL).stem)
 
@@ -36,19 +37,29 @@ def refuse_own_names(trainer: Trainer) -> None:
             )
 
 
-def restore(trainer: Trainer, states: dict[str, Any], resumed_from: Path) -> None:
+def at_hand(trainer: Trainer) -> dict[str, list[int]]:
+    """Return what each of them keeps to itself, by the key of its state."""
+    return {callback.state_key: unsaved(callback) for callback in given(trainer)}
+
+
+def restore(
+    trainer: Trainer, states: dict[str, Any], kept: dict[str, list[int]], resumed_from: Path
+) -> None:
     """Bring them, and their files, to where they were when a state was saved.
 
     Files that were written since are renamed, since they will be written again.
 
     Args:
         states: the saved states of all callbacks, by their keys.
+        kept: what `at_hand` has returned.
         resumed_from: the state's file.
     """
     for callback in given(trainer):
         if (state := states.get(callback.state_key)) is None:
             continue
         callback.current_score = state["current_score"]  # it saves this, and does not load it
+        if callback.state_key in kept:
+            restore_unsaved(callback, kept[callback.state_key])
         known = {state["best_model_path"], state["last_model_path"], *state["best_k_models"]}
         if trainer.is_global_zero and callback.dirpath is not None:
             since = resumed_from.stat().st_mtime_ns

@@ -18,6 +18,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     BatchSizeFinder,
     LearningRateFinder,
+    ModelCheckpoint,
     StochasticWeightAveraging,
 )
 from lightning.pytorch.loggers import WandbLogger
@@ -29,6 +30,7 @@ from ae_lightning.core.private_names import private
 
 Handler = Callable[[int, FrameType | None], None]
 LOGGED: Final = ("_callback_metrics", "_logged_metrics", "_progress_bar_metrics")
+UNSAVED: Final = ("_last_global_step_saved", "_defer_save_until_validation")
 PL: Final = "lightning.pytorch"
 CONNECTORS: Final = f"{PL}.trainer.connectors"
 USED: Final = (
@@ -47,6 +49,7 @@ USED: Final = (
     (f"{PL}.callbacks:StochasticWeightAveraging", "_scheduler_state"),
     (f"{PL}.callbacks:EarlyStopping", "_check_on_train_epoch_end"),
     (f"{PL}.callbacks:Timer", "_duration", "_interval"),
+    (f"{PL}.callbacks:ModelCheckpoint", *UNSAVED),
     (f"{PL}.callbacks:BatchSizeFinder", "_early_exit", "_batch_arg_name"),
     (f"{PL}.callbacks:LearningRateFinder", "_early_exit", "_update_attr"),
     (f"{PL}.loggers:WandbLogger", "_wandb_init", "_experiment"),
@@ -171,6 +174,17 @@ def given_arguments(callback: Callback) -> dict[str, Any]:
     """
     names = inspect.signature(type(callback)).parameters
     return {n: getattr(callback, n, getattr(callback, f"_{n}", None)) for n in names}
+
+
+def unsaved(callback: ModelCheckpoint) -> list[int]:
+    """Return the step that it saved last, and whether it waits for a validation to save again."""
+    return [int(getattr(callback, name)) for name in UNSAVED]
+
+
+def restore_unsaved(callback: ModelCheckpoint, values: Sequence[int]) -> None:
+    """Give it again what `unsaved` has returned, which Lightning neither saves nor loads."""
+    for name, value in zip(UNSAVED, values, strict=True):
+        setattr(callback, name, value)
 
 
 def prepare_finder(finder: BatchSizeFinder | LearningRateFinder) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Self
 from lightning.pytorch import LightningModule
 
 from ae_lightning.core.files import path_of
+from ae_lightning.training import accumulated_gradients
 from ae_lightning.training.checkpoint_fitting import check_optimization, check_states
 from ae_lightning.training.checkpoint_reading import read_checkpoint, rebuild_model, require_format
 from ae_lightning.training.checkpoint_schema import check_structure
@@ -60,6 +61,10 @@ class Restored(LightningModule):
         loading, self._loading = self._loading, None
         if loading is not None:
             check_optimization(loading, self.trainer, self.source)
+
+    def on_train_start(self) -> None:
+        if self.trainer.ckpt_path is not None:
+            accumulated_gradients.reschedule(self.trainer)
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]

@@ -25,6 +25,7 @@ FIT = (
     *("--model.encoder.widths", "[8]", "--model.decoder.widths", "[8]", "--model.latent", "2"),
 )
 EPOCH = 3  # steps
+PLATEAU = ["--model.lr_schedule", "ReduceLROnPlateau"]
 SCHEDULERS: dict[str, dict[str, Any]] = {
     "CosineAnnealingLR": {"T_max": 5},
     "StepLR": {"step_size": 1, "gamma": 0.5},
@@ -35,7 +36,7 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
     "CosineAnnealingWarmRestarts": {"T_0": 2},
     "OneCycleLR": {"max_lr": 0.01, "total_steps": 4 * EPOCH},
     "CyclicLR": {"base_lr": 0.001, "max_lr": 0.01, "step_size_up": 5, "cycle_momentum": False},
-    "ReduceLROnPlateau": {"mode": "max", "patience": 0},
+    "ReduceLROnPlateau": {"patience": 0, "threshold": 1e9, "threshold_mode": "abs"},
 }
 
 
@@ -100,12 +101,23 @@ def test_a_scheduler_is_recorded_and_read_again() -> None:
         (["--model.lr_schedule", "CosineAnnealingLR"], "model.lr_schedule.T_max must be given"),
         (["--model.lr_schedule", "ReduceLROnPlateau"], "lr_schedule.monitor must be given"),
         ([*scheduled("CosineAnnealingLR"), "--model.lr_schedule.T_mx=3"], "did you mean T_max?"),
+        (
+            [*scheduled("CosineAnnealingLR"), "--model.lr_schedule.T_max=0"],
+            "lr_schedule.T_max is 0",
+        ),
+        ([*scheduled("StepLR"), "--model.lr_schedule.step_size=0"], "lr_schedule.step_size is 0"),
+        ([*PLATEAU, "--model.lr_schedule.monitor=val/los"], "did you mean val/loss?"),
+        ([*PLATEAU, "--model.lr_schedule.monitor=val/elbo"], "ReduceLROnPlateau is min"),
+        (
+            [*scheduled("OneCycleLR"), "--model.lr_schedule.total_steps=2"],
+            "model.lr_schedule: Tried to step 3 times. The specified number of total steps is 2",
+        ),
     ],
 )
 def test_a_wrong_scheduler_is_one_sentence(
     flags: list[str], right: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*FIT, *flags]) == 2
+    assert main([*FIT, *flags, "--trainer.max_epochs=3"]) == 2
     assert right in one_sentence(capsys.readouterr().err)
 
 
@@ -114,8 +126,18 @@ def test_a_scheduler_steps_once_an_epoch_and_one_of_steps_once_a_step(tmp_path: 
     assert {n: c["last_epoch"] for n, c in counts.items()} == {"StepLR": 3, "OneCycleLR": 3 * EPOCH}
 
 
+def test_a_plateau_waits_for_the_validations_of_its_metric() -> None:
+    flags = ["--model.lr_schedule.monitor=val/loss", "--trainer.check_val_every_n_epoch=2"]
+    flags += ["--model.lr_schedule.patience=0", "--model.lr_schedule.threshold=1e9"]
+    flags += ["--model.lr_schedule.threshold_mode=abs", "--trainer.max_epochs=5"]
+    assert main([*FIT, *PLATEAU, *flags, "--run", "a"]) == 0
+    [state] = torch.load(run_directory.states(Path("a"))[0], weights_only=True)["lr_schedulers"]
+    assert state["last_epoch"] == 2
+    assert state["_last_lr"] == [pytest.approx(3e-4)]
+
+
 def test_a_plateau_follows_the_metric_that_is_named() -> None:
-    plateau = ["--model.lr_schedule", "ReduceLROnPlateau", "--model.lr_schedule.monitor=val/rate"]
+    plateau = [*PLATEAU, "--model.lr_schedule.monitor=val/rate"]
     assert main([*FIT, *plateau, "--trainer.max_epochs=1", "--run", "a"]) == 0
     schedule = yaml.safe_load(Path("a/config.yaml").read_text())["model"]["init_args"][
         "lr_schedule"

@@ -22,6 +22,9 @@ BEST = {"monitor": "val/loss", "save_top_k": 2}
 WATCHING: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "EarlyStopping": [(f"{LIGHTNING}.EarlyStopping", STOPS)],
     "ModelCheckpoint": [(f"{LIGHTNING}.ModelCheckpoint", BEST)],
+    "ModelCheckpoint that waits for a validation": [
+        (f"{LIGHTNING}.ModelCheckpoint", BEST | {"every_n_train_steps": 2})
+    ],
     "a plateau of one's own": [("helpers.callbacks.Plateau", {})],
     "a reader of one's own": [("helpers.callbacks.Reader", {})],
 }
@@ -32,6 +35,21 @@ EXCHANGING = {
     "a late exchange of one's own": [("helpers.callbacks.LateExchanger", {})],
 }
 EVERY = WATCHING | EXCHANGING
+ACCUMULATES = (f"{LIGHTNING}.GradientAccumulationScheduler", {"scheduling": {"0": 1, "1": 3}})
+TIMER = (f"{LIGHTNING}.Timer", {"duration": "00:01:00:00"})
+SETTINGS: dict[str, tuple[list[tuple[str, dict[str, Any]]], dict[str, Any]]] = {
+    "accumulation that an epoch changes": ([ACCUMULATES], {"accumulate_grad_batches": 1}),
+    "a ModelCheckpoint of steps": (
+        [
+            (
+                f"{LIGHTNING}.ModelCheckpoint",
+                BEST | {"monitor": "train/loss", "every_n_train_steps": 2},
+            )
+        ],
+        {},
+    ),
+    "64 bits": ([], {"precision": "64-true"}),
+}
 
 
 def write(callbacks: list[tuple[str, dict[str, Any]]], **trainer: Any) -> None:
@@ -77,6 +95,28 @@ def test_a_run_resumes_to_the_bit_from_each_of_its_states(
     name: str, interval: float, copies: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(EVERY[name], val_check_interval=interval)
+    require_resumed_to_the_bit(copies, monkeypatch)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_run_resumes_to_the_bit_under_settings_that_change_how_it_trains(
+    name: str, copies: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callbacks, trainer = SETTINGS[name]
+    write(callbacks, **trainer)
+    require_resumed_to_the_bit(copies, monkeypatch)
+
+
+def test_a_timer_is_recorded_so_that_the_run_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write([TIMER], max_epochs=1)
+    assert main(["fit", "--config", "config.yaml", "--run", "run"]) == 0
+    assert main([*ON, "--trainer.max_epochs", "2"]) == 0
+
+
+def require_resumed_to_the_bit(copies: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["fit", "--config", "config.yaml", "--run", "run"]) == 0
     whole, taken = Path("run").resolve(), list(copies)
     assert len(taken) >= 2
