@@ -3,6 +3,7 @@
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
 from functools import reduce
 from inspect import isabstract, isclass
 from operator import or_
@@ -127,6 +128,9 @@ def expected(hint: Any, value: str) -> str:
 
     >>> expected(int | None, "many"), expected(Literal["min", "max"], "mn")
     ('expected a whole number.', 'did you mean min?')
+    >>> from ae_lightning.schedules import Linear
+    >>> expected(float | Linear, "four")
+    'expected a number or one of Linear.'
     >>> expected(tuple[int, ...], "1.5"), expected(tuple[float, float] | None, "3")
     ('expected a list of whole numbers.', 'expected a list of 2 numbers.')
     """
@@ -136,9 +140,10 @@ def expected(hint: Any, value: str) -> str:
     given = {word.rpartition(".")[2] for word in re.findall(r"[\w.-]+", value)} - {*names}
     if close := [c for word in given if (c := closest(word, names))]:
         return f"did you mean {close[0]}?"
+    simple = [FRIENDLY[kind] for kind in allowed if kind in FRIENDLY and kind is not str]
     wanted = value in given if classes else not allowed.keys() & FRIENDLY.keys()
     if wanted and 0 < len(names) <= MANY:
-        return nearest(value, names)
+        return nearest(value, names).replace("expected ", "expected " + " or ".join([*simple, ""]))
     origins = {get_origin(kind): kind for kind in (hint, *get_args(hint))}
     lists = {k: of_items(of) for k, of in origins.items() if FRIENDLY.get(k) == "a list"}
     words = [
@@ -162,6 +167,8 @@ def members(hint: Any) -> list[Any]:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         return [str(argument) for argument in arguments]
+    if isclass(hint) and issubclass(hint, Enum):
+        return [*hint.__members__]
     if not arguments:
         return [hint] if isclass(hint) and hint is not type(None) else []
     inside = [member for argument in arguments for member in members(argument)]

@@ -1,5 +1,6 @@
 """Presets by their names, and their own parts written out, to be changed without their classes."""
 
+import re
 from collections.abc import Mapping
 from inspect import isabstract
 from typing import Any, Final
@@ -94,6 +95,12 @@ def said_of_class(option: Option, whole: Tree) -> Tree | None:
     elif value not in ("null", "None", "") and (
         known or option.path in SECTIONS or option.name.endswith(".class_path")
     ):
+        if re.match(r"[-+.\d\[]", value):
+            name = next(iter(node.get("init_args") or {}), "NAME") if known else "NAME"
+            raise UsageError(
+                f"{option.name} is {value}: expected the name of a class; its arguments are set "
+                f"like --{'.'.join(option.path)}.{name} {value}."
+            )
         if "." not in value and (kind := class_named(value)) is not None:
             value = f"{kind.__module__}.{kind.__qualname__}"
         value = {"class_path": value}

@@ -51,6 +51,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     'did you mean GELU?'
     """
     names = shorten(", ".join(sorted(known := list(known))), MOST_OF_NAMES, placeholder=" …")
+    if not known:
+        return "there are none here."
     close = closest(name, known)
     return f"did you mean {close}?" if close else f"expected one of {names}."
 

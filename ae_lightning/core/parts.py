@@ -46,6 +46,11 @@ class Recorded:
         for name, parameter in signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 given |= given.pop(name)
+            elif parameter.kind is parameter.VAR_POSITIONAL and (several := given.pop(name)):
+                raise UsageError(
+                    f"{cls.__name__} is given {printable(repr(several[0]), 60)} as one of *{name}, "
+                    "which a checkpoint cannot record: give it by its name."
+                )
         plain = {k: to_plain(v, f"{cls.__name__}.{k}") for k, v in given.items()}
         self.__dict__["arguments"] = plain
         return self

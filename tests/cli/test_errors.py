@@ -23,7 +23,11 @@ FILES = {
     "flat.yaml": "model: {latent: 3}",
     "number.yaml": "model: 3",
     "seed.yaml": "model: {init_args: {seed: 3}}",
+    "callback.yaml": "trainer: {callbacks: {monitor: val/loss}}",
     "syntax_error.py": "def (:\n",
+    "kinds.py": "from enum import Enum\nfrom ae_lightning.regularizers import L1\n"
+    "Kind = Enum('Kind', 'low high')\nclass Kinded(L1):\n"
+    "    def __init__(self, kind: Kind = Kind.low): super().__init__()\n",
 }
 CON = "--model.init_args.regularizers.con"
 WRONG = {
@@ -61,6 +65,22 @@ WRONG = {
     "data": (["--data", "Digitss"], "data is Digitss", "did you mean Digits?"),
     "optimizer": (["--model.optimizer", "SDG"], "optimizer is SDG", "did you mean SGD?"),
     "penalty": ([CON, "Contractiv"], "regularizers.con is Contractiv", "did you mean Contractive?"),
+    "number or part": (
+        ["--model.regularizers.rate.weight", "four"],
+        "rate.weight is four",
+        "expected a number or one of Constant",
+    ),
+    "number for a part": (
+        ["--model.regularizers.rate", "4"],
+        "--model.regularizers.rate is 4",
+        "expected the name of a class; its arguments are set like --model.regularizers.rate.",
+    ),
+    "member": ([CON, "kinds.Kinded", f"{CON}.kind", "mid"], "con.kind is mid", "one of high, low"),
+    "arguments of no class": (
+        ["--config", "callback.yaml"],
+        "trainer.callbacks.*.monitor is not an option",
+        "there are none here.",
+    ),
     "no subclass": (["--model", "torch.nn.Linear"], "torch.nn.Linear", "expected AutoEncoder"),
     "no module": ([CON, "nowhere.R"], "nowhere.R", "No module named 'nowhere'"),
     "broken module": ([CON, "syntax_error.R"], "syntax_error.R", "invalid syntax"),

@@ -34,6 +34,18 @@ def test_a_record_is_json_and_rebuilds_an_equal_model() -> None:
         assert a.equal(b)
 
 
+class Handing(MLP):
+    def __init__(self, *arguments: object, **named: object) -> None:
+        super().__init__(*arguments, **named)  # type: ignore[arg-type]
+
+
+def test_a_part_that_hands_its_arguments_on_is_recorded_by_their_names() -> None:
+    assert Handing(widths=[8]).record["init_args"] == {"widths": [8]}
+    assert rebuild(Handing(widths=[8]).record).widths == Handing(widths=[8]).widths
+    with pytest.raises(UsageError, match=r"Handing is given \[8\] as one of \*arguments"):
+        Handing([8])
+
+
 def test_defaults_are_recorded_too() -> None:
     assert MLP([8]).record["init_args"]["activation"] == "SiLU"
 
