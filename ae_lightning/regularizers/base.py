@@ -34,7 +34,7 @@ class Regularizer(Part, ABC):
             the same as leaving the penalty out.
 
     Raises:
-        UsageError: if the weight is not finite, or the penalty's shape is neither (B,) nor ().
+        UsageError: if the weight is not finite, or the penalty is no Tensor of shape (B,) or ().
 
     >>> class Smallness(Regularizer):
     ...     def forward(self, model, out):
@@ -92,14 +92,16 @@ class Regularizer(Part, ABC):
         # Half precision would round away differences of codes and of derivatives.
         with torch.autocast(out.x.device.type, enabled=False), uncompiled(model):
             try:
-                penalty: Tensor = super().__call__(model, out)
+                penalty: object = super().__call__(model, out)
             except Exception as error:
                 error.add_note(f"in the penalty {type(self).__name__}")
                 raise
-        if penalty.shape not in ((), out.x.shape[:1]):
+        if not isinstance(penalty, Tensor) or penalty.shape not in ((), out.x.shape[:1]):
+            shape = tuple(penalty.shape) if isinstance(penalty, Tensor) else None
+            what = type(penalty).__name__ if shape is None else f"the shape {shape}"
             raise UsageError(
-                f"{type(self).__name__} returned the shape {tuple(penalty.shape)}: sum over the "
-                f"event to one value per example ({len(out.x)},), or return a batch statistic ()."
+                f"{type(self).__name__} returned {what}: sum over the event to a Tensor of one "
+                f"value per example ({len(out.x)},), or return a batch statistic ()."
             )
         return penalty
 

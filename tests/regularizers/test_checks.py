@@ -2,7 +2,9 @@
 
 import math
 import warnings
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -168,6 +170,17 @@ def test_a_users_plug_in_is_one_class_with_one_method() -> None:
     terms = model.objective(out)
     assert close(terms["slow"], squared_norm(model.code(out.x).diff(dim=0)).sum())
     assert terms["loss"].equal(terms["distortion"] + 0.5 * terms["slow"])
+
+
+@pytest.mark.parametrize("value", [2.0, np.float64(2), None])
+def test_a_penalty_that_is_no_tensor_is_refused(value: Any) -> None:
+    class Counted(Regularizer):
+        def forward(self, model: AutoEncoder, out: ForwardPass) -> Tensor:
+            return value
+
+    model = penalised({"wrong": Counted()})
+    with pytest.raises(UsageError, match=rf"Counted returned {type(value).__name__}: sum over the"):
+        model.objective(model.propagate(batch_of()))
 
 
 def test_a_penalty_of_the_wrong_shape_is_refused() -> None:
