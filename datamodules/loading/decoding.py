@@ -248,7 +248,7 @@ def png_of_16_bits(file: BinaryIO, image: Any) -> Pixels:
 
 def scale_clear(image: Any, described: str) -> None:
     """Bring the grey of a PNG that stands for no opacity to 8 bits, as Pillow does its pixels."""
-    found, clear = re.search(r"'L;([24])'", described), image.info.get("transparency")
+    found, clear = re.search(r"'(?:L;)?([124])'", described), image.info.get("transparency")
     if found and isinstance(clear, int) and clear < (levels := 2 ** int(found[1])):
         image.info["transparency"] = clear * 255 // (levels - 1)
 
