@@ -172,7 +172,7 @@ def decoded(
             raise
         return page.read(file)  # such as JPEG 2000 in TIFF
     if image.format == "FITS":
-        raise ValueError("FITS, a format that is not read")
+        raise UnidentifiedImageError  # `FOREIGN` has the reason
     require_size(path, *image.size, max_pixels)
     if not pages:
         require_one(frames_of(image), frame)
