@@ -27,6 +27,7 @@ LESS: Final = re.compile(
     r"Subclass types|a class path|a dict with|Import path|Problem with|Type coll|.*no attribute"
 )
 LR_SCHEDULERS: Final = "torch.optim.lr_scheduler"
+LOOKUP: Final = "torch.nn.modules.module"  # raises if one asks a model for what it lacks
 LOST_READER: Final = r"DataLoader worker \(pid.*\) (exited|is killed)"
 TOO_LARGE: Final = r"(allocate|enough|out of) memory|(lcul|tipl)\w+ overflow|numel: int|unpacking l"
 
@@ -184,12 +185,13 @@ def family(cls: type) -> Iterator[type]:
 def known_failure(error: BaseException) -> str | None:
     """One sentence for what Lightning, an import, a file or memory refuses; None for a fault."""
     text = shorten(str(error).partition("Exception raised from")[0], 400, placeholder="…")
-    *_, module = ["", *(f.f_globals["__name__"] for f, _ in traceback.walk_tb(error.__traceback__))]
+    called = [f.f_globals["__name__"] for f, _ in traceback.walk_tb(error.__traceback__)]
+    *_, module = ["", *(name for name in called if name != LOOKUP)]
     plain = isinstance(error, ValueError) or type(error).__name__ == "MisconfigurationException"
-    nameless = isinstance(error, AttributeError) and error.name is None  # not one looked up in vain
+    missing = isinstance(error, AttributeError) and (error.name is None or LOOKUP in called[-1:])
     unlogged = isinstance(error, RuntimeError) and "callbacks" in module  # what a callback watches
     foreign = isinstance(error, ImportError) and not (error.name or "").startswith("ae_lightning")
-    if foreign or (module.startswith("lightning.") and (plain or nameless or unlogged)):
+    if foreign or (module.startswith("lightning.") and (plain or missing or unlogged)):
         return text
     if module == LR_SCHEDULERS and isinstance(error, ValueError):  # a step too many
         return f"model.lr_schedule: {text}."

@@ -90,6 +90,11 @@ WRONG = {
     "strategy": (["--trainer.strategy", "dpp"], "strategy='dpp'", " ddp,"),
     "accelerator": (["--trainer.accelerator", "cdua"], "accelerator='cdua'", " cuda"),
     "monitor": (["--checkpoints.monitor", "val/lss"], "val/lss", "did you mean val/loss?"),
+    "no backbone": (
+        ["--trainer.callbacks", "lightning.pytorch.callbacks.BackboneFinetuning"],
+        "'VariationalAutoEncoder' object",
+        "no attribute 'backbone'",
+    ),
     "no value": (["--trainer.max_epochs"], "--trainer.max_epochs", "expected one argument"),
     "stray": (["stray"], "stray", "not an option"),
     "abbreviation": (["--resum"], "--resum", "did you mean --resume?"),
