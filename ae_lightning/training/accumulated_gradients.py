@@ -1,6 +1,7 @@
 """Gradients that accumulate for an optimizer step: cut in two by a checkpoint, or by an epoch."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -42,11 +43,15 @@ def restore(model: nn.Module, collected: Mapping[str, Tensor]) -> None:
             p.grad = sharded_like(each[rank] if same else each.mean(0), p)
 
 
+def accumulation_schedulers(trainer: Any) -> list[GradientAccumulationScheduler]:
+    """Those whose epochs differ in how many batches accumulate for a step."""
+    return [c for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]
+
+
 def reschedule(trainer: Trainer) -> None:
     """Have a GradientAccumulationScheduler do what it does at an epoch's start, in its midst."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, GradientAccumulationScheduler):
-            callback.on_train_epoch_start(trainer)
+    for callback in accumulation_schedulers(trainer):
+        callback.on_train_epoch_start(trainer)
 
 
 def average(parameters: Iterable[Tensor], batches: int, planned: int) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.utilities import rank_zero_info
 
 from ae_lightning.core.errors import UsageError
 from ae_lightning.schedules import Clock, Constant, OneCycle, Schedule
+from ae_lightning.training.accumulated_gradients import accumulation_schedulers
 
 
 class Timekeeper:
@@ -33,8 +33,7 @@ class Timekeeper:
         Raises:
             UsageError: if one of them spans a training that has no known end.
         """
-        total = trainer.estimated_stepping_batches
-        self.total_steps = int(total) if total < math.inf else 0
+        self.total_steps = planned_steps(trainer)
         if lr_schedule is None and not self.total_steps:
             rank_zero_info("the learning rate is constant, since this training has no known end.")
         cycle = lr_schedule is None and self.total_steps > 0
@@ -85,9 +84,22 @@ class Timekeeper:
         self._lead, self._former = clock.lead, former_steps_per_epoch
 
 
+def planned_steps(trainer: Any) -> int:
+    """How many optimizer steps a training takes; 0 if it has no known end."""
+    total = trainer.estimated_stepping_batches  # as if every epoch accumulated as the first does
+    if total == math.inf:
+        return 0
+    batches, epochs = trainer.num_training_batches, range(trainer.max_epochs)
+    for factors in accumulation_schedulers(trainer):
+        if trainer.max_epochs > 0 and batches < math.inf:
+            steps = sum(-(-int(batches) // factors.get_accumulate_grad_batches(e)) for e in epochs)
+            total = steps if trainer.max_steps == -1 else min(steps, trainer.max_steps)
+    return int(total)
+
+
 def steps_per_epoch(trainer: Any) -> int:
     """How many optimizer steps an epoch takes; 0 if that is not known, or differs by design."""
-    if any(isinstance(c, GradientAccumulationScheduler) for c in trainer.callbacks):
+    if accumulation_schedulers(trainer):
         return 0
     batches = trainer.num_training_batches
     return -(-int(batches) // trainer.accumulate_grad_batches) if batches < math.inf else 0

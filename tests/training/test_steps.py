@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch.optim import SGD
 
 from ae_lightning.cli.main import main
@@ -80,6 +81,19 @@ def test_the_last_step_of_an_epoch_takes_the_mean_of_what_it_accumulated() -> No
         sgd.step()
     for p, q in zip(model.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("max_steps", "planned"), [(-1, 3 + 2 + 1), (4, 4)])
+def test_a_cycle_spans_the_steps_of_epochs_that_accumulate_differently(
+    max_steps: int, planned: int
+) -> None:
+    x = torch.rand(3, 5, *SHAPE)
+    model = model_of(optimizer=partial(SGD, lr=0.01))
+    scheduler = GradientAccumulationScheduler({1: 2, 2: 4})
+    ends = {"max_epochs": 3, "max_steps": max_steps}
+    pairs = [Pair(each, each, torch.zeros(5), torch.arange(5)) for each in x]
+    trainer = fit(model, pairs, callbacks=[scheduler], limit_val_batches=0, **ends)
+    assert model.clock.total_steps == trainer.global_step == planned
 
 
 @pytest.mark.parametrize(
