@@ -74,7 +74,7 @@ def test_real_images_train(ae_data: Path, data: str) -> None:
 def test_a_default_run_says_what_matters_and_warns_of_nothing(elsewhere: Path) -> None:
     command = [sys.executable, "-m", "ae_lightning", "fit", "--config", "vae", "--config", "digits"]
     done = subprocess.run(
-        [*command, "--trainer.max_epochs", "2"], capture_output=True, text=True, timeout=120
+        [*command, "--trainer.max_epochs", "2"], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == ["`Trainer.fit` stopped: `max_epochs=2` reached."]

@@ -136,7 +136,7 @@ def test_ctrl_c_says_what_is_kept(run: Path) -> None:
         "sys.exit(main(sys.argv[1:]))\n"
     )
     command = [sys.executable, "-c", code, "encode", str(run), "--out", "codes.csv"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 128 + signal.SIGINT
     said = one_sentence(ended.stderr)
     assert said == "interrupted: what was whole is kept, and nothing is half written."

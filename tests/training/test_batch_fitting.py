@@ -34,7 +34,7 @@ trainer:
 def tight(folder: Path, *flags: str) -> tuple[int, str]:
     (folder / "short.yaml").write_text(SHORT)
     command = [sys.executable, "-c", TIGHT, *FIT.split(), *flags]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stderr
 
 
