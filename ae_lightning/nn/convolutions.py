@@ -84,7 +84,9 @@ class ConvEncoder(Network):
         *convolutional, _, hidden, activation, last = self.layers
         v = (v @ last.weight[: v.shape[-1]] * slope(activation, u)) @ hidden.weight
         v = v.unflatten(2, maps[-1].shape[1:] if maps else x.shape[1:])
-        for convolution, u in zip(convolutional[-2::-2], reversed(maps), strict=True):
+        # Each has an activation of its own, which may have learned: PReLU's slopes differ.
+        pairs = zip(convolutional[-2::-2], convolutional[::-2], reversed(maps), strict=True)
+        for convolution, activation, u in pairs:
             v = (v * slope(activation, u)).flatten(0, 1)
             v = F.conv_transpose2d(v, convolution.weight, None, 2, 1).unflatten(0, (-1, len(x)))
         return v.flatten(2)

@@ -14,6 +14,7 @@ ENCODERS = {
     "one_hidden": lambda: MLP([7]),
     "two_hidden": lambda: MLP([7, 6], activation="Tanh"),
     "conv": lambda: ConvEncoder([4, 4], hidden=6),
+    "prelu": lambda: ConvEncoder([4, 4], 6, "PReLU"),
     "residual": lambda: ResidualEncoder(width=2, attention=True, recompute=True),
     "dropout": lambda: MLP([7], dropout=0.5),
 }
