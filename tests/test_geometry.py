@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.errors import UsageError
 from ae_lightning.geometry import (
+    code_projections,
     decoder_tangents,
     jacobian,
     score,
@@ -17,7 +18,7 @@ from ae_lightning.geometry import (
     vector_jacobian,
 )
 from ae_lightning.likelihoods import Bernoulli
-from ae_lightning.nn import MLP, ConvDecoder, Sigmoid
+from ae_lightning.nn import MLP, Activation, ConvDecoder, ConvEncoder, Sigmoid
 from ae_lightning.posteriors import Dirac
 from helpers.closeness import close
 from helpers.jacobians import ENCODERS, B, close_gradients, points, row_by_row
@@ -143,6 +144,48 @@ def test_a_users_network_needs_no_more_than_build_and_forward() -> None:
 
     model, x = model_of(Mine(), Dirac(Sigmoid())), points()
     assert close(squared_jacobian(model, x), row_by_row(model.code, x).square().flatten(1).sum(1))
+
+
+class Squared(MLP):
+    """What it inherits of an MLP knows nothing of the square."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.square())
+
+
+class Doubled(ConvEncoder):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+class Shares(Activation):
+    """Each code depends on every feature, which it need not say."""
+
+    def forward(self, u: Tensor) -> Tensor:
+        return u.softmax(1)
+
+
+class Mixed(Sigmoid):
+    def forward(self, u: Tensor) -> Tensor:
+        return super().forward(u.cumsum(1))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        lambda: (Squared([7]), Dirac()),
+        lambda: (Doubled([4, 4], 6), Dirac()),
+        lambda: (MLP([7]), Dirac(Shares())),
+        lambda: (ConvEncoder([4, 4], 6), Dirac(Mixed())),
+    ],
+    ids=["Squared", "Doubled", "Shares", "Mixed"],
+)
+def test_what_a_subclass_changes_is_in_every_jacobian(parts) -> None:
+    model, x = model_of(*parts()), points()
+    J = jacobian(model.code, x).flatten(2)
+    assert close(squared_jacobian(model, x), J.square().sum((1, 2)))
+    u = torch.randn(4, *J.shape[:2], dtype=torch.float64)
+    assert close(code_projections(model, x, u), torch.einsum("nbk,bkd->nbd", u, J))
 
 
 def test_a_bernoulli_reconstruction_has_its_sigmoid_in_the_jacobian() -> None:

@@ -13,10 +13,18 @@ from ae_lightning.core.parts import Part
 
 
 class Activation(Part, ABC):
-    """A map from the encoder's features to the code, and the properties that it guarantees."""
+    """A map from the encoder's features to the code, and the properties that it guarantees.
 
-    elementwise: ClassVar[bool] = True  # each code depends on its own feature alone
+    A subclass says by `elementwise = True`, each for itself, that every code depends on its own
+    feature alone: Jacobians of the code then cost less.
+    """
+
+    elementwise: ClassVar[bool] = False
     normalised: ClassVar[bool] = False  # the code's scale cannot shrink
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls.elementwise = cls.__dict__.get("elementwise", False)  # a subclass may mix features
 
     def build(self, latent: int) -> None:
         """Prepare for codes of size `latent`."""
@@ -29,12 +37,16 @@ class Activation(Part, ABC):
 class Sigmoid(Activation):
     """Codes in (0, 1), as a target activation or a saturating contraction requires."""
 
+    elementwise = True
+
     def forward(self, u: Tensor) -> Tensor:
         return u.sigmoid()
 
 
 class Rectifier(Activation):
     """Codes max(u, 0), exactly zero when inactive."""
+
+    elementwise = True
 
     def forward(self, u: Tensor) -> Tensor:
         return u.relu()
@@ -46,6 +58,8 @@ class TopK(Activation):
     References:
         | k-Sparse Autoencoders (Makhzani and Frey, 2013)
     """
+
+    elementwise = True
 
     def __init__(self, k: int = 25) -> None:
         super().__init__()
@@ -63,7 +77,6 @@ class TopK(Activation):
 class UnitNorm(Activation):
     """Codes on the unit sphere."""
 
-    elementwise = False
     normalised = True
 
     def forward(self, u: Tensor) -> Tensor:
@@ -81,6 +94,7 @@ class UnitVariance(Activation):
     be lowered by shrinking the features.
     """
 
+    elementwise = True
     normalised = True
     momentum, eps = 0.05, 1e-6
     mean: Tensor  # over the data (K,)

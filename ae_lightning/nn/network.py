@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,11 @@ def hidden_of(network: "Network", x: Tensor, features: Tensor) -> list[Tensor]:
 class Network(Part, ABC):
     """A map from inputs to outputs; the autoencoder calls `build` once, with both shapes."""
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "explicit" not in cls.__dict__:
+            cls.explicit = False  # type: ignore[method-assign, assignment]  # it may map otherwise
+
     @abstractmethod
     def build(self, inputs: Shape, outputs: Shape, mirror: "Network | None" = None) -> None:
         """Create the weights. A decoder is given the encoder as `mirror`."""
@@ -77,7 +83,10 @@ class Network(Part, ABC):
 
     @property
     def explicit(self) -> bool:
-        """Whether `pull_back` is implemented, and so cheaper than autograd's."""
+        """Whether `pull_back` is implemented, and so cheaper than autograd's.
+
+        Each subclass says so for itself.
+        """
         return False
 
     def pull_back(self, x: Tensor, features: Tensor, v: Tensor) -> Tensor:
