@@ -141,6 +141,20 @@ def test_without_a_code_the_sentence_says_what_to_define() -> None:
         model.code(batch_of().x)
 
 
+@pytest.mark.parametrize(
+    "q",
+    [
+        lambda mu: td.Independent(td.LogNormal(mu, 1.0), 1),
+        lambda mu: td.Independent(td.Independent(td.Laplace(mu[..., None], 1.0), 1), 1),
+        lambda mu: td.TransformedDistribution(td.Independent(td.LogNormal(mu, 1.0), 1), [Sinh()]),
+    ],
+)
+def test_the_noise_of_products_of_transforms_belongs_to_the_example(q) -> None:
+    mu, index = torch.randn(5, 3).double(), torch.arange(5)
+    z = sample_by_index(q(mu), 2, 0, index)
+    assert z[:, 3:].equal(sample_by_index(q(mu[3:]), 2, 0, index[3:]))
+
+
 def test_the_noise_of_a_flow_belongs_to_the_example() -> None:
     q = Flow()(torch.randn(5, 6).double())
     z = sample_by_index(q, 2, 0, torch.arange(5))

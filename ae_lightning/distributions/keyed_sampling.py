@@ -31,10 +31,12 @@ def sample_by_index(q: Distribution, n: int, seed: int, index: Tensor) -> Tensor
     >>> torch.equal(sample_by_index(q, 1, 0, torch.tensor([9, 7])), z.flip(1))
     True
     """
-    base: Any = q.base_dist if isinstance(q, Independent) else q
-    if isinstance(base, PointMass):
-        return base.rsample((n,))
-    if type(base) in LOCATION_SCALE and base.batch_shape[:1] == index.shape:
+    if isinstance(q, Independent):
+        return sample_by_index(q.base_dist, n, seed, index)
+    if isinstance(q, PointMass):
+        return q.rsample((n,))
+    if type(q) in LOCATION_SCALE and q.batch_shape[:1] == index.shape:
+        base: Any = q
         # On the CPU and in double precision: the noise is then the same for every model and device.
         u = uniform_by_index(seed, index.cpu(), n * base.loc[0].numel())
         zero = u.new_zeros(())
