@@ -70,9 +70,12 @@ class Likelihood(Part, ABC):
     def forward(self, features: Tensor) -> Distribution:
         """Map features (*batch, *F) to p with this batch and event S."""
 
-    def link(self, mean: Tensor) -> Tensor:
-        """Return the features (*F) that give this mean (*S), at which a decoder starts."""
-        return mean
+    def link(self, mean: Tensor) -> Tensor | None:
+        """Return the features (*F) that give this mean (*S), at which a decoder starts.
+
+        By default, the mean itself, or None if an element needs more than one feature.
+        """
+        return mean if tuple(self.features(mean.shape)) == mean.shape else None
 
 
 class Gaussian(Likelihood):

@@ -12,7 +12,7 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.parts import Part, Recorded
 from ae_lightning.core.showing import shown
 from ae_lightning.core.types import ForwardPass, Pair
-from ae_lightning.distributions import sample_by_index
+from ae_lightning.distributions import require_event, sample_by_index
 from ae_lightning.likelihoods import Likelihood
 from ae_lightning.nn import Network, channels_of
 from ae_lightning.posteriors import Posterior
@@ -195,14 +195,21 @@ class Model(Recorded, nn.Module):
     # -------------------------------------------------------------- the objective
 
     def propagate(self, pair: Pair) -> ForwardPass:
-        """Run a pair through encoder, posterior, decoder and likelihood."""
+        """Run a pair through encoder, posterior, decoder and likelihood.
+
+        Raises:
+            UsageError: if the pair is not of this model's shape, or a distribution not over events.
+        """
         pair = self.check_pair(pair)
         features = self.encoder(pair.x_tilde)
         q = self.posterior(features)
+        require_event(q, (self.latent,), type(self.posterior).__name__)
         R = self.samples if self.posterior.stochastic else 1
         # Evaluation noise is keyed on the example, so that any batch size gives the same.
         z = q.rsample((R,)) if self.training else sample_by_index(q, R, self.seed, pair.places)
-        return ForwardPass(pair.x, pair.x_tilde, features, q, z, self.decode(z))
+        p = self.decode(z)
+        require_event(p, self.shape, type(self.likelihood).__name__)
+        return ForwardPass(pair.x, pair.x_tilde, features, q, z, p)
 
     def check_pair(self, pair: Pair) -> Pair:
         """Return the pair, or raise UsageError if it is not one, or not of this model's shape."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ae_lightning.core.parts import Record, to_plain
 from ae_lightning.core.types import ForwardPass
+from ae_lightning.distributions import require_event
 from ae_lightning.model import Model
 
 
@@ -32,8 +33,9 @@ class ImportanceWeighted(Model):
     bound_holds_prior = True
 
     def objective(self, out: ForwardPass) -> dict[str, Tensor]:
-        log_p = out.p.log_prob(out.x)  # (R, B)
-        log_w = log_p + self.prior().log_prob(out.z) - out.q.log_prob(out.z)
+        log_p, prior = out.p.log_prob(out.x), self.prior()  # (R, B)
+        require_event(prior, out.q.event_shape, "the prior")
+        log_w = log_p + prior.log_prob(out.z) - out.q.log_prob(out.z)
         L = log_w.double().logsumexp(0).to(log_w) - math.log(len(log_w))
         terms = self.penalised({"bound": -L.mean()}, out)
         return {**terms, "distortion": -log_p.detach().mean()}

@@ -7,6 +7,7 @@ from .independent import (
     IndependentLaplace,
     IndependentNormal,
     bounded,
+    require_event,
     single,
 )
 from .keyed_sampling import sample_by_index

@@ -5,6 +5,7 @@ share is never expanded, and one logarithm is taken of a product of many factors
 """
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch import distributions as td
-from torch.distributions import Independent
+from torch.distributions import Distribution, Independent
+
+from ae_lightning.core.errors import UsageError
 
 
 def single(x: Tensor) -> Tensor:
@@ -30,6 +33,21 @@ def bounded(log_sigma: Tensor) -> Tensor:
     """
     excess = F.softshrink(log_sigma, 10)
     return log_sigma - excess + excess.asinh()
+
+
+def require_event(p: Distribution, event: Sequence[int], whose: str) -> None:
+    """Raise UsageError unless p is over whole events, so that its log density sums over each.
+
+    >>> require_event(td.Normal(torch.zeros(2, 3), 1.0), (3,), "Mine")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    ae_lightning.core.errors.UsageError: Mine returned events of shape () (Normal): expected...
+    """
+    if p.event_shape != event:
+        raise UsageError(
+            f"{whose} returned events of shape {tuple(p.event_shape)} ({type(p).__name__}): "
+            f"expected {tuple(event)}, such as Independent(…, {len(event)}) has."
+        )
 
 
 class IndependentNormal(Independent):  # type: ignore[type-arg]

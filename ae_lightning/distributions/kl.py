@@ -3,6 +3,8 @@
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, kl_divergence, register_kl
 
+from ae_lightning.distributions.independent import require_event
+
 
 class UnitNormal(Normal):
     """N(0, 1) in every dimension, with divergences at half the operations of a general Normal's."""
@@ -19,11 +21,15 @@ def kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
     Args:
         z: samples of q (R, B, K), for the Monte Carlo estimate.
 
+    Raises:
+        UsageError: if q and p are not over the same events.
+
     >>> import torch
     >>> q = Independent(Normal(torch.zeros(2, 3), torch.ones(3)), 1)
     >>> kl(q, q, q.sample((1,)))
     tensor([0., 0.])
     """
+    require_event(p, q.event_shape, "the prior")
     try:
         return kl_divergence(q, p)
     except NotImplementedError:

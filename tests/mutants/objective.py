@@ -163,7 +163,7 @@ TABLE: Table = {
         ("the sum, without 1/R", " - math.log(len(log_w))", "", SYSTEMS, "theory bound"),
         (
             "no prior",
-            "log_p + self.prior().log_prob(out.z) - out",
+            "log_p + prior.log_prob(out.z) - out",
             "log_p - out",
             SYSTEMS,
             "theory bound",
