@@ -1,6 +1,7 @@
 """The one model: its parts, the objective that they make, and nothing of how it is trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any, ClassVar, Protocol
 
@@ -31,6 +32,19 @@ class Penalty(Protocol):
     def weight_at(self, clock: Clock) -> float: ...
     def check(self, model: "Model") -> None: ...
     def __call__(self, model: "Model", out: ForwardPass) -> Tensor: ...
+
+
+@contextmanager
+def keeping_buffers(module: nn.Module) -> Iterator[None]:
+    """Let forward passes change copies of a module's buffers, such as running statistics."""
+    kept = [(m, name, b) for m in module.modules() for name, b in m.named_buffers(recurse=False)]
+    for m, name, b in kept:
+        setattr(m, name, b.clone())
+    try:
+        yield
+    finally:
+        for m, name, b in kept:
+            setattr(m, name, b)
 
 
 @shown
@@ -251,7 +265,7 @@ class Model(Recorded, nn.Module):
         if not missing:
             return
         devices = [out.x.device] if out.x.is_cuda else []
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        with torch.no_grad(), torch.random.fork_rng(devices=devices), keeping_buffers(self):
             for name in missing:
                 terms[name] = self.regularizers[name](self, out).mean()
 

@@ -92,6 +92,9 @@ class UnitVariance(Activation):
     A Jacobian treats the statistics of the latest batch as constant in x (see
     `geometry.fixed_statistics`), but differentiates them in the weights, so that a penalty cannot
     be lowered by shrinking the features.
+
+    Raises:
+        UsageError: if it is trained on batches of one example.
     """
 
     elementwise = True
@@ -113,6 +116,11 @@ class UnitVariance(Activation):
             mean, variance = self.batch
         elif self.training and not self.fixed:
             batch = gather(u)
+            if len(batch) < 2:
+                raise UsageError(
+                    "a UnitVariance code trains on the variance over a batch, and this one has one "
+                    "example: set data.batch_size to 2 or more."
+                )
             mean, variance = self.batch = batch.mean(0), batch.var(0, unbiased=False)
             with torch.no_grad():
                 self.batches += 1

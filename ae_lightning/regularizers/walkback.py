@@ -5,6 +5,7 @@ from torch import Tensor
 
 from ae_lightning.core.errors import above, at_least
 from ae_lightning.core.types import ForwardPass
+from ae_lightning.geometry import fixed_statistics
 from ae_lightning.model import Model
 from ae_lightning.regularizers.base import Regularizer, noise_of
 from ae_lightning.schedules import Schedule
@@ -46,7 +47,8 @@ class Walkback(Regularizer):
 
     def _walk(self, model: Model, x: Tensor) -> Tensor:
         x_t, penalties = x, []
-        with noise_of(model):
+        # A walk leaves the data: its codes are no part of a UnitVariance's statistics.
+        with noise_of(model), fixed_statistics(model):
             for _ in range(int(self.steps)):
                 p = model.decode(model.code(x_t + self.sigma * torch.randn_like(x_t)))
                 penalties.append(-p.log_prob(x))

@@ -141,8 +141,8 @@ TABLE: Table = {
         ),
         (
             "what is watched draws from training's noise",
-            "with torch.no_grad(), torch.random.fork_rng(devices=devices):",
-            "with torch.no_grad():",
+            "torch.no_grad(), torch.random.fork_rng(devices=devices), keeping_buffers(self):",
+            "torch.no_grad(), keeping_buffers(self):",
             "regularizers/test_every_penalty.py -k watched",
         ),
         (

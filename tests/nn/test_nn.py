@@ -117,6 +117,15 @@ def test_unit_variance_starts_from_the_data_not_from_0_and_1(batches) -> None:
     assert (h.std() - 1).abs() < 0.05
 
 
+def test_unit_variance_trains_on_no_batch_of_one_and_encodes_one() -> None:
+    code = UnitVariance()
+    code.build(3)
+    with pytest.raises(UsageError, match=r"this one has one example: set data\.batch_size"):
+        code(torch.randn(1, 3))
+    code(torch.randn(2, 3))
+    assert code.eval()(torch.randn(1, 3)).isfinite().all()
+
+
 def test_fixed_statistics_are_those_of_the_latest_batch() -> None:
     code = UnitVariance()
     code.build(3)

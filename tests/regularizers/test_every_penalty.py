@@ -10,7 +10,7 @@ from torch import Tensor
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.parts import rebuild
 from ae_lightning.core.types import Pair
-from ae_lightning.nn import Sigmoid
+from ae_lightning.nn import MLP, Sigmoid, UnitVariance
 from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.regularizers import (
     L1,
@@ -141,6 +141,24 @@ def test_what_is_watched_at_weight_0_leaves_the_random_state(name) -> None:
     model.watch(terms, out)
     assert terms.keys() == {name}
     assert torch.get_rng_state().equal(state)
+
+
+class Steadiness(Regularizer):
+    """Encode once more, as a penalty of one's own may: in training, running statistics follow."""
+
+    def forward(self, model, out) -> Tensor:
+        return (model.code(out.x + 1) - out.z[0]).square().sum(1)
+
+
+def test_what_is_watched_at_weight_0_leaves_running_statistics() -> None:
+    encoder = MLP([7])
+    model = penalised({"steady": Steadiness(0.0)}, Dirac(UnitVariance()), encoder=encoder)
+    encoder.activation = torch.nn.BatchNorm1d(7).double()
+    out, terms = model.propagate(batch_of()), {}
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    model.watch(terms, out)
+    assert terms["steady"] > 0
+    assert all(before[name].equal(buffer) for name, buffer in model.named_buffers())
 
 
 def trained(regularizers, posterior, folder) -> list[Tensor]:

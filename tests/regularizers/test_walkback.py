@@ -3,6 +3,8 @@
 import torch
 
 from ae_lightning.likelihoods import Gaussian
+from ae_lightning.nn import UnitVariance
+from ae_lightning.posteriors import Dirac
 from ae_lightning.regularizers import Walkback
 from helpers.closeness import close
 from helpers.penalties import batch_of, penalised, penalty_of
@@ -30,3 +32,12 @@ def test_one_step_is_ordinary_denoising() -> None:
     torch.manual_seed(5)
     corrupted = batch_of()._replace(x_tilde=out.x + sigma * torch.randn_like(out.x))
     assert close(penalty, model.distortion(model.propagate(corrupted)))
+
+
+def test_a_walk_leaves_the_statistics_of_the_code_to_the_data() -> None:
+    model = penalised(posterior=Dirac(UnitVariance()))
+    out, code = model.propagate(batch_of()), model.posterior.activation
+    before = [buffer.clone() for buffer in code.buffers()]
+    penalty_of(Walkback(sigma=2.0), model, out)
+    assert all(a.equal(b) for a, b in zip(before, code.buffers(), strict=True))
+    assert code.batch[0].equal(out.features.mean(0))
