@@ -100,7 +100,8 @@ class Dequantise(Corruption):
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         u = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        return (x * 255).round().add(u) / 256
+        below = 1 - torch.finfo(x.dtype).eps / 2  # to which 255 + u may round up
+        return ((x * 255).round().add(u) / 256).clamp_(max=below)
 
 
 class Masking(Corruption):

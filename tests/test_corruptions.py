@@ -16,6 +16,7 @@ from ae_lightning.corruptions import (
     Clean,
     Compose,
     Corruption,
+    Dequantise,
     GaussianNoise,
     Masking,
     SaltAndPepper,
@@ -117,6 +118,15 @@ def test_blocks_add_up_and_may_overlap():
     lost = (BlockMasking(2, blocks=3)(torch.ones(500, 1, 6, 6)) == 0).sum((1, 2, 3))
     assert lost.max() == 12
     assert lost.min() < 12
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dequantised_bytes_stay_on_their_steps_below_one(dtype, monkeypatch):
+    largest = 1 - torch.finfo(dtype).eps / 2  # that torch.rand draws: 255 + u rounds up to 256
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, largest, dtype=dtype))
+    x = Dequantise()(torch.tensor([0.0, 1.0], dtype=dtype))
+    assert x[0] == largest / 256
+    assert 1 - 2**-16 < x[1] < 1
 
 
 def test_compose_goes_in_order():

@@ -166,7 +166,9 @@ class SparsityKL(Regularizer):
 
     def forward(self, model: Model, out: ForwardPass) -> Tensor:
         code = whole(model.posterior.code(out.features), model)  # (B, K)
-        tiny = torch.finfo(code.dtype).eps
-        rho_hat = Bernoulli(code.mean(0).clamp(tiny, 1 - tiny), validate_args=False)
-        rho = Bernoulli(torch.full_like(rho_hat.probs, self.target), validate_args=False)
+        limits = torch.finfo(code.dtype)
+        mean = code.mean(0).clamp(limits.tiny, 1 - limits.eps)
+        # By its logits: torch clamps probs to eps, below which no unit would rise again.
+        rho_hat = Bernoulli(logits=mean.log() - (-mean).log1p(), validate_args=False)
+        rho = Bernoulli(torch.full_like(mean, self.target), validate_args=False)
         return kl_divergence(rho, rho_hat).sum()

@@ -11,6 +11,7 @@ from ae_lightning.posteriors import DiagonalGaussian, Dirac
 from ae_lightning.regularizers import L1, L2, SparsityKL, StudentT
 from helpers.closeness import close
 from helpers.models import LATENT as K
+from helpers.pairs import pair_of
 from helpers.penalties import batch_of, penalised, penalty_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::ae_lightning.regularizers.DegenerateObjective")
@@ -42,6 +43,17 @@ def test_sparsity_is_the_divergence_of_batch_mean_activations() -> None:
     rho_hat = out.q.mean.mean(0)
     by_hand = rho * (rho / rho_hat).log() + (1 - rho) * ((1 - rho) / (1 - rho_hat)).log()
     assert close(penalty_of(SparsityKL(target=rho), model, out), by_hand.sum())
+
+
+@pytest.mark.parametrize("u", [-10.0, -20.0, -60.0])
+def test_a_unit_that_is_all_but_silent_is_pulled_up_in_single_precision(u) -> None:
+    """∂/∂u KL(ρ ‖ sigmoid(u)) = sigmoid(u) − ρ, summed over the batch."""
+    model, rho = penalised().float(), 0.1
+    out = model.propagate(pair_of(batch_of().x.float()))
+    features = torch.full_like(out.features, u, requires_grad=True)
+    penalty = penalty_of(SparsityKL(target=rho), model, out._replace(features=features))
+    slope = torch.autograd.grad(penalty, features)[0].sum(0)
+    assert close(slope, torch.sigmoid(torch.full_like(slope, u)) - rho, 1e-6)
 
 
 def test_sparsity_of_saturated_units_is_finite() -> None:
