@@ -7,7 +7,6 @@ import pytest
 import scipy.signal
 import torch
 
-from ae_lightning.core.errors import UsageError
 from ae_lightning.corruptions import GaussianNoise, Masking
 from ae_lightning.datamodules import Manifold, MixtureOfGaussians
 from ae_lightning.inference.inputs import Inputs
@@ -25,7 +24,7 @@ from ae_lightning.inference.measures.sensitivity import sensitivity
 from ae_lightning.inference.measures.sparsity import sparsity
 from ae_lightning.likelihoods import Bernoulli, Categorical, ContinuousBernoulli, Gaussian
 from ae_lightning.metrics import psnr, ssim
-from ae_lightning.nn import MLP, TopK
+from ae_lightning.nn import TopK
 from ae_lightning.posteriors import DiagonalGaussian
 from ae_lightning.theory.linear_models import exact_linear_vae, marginal, orthogonal_columns
 from helpers.linear import linear
@@ -195,57 +194,6 @@ def test_sparsity_counts_what_is_used():
     assert found["dead_units"].value == 2
     left = (x.square().sum() - kept.square().sum()) / (x - x.mean(0)).square().sum()
     assert found["explained_variance"].value == pytest.approx(1 - float(left), rel=1e-6)
-
-
-# ------------------------------------------------------------------------ information
-
-
-def channel(x: torch.Tensor, sigma: float = 0.5):
-    """What z = x + σ ε tells of x."""
-    D = x.shape[1]
-    model = model_of(MLP([]), DiagonalGaussian(sigma), shape=(D,), latent=D)
-    model.encoder.layers[0].weight.data.copy_(torch.eye(D))
-    model.encoder.layers[0].bias.data.zero_()
-    return by_name(information(trained_of(model), inputs_of(x), FEW))
-
-
-def gaussian(correlation: float, n: int = 1500) -> torch.Tensor:
-    C = torch.tensor([[1.0, correlation], [correlation, 1.0]]).double()
-    return torch.randn(n, 2).double() @ torch.linalg.cholesky(C).T
-
-
-@pytest.mark.parametrize("rho", [0.0, 0.6, 0.9])
-def test_the_parts_of_the_rate_of_a_gaussian_channel_are_its_formulas(rho):
-    found = channel(gaussian(rho), sigma := 0.5)
-    total = torch.tensor([1 + sigma**2 + rho, 1 + sigma**2 - rho]).double()  # variances of z
-    mutual = float((total / sigma**2).log().sum() / 2)
-    dependence = float((1 + sigma**2) ** 2 / total.prod())
-    one = (total.mean() - 1 - total.mean().log()) / 2
-    assert found["mutual_information"].value == pytest.approx(mutual, abs=0.1)
-    assert found["total_correlation"].value == pytest.approx(math.log(dependence) / 2, abs=0.1)
-    assert found["kl_of_elements"].value == pytest.approx(2 * float(one), abs=0.06)
-    assert found["active_units"].value == 2
-
-
-def test_the_bias_of_the_total_correlation_is_told():
-    x = torch.randn(1500, 8).double()
-    found = channel(x, 0.2)
-    told, bias = found["total_correlation"], found["total_correlation_bias"]
-    assert bias.value > 1  # independent codes, and yet
-    assert told.value == pytest.approx(bias.value, abs=0.3)
-    assert "M = 256, N = 1,500" in told.note
-
-
-def test_a_copied_element_costs_the_total_correlation_of_itself():
-    x = torch.randn(1500, 1).double().expand(-1, 2)
-    assert channel(x, 0.5)["total_correlation"].value == pytest.approx(
-        math.log(1.25**2 / (2.25 * 0.25)) / 2, abs=0.1
-    )
-
-
-def test_a_point_has_no_information():
-    with pytest.raises(UsageError, match="Dirac puts all mass on one code"):
-        information(trained_of(model_of()), inputs_of(torch.rand(9, 1, 4, 4)))
 
 
 # ------------------------------------------------------------------------------ memory

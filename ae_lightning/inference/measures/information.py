@@ -1,7 +1,8 @@
 """What the code says about the data, and how its elements depend on each other."""
 
 import math
-from typing import TypeAlias
+from inspect import signature
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -44,7 +45,8 @@ def information(
     for a prior that is a product. The first two are estimated by minibatch stratified sampling
     (see `TotalCorrelation`), whose bias is told by the same estimate on codes whose elements are
     shuffled among the examples: their total correlation is 0. A unit is active if the mean of its
-    element varies over the examples by more than 0.01 (Burda et al., 2016).
+    element varies over the examples by more than 0.01 (Burda et al., 2016). Of a posterior that is
+    no product of known densities, only those are counted.
 
     References:
         | Isolating Sources of Disentanglement in Variational Autoencoders (Chen et al., 2018)
@@ -64,7 +66,7 @@ def information(
     active = float((found.variance("code") > ACTIVE_VARIANCE).sum())
     figures = [Figure("active_units", active, f"of {model.latent}")]
     q = model.posterior(torch.cat(kept))
-    if not isinstance(q, Independent):
+    if not (isinstance(q, Independent) and told_by_parameters(q.base_dist)):
         return figures
     return figures + parts_of_rate(q, model.prior, len(inputs), settings.seed)
 
@@ -78,7 +80,7 @@ def parts_of_rate(q: Product, prior: Prior, N: int, seed: int) -> list[Figure]:
         N: how many examples there are.
     """
     found = stratified(q, N, seed, prior())
-    size = min(M, len(q.mean))
+    size = min(M, q.batch_shape[0])
     note = f"M = {size}, N = {N:,}, seed {seed}"
     figures = [
         found.figure("mutual_information", "nats", f"{note}; at most ln N = {math.log(N):.1f}"),
@@ -92,7 +94,7 @@ def parts_of_rate(q: Product, prior: Prior, N: int, seed: int) -> list[Figure]:
 
 def stratified(q: Product, N: int, seed: int, p: Distribution) -> Averages:
     """Average the parts over batches of M examples at random; standard errors are over batches."""
-    n, found = len(q.mean), Averages()
+    n, found = q.batch_shape[0], Averages()
     size, base = min(M, n), factors(q, "the aggregate posterior")
     order = torch.randperm(n, generator=generator_of(seed, n))
     own = torch.arange(size)
@@ -112,12 +114,21 @@ def stratified(q: Product, N: int, seed: int, p: Distribution) -> Averages:
 
 def rows_of(base: Distribution, rows: Tensor) -> Distribution:
     """Those rows of a batch of distributions with parameters of one shape."""
-    return type(base)(**{n: getattr(base, n)[rows.to(base.mean.device)] for n in parameters(base)})
+    made: Any = {name: p[rows.to(p.device)] for name, p in parameters(base).items()}
+    return type(base)(**made)
 
 
-def parameters(base: Distribution) -> list[str]:
-    """The names of a distribution's parameters."""
-    return [name for name in base.arg_constraints if name in base.__dict__]
+def parameters(base: Distribution) -> dict[str, Tensor]:
+    """A distribution's parameters by name: those that it keeps, or else makes of what it keeps."""
+    kept = [name for name in base.arg_constraints if name in base.__dict__]
+    return {name: getattr(base, name) for name in kept or base.arg_constraints}
+
+
+def told_by_parameters(base: Distribution) -> bool:
+    """Whether parameters of the batch's shape are all that a distribution is made of."""
+    others = signature(type(base)).parameters.keys() - base.arg_constraints - {"validate_args"}
+    shapes = [p.shape for p in parameters(base).values()]
+    return not others and bool(shapes) and all(shape == base.batch_shape for shape in shapes)
 
 
 def shuffled(q: Product, seed: int) -> Product:
@@ -126,6 +137,6 @@ def shuffled(q: Product, seed: int) -> Product:
     n, K = base.batch_shape
     order = torch.stack(
         [torch.randperm(n, generator=generator_of(seed, k)) for k in range(K)], dim=1
-    ).to(base.mean.device)
-    made = {name: getattr(base, name).gather(0, order) for name in parameters(base)}
+    )
+    made: Any = {name: p.gather(0, order.to(p.device)) for name, p in parameters(base).items()}
     return Independent(type(base)(**made), 1)
