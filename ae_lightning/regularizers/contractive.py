@@ -90,8 +90,8 @@ class Contractive(Regularizer):
 class ReconstructionContractive(Contractive):
     r"""Penalise the reconstruction's sensitivity to the input, ‖∂r/∂x‖²_F at the clean x.
 
-    For small Gaussian noise, σ² times this is what denoising adds to the squared error. A decoder
-    cannot undo it by rescaling the code.
+    For small Gaussian noise, and where r(x) is x, σ² times this is what denoising adds to the
+    squared error. A decoder cannot undo it by rescaling the code.
 
     Args:
         weight: w in w·Ω.
