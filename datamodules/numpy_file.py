@@ -1,22 +1,27 @@
 """Your own arrays, from a file."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final, final
+from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import path_of
 from ae_lightning.core.fingerprints import Fingerprint, digest_of
+from ae_lightning.core.memory import free_memory
 
 from .loading.datasets import Examples, Named, Whole
 from .pairs import SPLITS, PairDataModule
 
 AT_ONCE: Final = 2**20  # examples to digest at a time
 NAMED: Final = "x (and y), or x_train, x_test and perhaps x_val (and y_train, …)"
+READ: Final = {f"{array}{end}" for array in "xy" for end in ("", *(f"_{s}" for s in SPLITS))}
 
 
 @final
@@ -42,18 +47,23 @@ class NumpyFile(PairDataModule):
         self.path, self.unit_interval = path_of(path, "data.path"), unit_interval
 
     def _arrays(self) -> dict[str, Any]:
-        """What the file holds, by name: tensors, and arrays of what is no number."""
+        """What the file holds, by name: tensors, arrays of what is no number, or None if unread.
+
+        Raises:
+            UsageError: if it is missing or unreadable, or they would take more memory than is free.
+        """
         if not self.path.is_file():
             raise UsageError(
                 f"there is no file {self.path}: give data.path, a .npy, .npz or .pt file."
             )
         try:
-            if self.path.suffix in (".npy", ".npz"):
-                found = np.load(self.path, allow_pickle=False)
-            else:
-                found = torch.load(self.path, map_location="cpu", weights_only=True)
-            named = dict(found) if isinstance(found, Mapping) else {"x": found}
-            return {str(name): as_tensor(array) for name, array in named.items()}
+            with opened(self.path) as found:
+                return {
+                    str(n): as_tensor(found[n], f"{self.path}: {n}") if n in READ else None
+                    for n in found
+                }
+        except UsageError:
+            raise
         except Exception as error:  # NumPy and torch raise many kinds on a file of another format
             raise UsageError(
                 f"{self.path} cannot be read: expected plain arrays in a .npy, .npz or .pt file."
@@ -62,13 +72,17 @@ class NumpyFile(PairDataModule):
     @cached_property
     def _examples(self) -> dict[str, Whole]:
         arrays = self._arrays()
-        self._labelled = any(name.startswith("y") for name in arrays)
         if {"x_train", "x_test"} <= arrays.keys():
             named = {split: f"_{split}" for split in SPLITS if f"x_{split}" in arrays}
         elif "x" in arrays and not {f"x_{split}" for split in SPLITS} & arrays.keys():
             named = {"train": ""}
         else:
-            raise UsageError(f"{self.path} holds {', '.join(arrays)}: expected {NAMED}.")
+            held = printable(", ".join(arrays), 240) or "nothing"
+            raise UsageError(f"{self.path} holds {held}: expected {NAMED}.")
+        self._labelled = any(f"y{end}" in arrays for end in named.values())
+        for name in READ & arrays.keys():
+            if name[1:] not in named.values():
+                raise UsageError(f"{self.path} holds {name}, but no x{name[1:]}: expected {NAMED}.")
         return {split: self._checked(arrays, f"x{end}", f"y{end}") for split, end in named.items()}
 
     def _checked(self, arrays: dict[str, Any], x_name: str, y_name: str) -> Whole:
@@ -96,13 +110,15 @@ class NumpyFile(PairDataModule):
                     f"{where} holds values from {low:.3g} to {high:.3g}, not in [0, 1]."
                 )
         y = arrays.get(y_name, torch.zeros(1, dtype=torch.long).expand(len(x)))
-        if y.ndim != 1 or not y.isfinite().all():
+        if y.ndim != 1 or y.is_complex() or not y.isfinite().all():
             raise UsageError(
                 f"{self.path}: {y_name} of shape {tuple(y.shape)}: expected finite labels (N,)."
             )
-        if y.is_floating_point() and len(broken := y[y % 1 != 0]):
+        if y.dtype != torch.long and len(broken := y.double()[y.long().double() != y.double()]):
             value = f"{float(broken[0]):.6g}"
-            raise UsageError(f"{self.path}: {y_name} holds {value}: expected whole numbers.")
+            raise UsageError(
+                f"{self.path}: {y_name} holds {value}: expected whole numbers of 64 bits."
+            )
         if len(y) != len(x):
             raise UsageError(f"{where} has {len(x)} examples, and {y_name} {len(y)} labels.")
         return Whole(as_channels(x), y.long())
@@ -145,15 +161,56 @@ class NumpyFile(PairDataModule):
         return self._examples
 
 
-def as_tensor(array: Any) -> Any:
-    """Return an array as a dense tensor, or as it is if it holds text or dates."""
+@contextmanager
+def opened(file: Path) -> Iterator[Mapping[str, Any]]:
+    """The arrays of a file by their names, those of an archive unread; the only one is x.
+
+    Raises:
+        UsageError: if what is read of an archive would take more memory than is free.
+        Exception: of many kinds, if the file is of another format.
+    """
+    if is_zipfile(file):
+        with ZipFile(file) as archive:
+            members = archive.infolist()
+        of_numpy = file.suffix == ".npz"
+        wanted = [m for m in members if not of_numpy or m.filename.removesuffix(".npy") in READ]
+        require_room(sum(m.file_size for m in wanted), str(file))
+    if file.suffix not in (".npy", ".npz"):
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    else:
+        found = np.load(file, allow_pickle=False)
+    with found if isinstance(found, np.lib.npyio.NpzFile) else nullcontext():
+        yield found if isinstance(found, Mapping) else {"x": found}
+
+
+def require_room(size: int, what: str) -> None:
+    """Refuse what would take more bytes of memory than are free."""
+    if size > (free := free_memory()):
+        raise UsageError(
+            f"{what} takes {size / 2**30:,.1f} GiB, more than the {free / 2**30:,.1f} GiB that are "
+            "free."
+        )
+
+
+def as_tensor(array: Any, name: str = "x") -> Any:
+    """Return an array as a dense tensor, or as it is if it holds text or dates.
+
+    Raises:
+        UsageError: if it has no values, or too many to be written out.
+    """
     if isinstance(array, np.ndarray):
         if array.dtype.kind not in "biufc":
             return array
         if not array.dtype.isnative or array.dtype == np.longdouble:
             own = array.dtype.newbyteorder("=")
             array = array.astype(np.float64 if own == np.longdouble else own)
-    return torch.as_tensor(array).detach().to_dense()
+    x = torch.as_tensor(array).detach()
+    if x.is_meta or x.is_nested or x.is_quantized:
+        raise UsageError(f"{name} is a tensor without values, nested or quantized.")
+    held = x.untyped_storage().nbytes() if x.layout is torch.strided else 0
+    if (whole := x.numel() * x.element_size()) > held:
+        require_room(whole, f"{name} of shape {tuple(x.shape)}")
+    return x.to_dense().resolve_neg()
 
 
 def content(examples: Whole) -> Iterator[object]:

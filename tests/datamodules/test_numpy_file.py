@@ -122,7 +122,22 @@ def test_floats_may_be_said_to_lie_in_the_unit_interval(tmp_path):
             "x has 5 examples, and y 4 labels.",
         ),
         ({"x": np.zeros((2, 2)), "y": np.array(["a", "b"])}, "y holds str: expected numbers."),
-        ({"x": np.zeros((2, 2)), "y": np.array([1, 0.5])}, "y holds 0.5: expected whole numbers."),
+        (
+            {"x": np.zeros((2, 2)), "y": np.array([1, 0.5])},
+            "y holds 0.5: expected whole numbers of 64 bits.",
+        ),
+        (
+            {"x": np.zeros((2, 2)), "y": np.array([1, 2**64 - 1], np.uint64)},
+            "y holds 1.84467e+19: expected whole numbers of 64 bits.",
+        ),
+        (
+            {"x": np.zeros((2, 2)), "y": np.array([1, 1e30])},
+            "y holds 1e+30: expected whole numbers of 64 bits.",
+        ),
+        (
+            {"x": np.zeros((2, 2)), "y": np.array([1, 2j])},
+            "y of shape (2,): expected finite labels (N,).",
+        ),
     ],
 )
 def test_arrays_that_are_refused(tmp_path, arrays, sentence):
@@ -179,3 +194,26 @@ def test_text_beside_the_examples_does_not_matter(tmp_path):
     names = np.array(["a"] * 20)
     data = NumpyFile(save(tmp_path / "a.npz", x=RNG.normal(size=(20, 6)), names=names))
     assert data.shape == (6,)
+
+
+def test_colours_that_share_their_grey_are_read(tmp_path):
+    grey = torch.rand(20, 1, 4, 4)
+    torch.save(grey.expand(-1, 3, -1, -1), tmp_path / "a.pt")
+    assert NumpyFile(str(tmp_path / "a.pt")).pairs("train", [0]).x.shape == (1, 3, 4, 4)
+
+
+def test_the_imaginary_part_of_conjugates_is_read(tmp_path):
+    z = torch.rand(20, 4, dtype=torch.complex64)
+    torch.save(z.conj().imag, tmp_path / "a.pt")
+    data = NumpyFile(str(tmp_path / "a.pt"))
+    assert data.fingerprint["counts"] == {"train": 20}
+    assert data.pairs("train", range(16)).x.max() <= 0
+
+
+def test_labels_of_examples_that_are_not_there_are_refused(tmp_path):
+    x, y = np.zeros((9, 2)), np.arange(9)
+    file = save(tmp_path / "a.npz", x=x, y_train=y)
+    assert failure(NumpyFile(file)).startswith(f"{file} holds y_train, but no x_train: expected x")
+    years = NumpyFile(save(tmp_path / "b.npz", x=x, years=y))
+    years.setup()
+    assert years.label_of(0) is None  # as for x alone
