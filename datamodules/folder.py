@@ -156,7 +156,7 @@ class ImageFolder(PairDataModule):
         if self.frames == "first":
             return [file._replace(frame=0)]
         try:
-            number = count_frames(file.path)
+            number = count_frames(file.path, self.render.max_pixels)
         except Unreadable:
             if not self.skip:
                 raise

@@ -14,7 +14,7 @@ from torch import Tensor
 from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import path_of
 from ae_lightning.core.fingerprints import Fingerprint, digest_of
-from ae_lightning.core.memory import free_memory
+from ae_lightning.core.memory import require_room
 
 from .loading.datasets import Examples, Named, Whole
 from .pairs import SPLITS, PairDataModule
@@ -181,15 +181,6 @@ def opened(file: Path) -> Iterator[Mapping[str, Any]]:
         found = np.load(file, allow_pickle=False)
     with found if isinstance(found, np.lib.npyio.NpzFile) else nullcontext():
         yield found if isinstance(found, Mapping) else {"x": found}
-
-
-def require_room(size: int, what: str) -> None:
-    """Refuse what would take more bytes of memory than are free."""
-    if size > (free := free_memory()):
-        raise UsageError(
-            f"{what} takes {size / 2**30:,.1f} GiB, more than the {free / 2**30:,.1f} GiB that are "
-            "free."
-        )
 
 
 def as_tensor(array: Any, name: str = "x") -> Any:

@@ -9,6 +9,8 @@ from typing import Final
 
 import torch
 
+from ae_lightning.core.errors import UsageError
+
 SMALL: Final = 2**24  # bytes, too few to be worth asking how many are free
 PROCESS: Final = Path("/proc/self/status")
 GROUP: Final = Path("/sys/fs/cgroup")
@@ -66,6 +68,22 @@ def fitting(each: float, most: int, device: torch.device | str = "cpu") -> int:
         return most
     n = free_memory(device) / 4 / max(1, each)
     return most if n >= most else 2 ** math.floor(math.log2(max(1, n)))
+
+
+def require_room(size: float, what: str) -> None:
+    """Refuse what would take more bytes of memory than are free.
+
+    Args:
+        what: it is, for the sentence.
+
+    Raises:
+        UsageError: if it does.
+    """
+    if size > SMALL and size > (free := free_memory()):
+        raise UsageError(
+            f"{what} takes {size / 2**30:,.1f} GiB, more than the {free / 2**30:,.1f} GiB of "
+            "memory that are free."
+        )
 
 
 def allowance(share: float = 1.0) -> float:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -14,30 +14,9 @@ from numpy.typing import NDArray
 from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import open_regular
 
+from .formats import HEAD, READ, PixelLimit, foreign, formats
 from .pixels import Ambiguous, Pixels, oriented
 from .tiff import tiff_pages
-
-HEAD: Final = 132  # bytes, which tell a format
-# What begins an image of a format that is not read, or what often bears an image's name: its
-# first byte's place, its bytes, and what it is.
-FOREIGN: Final = (
-    (4, b"ftyp(heic|heix|heim|heis|hevc|mif1|msf1)", "HEIC, a format that is not read"),
-    (128, b"DICM", "DICOM, a format that is not read"),
-    (0, b"(\xff\x0a|\0\0\0\x0cJXL )", "JPEG XL, a format that is not read"),
-    (0, b"v/1\x01", "OpenEXR, a format that is not read"),
-    (0, rb"#\?(RADIANCE|RGBE)", "Radiance HDR, a format that is not read"),
-    (0, b"SIMPLE  = ", "FITS, a format that is not read"),  # Pillow takes its bytes in wrong order
-)
-OTHERS: Final = (
-    (0, b"version https://git-lfs", "a pointer of Git LFS, not the image itself"),
-    (0, rb"\s*<", "text, such as HTML or SVG"),
-    (0, b"%PDF", "a PDF document"),
-    (0, b"PK\x03\x04", "a zip archive"),
-    (0, b"\x93NUMPY", "an array of NumPy's, which NumpyFile reads"),
-)
-READ: Final = re.compile(
-    rb"\xff\xd8\xff|\x89PNG|GIF8|II[*+]\0|MM\0[*+]|RIFF....WEBP|....ftypavi[fs]", re.DOTALL
-)
 
 
 class Unreadable(UsageError):
@@ -53,30 +32,19 @@ class Unreadable(UsageError):
         self.wrong = wrong
 
 
-def foreign(head: bytes, kinds: Any = FOREIGN + OTHERS) -> str | None:
-    """Say what begins so, if it is known and not read."""
-    return next((what for at, mark, what in kinds if re.match(mark, head[at:])), None)
-
-
-def begins_an_image(path: Path) -> bool:
-    """Whether a file without an image's suffix is an image, by its first bytes."""
-    with open_regular(path) as file:
-        head = file.read(HEAD)
-    return READ.match(head) is not None or foreign(head, FOREIGN) is not None
-
-
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path, max_pixels: int) -> Iterator[BinaryIO]:
     """Open an image file to decode it, with `max_pixels` in the place of Pillow's own limit.
 
-    Whatever a decoder raises becomes one sentence that names the file and the reason.
+    That holds for an image within another too, as those of an icon, of which the file may state
+    another size. Whatever a decoder raises becomes one sentence: the file and the reason.
 
     Raises:
         UsageError: if it cannot be decoded.
     """
     from PIL import Image
 
-    former, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    former, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, PixelLimit(max_pixels)  # type: ignore[assignment]
     try:
         with open_regular(path) as file:
             yield file
@@ -84,6 +52,9 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise
     except Ambiguous as error:
         raise Ambiguous(f"{shown(path)} {error}") from None
+    except Image.DecompressionBombError as error:
+        (number,) = re.findall(r"\d+", str(error))[:1]
+        raise too_large(path, int(number), max_pixels) from None
     except Exception as error:  # decoders raise many kinds
         wrong = f"{shown(path)} cannot be read as an image ({reason(path, error)})"
         raise Unreadable(wrong) from error
@@ -116,7 +87,7 @@ def reason(path: Path, error: Exception) -> str:
     return printable(" ".join(str(error).split()), 160).rstrip(".") or type(error).__name__
 
 
-def count_frames(path: Path) -> int:
+def count_frames(path: Path, max_pixels: int) -> int:
     """Return how many frames or pages an image file holds.
 
     Raises:
@@ -124,10 +95,10 @@ def count_frames(path: Path) -> int:
     """
     from PIL import Image
 
-    with opened(path) as file:
+    with opened(path, max_pixels) as file:
         if pages := tiff_pages(file):
             return len(pages)
-        with Image.open(file) as image:
+        with Image.open(file, formats=formats()) as image:
             return frames_of(image)
 
 
@@ -166,18 +137,18 @@ def decoded(
         frame = page.place
     file.seek(0)
     try:
-        image = Image.open(file)
+        image = Image.open(file, formats=formats())
     except UnidentifiedImageError:
         if not pages:
             raise
         return page.read(file)  # such as JPEG 2000 in TIFF
     if image.format == "FITS":
         raise UnidentifiedImageError  # `FOREIGN` has the reason
-    require_size(path, *image.size, max_pixels)
-    if not pages:
+    if not pages and frame is None:
         require_one(frames_of(image), frame)
     if frame:
-        image.seek(frame)
+        image.seek(frame)  # to one of another size, perhaps
+    require_size(path, *image.size, max_pixels)
     if (deep := deep_pixels(file, image)) is not None:
         return deep
     if draft is not None:
@@ -196,9 +167,13 @@ def require_one(number: int, frame: int | None) -> None:
 def require_size(path: Path, width: int, height: int, max_pixels: int) -> None:
     """Refuse an image of too many pixels before it is decoded."""
     if width * height > max_pixels:
-        size = f"{shown(path)} has {width:,} × {height:,} pixels"
-        size += f", and data.max_pixels is {max_pixels:,}"
-        raise Unreadable(size, "raise it, scale the image down")
+        raise too_large(path, width * height, max_pixels)
+
+
+def too_large(path: Path, number: int, max_pixels: int) -> Unreadable:
+    """The error that tells of an image of too many pixels."""
+    wrong = f"{shown(path)} has {number:,} pixels, and data.max_pixels is {max_pixels:,}"
+    return Unreadable(wrong, "raise it, scale the image down")
 
 
 def deep_pixels(file: BinaryIO, image: Any) -> Pixels | None:

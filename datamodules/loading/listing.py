@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 from ae_lightning.core.errors import printable
 from ae_lightning.core.printing import counted
 
-from .decoding import Unreadable, begins_an_image, reason, shown
+from .decoding import Unreadable, reason, shown
+from .formats import begins_an_image, formats
 
 FEW: Final = 3  # names in a sentence
-STUBS: Final = ("BUFR", "GRIB", "HDF5", "WMF", "MPEG", "EPS")  # what Pillow knows, and cannot draw
 UNREAD: Final = (".heic", ".heif", ".dcm", ".jxl", ".exr")  # images that it does not know
 
 
@@ -145,4 +145,4 @@ def suffixes() -> set[str]:
     from PIL import Image
 
     known = Image.registered_extensions().items()
-    return {s for s, kind in known if kind in Image.OPEN and kind not in STUBS} | {*UNREAD}
+    return {s for s, kind in known if kind in formats()} | {*UNREAD}

@@ -76,7 +76,7 @@ class Rendering:
         mode = "L" if self.greyscale else "RGB"
         side = 0 if self.size is None else max(self.size)  # whichever way a photograph lies
         draft = (mode, (side, side)) if side else None
-        with opened(path) as file:
+        with opened(path, self.max_pixels) as file:
             image = decoded(path, file, frame, draft, self.max_pixels)
             return self._deep(image) if isinstance(image, Pixels) else self._shallow(image, mode)
 

@@ -1,5 +1,6 @@
 """TIFF files by their tags: which pages they hold, and values that Pillow would misread."""
 
+import math
 import os
 import re
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ae_lightning.core.errors import UsageError
+from ae_lightning.core.memory import require_room
 
 from .pixels import Pixels, oriented
 
@@ -18,6 +20,7 @@ WHITE, BLACK, RGB = 0, 1, 2  # what 0 stands for, or the colour space
 COLOURS: Final = {WHITE: 1, BLACK: 1, RGB: 3, 3: 1, 5: 4, 6: 3}  # and a palette, CMYK, YCbCr
 SPACES: Final = {3: "a palette", 5: "CMYK", 6: "YCbCr", 8: "CIE L*a*b*", 32803: "a sensor's mosaic"}
 STACK: Final = re.compile(r"ImageJ=.*?\nimages=(\d{1,9})\n", re.DOTALL)  # a description
+SCALING: Final = 12  # bytes that it takes to bring a value to [0, 1]: of a double and a float
 ASSOCIATED, UNASSOCIATED = 1, 2  # opacity that colours are multiplied by, or not
 
 
@@ -94,9 +97,11 @@ class Page(NamedTuple):
         file.seek(0)
         with TiffFile(file, name="image.tif") as tiff:
             page = tiff.pages[self.place]
-            values, axes = np.asarray(page.asarray()), str(page.axes)  # type: ignore[union-attr]
-        if sorted(axes) not in (["X", "Y"], ["S", "X", "Y"]):
-            raise ValueError(f"its axes are {axes}")
+            axes, apiece = str(page.axes), math.prod(page.chunks)  # type: ignore[union-attr]
+            if sorted(axes) not in (["X", "Y"], ["S", "X", "Y"]):
+                raise ValueError(f"its axes are {axes}")
+            require_room(max(page.size, apiece) * (max(self.bits) / 8 + SCALING), "it")
+            values = np.asarray(page.asarray())
         if "S" not in axes:
             values, axes = values[..., None], f"{axes}S"
         return values.transpose([axes.index(axis) for axis in "YXS"])

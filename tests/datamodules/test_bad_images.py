@@ -32,15 +32,26 @@ def damaged(kind: str) -> bytes:
     return buffer.getvalue()[:head] + bytes(4 * head)
 
 
-def huge_png() -> bytes:
+def huge_png(side: int = 20_000) -> bytes:
     def chunk(name: bytes, data: bytes) -> bytes:
         crc = struct.pack(">I", zlib.crc32(name + data))
         return struct.pack(">I", len(data)) + name + data + crc
 
-    head = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(99)))
 
 
+def icon(png: bytes) -> bytes:
+    """A file of icons that states 32 × 32 pixels, whatever its image has."""
+    head = struct.pack("<HHHBBHHHII", 0, 1, 1, 32, 32, 0, 1, 32, len(png), 22)
+    return head + png
+
+
+def apple_icon(png: bytes) -> bytes:
+    return struct.pack(">4sI4sI", b"icns", 16 + len(png), b"ic07", 8 + len(png)) + png
+
+
+LARGE = "has 400,000,000 pixels, and data.max_pixels is 200,000,000"
 BAD = {
     "heic.heic": (b"\0\0\0\x18ftypheic" + bytes(100), "HEIC, a format that is not read"),
     "renamed.jpg": (b"\0\0\0\x18ftypmif1" + bytes(100), "HEIC, a format that is not read"),
@@ -51,7 +62,12 @@ BAD = {
     "empty.png": (b"", "an empty file"),
     "nothing.webp": (bytes(99), "of no known format"),
     "cut.png": (b"\x89PNG\r\n\x1a\n", "its header is damaged"),
-    "huge.png": (huge_png(), "has 20,000 × 20,000 pixels, and data.max_pixels is 200,000,000"),
+    "huge.png": (huge_png(), LARGE),
+    "huge.ico": (icon(huge_png()), LARGE),
+    "renamed.png": (icon(huge_png()), LARGE),
+    "huge.icns": (apple_icon(huge_png()), LARGE),
+    "larger.ico": (icon(huge_png(15_000)), "has 225,000,000 pixels"),
+    "postscript.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no known format"),
     "odd.dds": (b"DDS " + (124).to_bytes(4, "little") + bytes(200), ""),
     "damaged.avif": (damaged("AVIF"), ""),
     "damaged.tif": (b"II*\0\x08\0\0\0\xff\xff" + RNG.bytes(200), ""),

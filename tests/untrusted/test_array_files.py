@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from ae_lightning.datamodules import NumpyFile, numpy_file
+from ae_lightning.core import memory
+from ae_lightning.datamodules import ImageFolder, NumpyFile
 from helpers.failures import failure
 
 ONE = torch.ones(1)
@@ -36,15 +37,15 @@ def test_what_an_archive_would_unpack_to_fits_into_memory(
 ) -> None:
     file, plain = tmp_path / f"a.{suffix}", tmp_path / "plain"
     if suffix == "npz":
-        np.savez_compressed(file, x=np.zeros((1000, 1000)))
+        np.savez_compressed(file, x=np.zeros((1000, 3000)))
     else:
-        torch.save(torch.zeros(1000, 1000).double(), plain)
+        torch.save(torch.zeros(1000, 3000).double(), plain)
         with ZipFile(plain) as source, ZipFile(file, "w", ZIP_DEFLATED) as target:
             for name in source.namelist():
                 target.writestr(name, source.read(name))
-    assert file.stat().st_size < 20_000
-    assert NumpyFile(str(file)).shape == (1000,)
-    monkeypatch.setattr(numpy_file, "free_memory", lambda: 10**6)
+    assert file.stat().st_size < 50_000
+    assert NumpyFile(str(file)).shape == (3000,)
+    monkeypatch.setattr(memory, "free_memory", lambda: 2**24)
     monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("it is read"))
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it is read"))
     assert failure(NumpyFile(str(file))).startswith(f"{file} takes 0.0")
@@ -53,9 +54,9 @@ def test_what_an_archive_would_unpack_to_fits_into_memory(
 def test_what_is_not_wanted_of_an_archive_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    x, other = np.zeros((20, 2)), np.zeros(10**6)
+    x, other = np.zeros((20, 2)), np.zeros(3 * 10**6)
     np.savez(tmp_path / "a.npz", x=x, more=other)
-    monkeypatch.setattr(numpy_file, "free_memory", lambda: 10**5)
+    monkeypatch.setattr(memory, "free_memory", lambda: 2**24)
     assert NumpyFile(str(tmp_path / "a.npz")).shape == (2,)
 
 
@@ -66,3 +67,16 @@ def test_names_of_arrays_are_told_in_one_line(tmp_path: Path) -> None:
     assert said.isprintable()
     assert len(said) < len(str(file)) + 400
     assert r"holds \x1b[31m0\n, " in said
+
+
+def test_bands_of_an_image_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte may hold two hundred bands of four million zeros."""
+    tifffile = pytest.importorskip("tifffile")
+    bands = np.zeros((200, 200, 50), np.uint16)
+    options = {"photometric": "minisblack", "planarconfig": "contig", "compression": "zlib"}
+    for i in range(4):
+        tifffile.imwrite(tmp_path / f"{i}.tif", bands, **options)
+    assert ImageFolder(str(tmp_path)).shape == (50, 200, 200)
+    monkeypatch.setattr(memory, "free_memory", lambda: 2**24)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda _: pytest.fail("it is decoded"))
+    assert "(it takes 0.0 GiB, more than the 0.0 GiB" in failure(ImageFolder(str(tmp_path)))
