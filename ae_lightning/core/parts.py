@@ -171,7 +171,7 @@ def make(cls: type, keywords: dict[str, Any], others: Mapping[str, Any] | None =
 
 
 def check_arguments(cls: type, keywords: Mapping[str, Any]) -> None:
-    """Refuse arguments that a class has not, or that should be numbers or text and are not.
+    """Refuse arguments that a class has not, or that should be numbers, text or parts and are not.
 
     Raises:
         UsageError: naming the first of them.
@@ -183,8 +183,16 @@ def check_arguments(cls: type, keywords: Mapping[str, Any]) -> None:
             raise UsageError(f"{cls.__name__} has no argument {shown}; {nearest(name, known)}")
         kinds = list(kinds_of(known[name].annotation, cls))
         simple = kinds and all(any(kind is one for one in SCALARS) for kind in kinds)
-        if simple and value is not known[name].default:  # which may be None all the same
+        if value is known[name].default:  # which may be None all the same
+            continue
+        if simple:
             conform(reduce(or_, kinds), value, f"{cls.__name__}.{name}")
+        elif parts := [kind.__name__ for kind in kinds if issubclass(kind, Recorded)]:
+            whole = float in kinds and type(value) is int
+            if not (whole or isinstance(value, tuple(kinds))):
+                given = printable(repr(value), 60)
+                wanted = f"{' or '.join(parts)}, by its class_path"
+                raise UsageError(f"{cls.__name__}.{name} is {given}: expected a {wanted}.")
 
 
 def arguments_of(record: Mapping[str, Plain]) -> dict[str, Plain]:

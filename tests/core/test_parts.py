@@ -12,9 +12,11 @@ import torch
 from ae_lightning.autoencoder import AutoEncoder
 from ae_lightning.core.errors import UsageError, nearest
 from ae_lightning.core.parts import locate, rebuild, to_plain
+from ae_lightning.datamodules import Manifold
 from ae_lightning.likelihoods import Gaussian
 from ae_lightning.nn import MLP, TopK
 from ae_lightning.posteriors import Dirac
+from ae_lightning.regularizers import Rate
 from ae_lightning.schedules import Linear
 
 
@@ -110,3 +112,17 @@ def test_a_part_serves_one_model_only() -> None:
 def test_a_model_can_be_copied() -> None:
     made = model()
     assert copy.deepcopy(made).record == made.record
+
+
+@pytest.mark.parametrize("value", [{}, {"a": 1}, "Ring", 3, True, [1], MLP([3]).record])
+def test_nothing_else_takes_the_place_of_a_part(value: object) -> None:
+    """Or data would be made of it, and fail when they are read."""
+    record = Manifold().record | {"init_args": {"toy": value}}
+    with pytest.raises(UsageError, match=r"Manifold\.toy is .*: expected a Toy, by its class_path"):
+        rebuild(record)
+
+
+def test_a_number_may_stand_for_a_schedule() -> None:
+    for weight in (3, 0.5, Linear(0.0, 1.0, 10)):
+        assert rebuild(Rate(weight).record).record == Rate(weight).record
+    assert rebuild(Manifold().record).record == Manifold().record
