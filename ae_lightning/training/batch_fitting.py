@@ -73,7 +73,8 @@ def fit_or_hint(trainer: Trainer, model: Any, datamodule: Any, **options: Any) -
             trainer.fit(model, datamodule=datamodule, **options)
         return
     except (RuntimeError, MemoryError) as error:
-        if trainer.world_size > 1 or not ran_out_of_memory(error):
+        unread = not getattr(datamodule, "sets", True)  # so that no batch was ever drawn
+        if trainer.world_size > 1 or unread or not ran_out_of_memory(error):
             raise
     # Only here, where the error is gone, which holds on to much.
     raise UsageError(hint_of(model, datamodule, trainer, most))

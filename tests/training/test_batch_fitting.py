@@ -31,9 +31,9 @@ trainer:
 """
 
 
-def tight(folder: Path, *flags: str) -> tuple[int, str]:
+def tight(folder: Path, *flags: str, fit: str = FIT) -> tuple[int, str]:
     (folder / "short.yaml").write_text(SHORT)
-    command = [sys.executable, "-c", TIGHT, *FIT.split(), *flags]
+    command = [sys.executable, "-c", TIGHT, *fit.split(), *flags]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stderr
 
@@ -60,6 +60,15 @@ def test_a_network_that_does_not_fit_is_refused_while_it_is_built(tmp_path: Path
     assert re.fullmatch(sentence, said), said
     assert not re.search("trainer|alloc_cpu", said)
     assert not Path(tmp_path, "a").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds what a process takes")
+def test_data_that_do_not_fit_are_told_as_such(tmp_path: Path) -> None:
+    """No batch of them is ever drawn, and so none is tried."""
+    manifold = "fit --config vae --config manifold --config short.yaml"
+    code, said = tight(tmp_path, "--data.size", str(10**9), fit=manifold)
+    assert code == 2, said
+    assert "model and data do not fit into memory: reduce them" in said
 
 
 def test_halving_ends_at_the_first_that_fits_and_at_none() -> None:
