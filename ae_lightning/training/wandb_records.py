@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from ae_lightning.core.files import open_regular
 from ae_lightning.core.private_names import private
 
 HEADER: Final = 7  # bytes: the file's own, and those of each piece: checksum, length, kind
+PIECES: Final = range(1, 5)  # whole, first, middle, last
 BLOCK: Final = 2**15  # bytes, which no piece crosses: LevelDB's framing of a log
 
 
@@ -31,7 +33,7 @@ def rows_of(file: Path) -> Iterator[int]:
 
 def pieces(file: Path) -> Iterator[bytes]:
     """The records of a log of LevelDB, each put together of its pieces."""
-    with file.open("rb") as opened:
+    with open_regular(file) as opened:
         whole, at = b"", opened.seek(HEADER)
         while True:
             if (left := BLOCK - at % BLOCK) < HEADER:
@@ -40,6 +42,8 @@ def pieces(file: Path) -> Iterator[bytes]:
             if len(head) < HEADER:
                 return
             _, length, kind = struct.unpack("<IHB", head)
+            if kind not in PIECES:  # nothing, or damaged
+                return
             whole += opened.read(length)
             at += HEADER + length
             if kind in (1, 4):  # a whole record, or its last piece
