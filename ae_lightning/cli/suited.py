@@ -62,13 +62,13 @@ def is_deep(record: Any) -> bool:
 
 def takes(kind: type, name: str, given: Any, paths: list[list[str]]) -> bool:
     """Whether a class takes all that is said of a part, which names no class itself."""
-    classless = not isinstance(given, str) and "class_path" not in (given or {})
+    classless = given is None or (isinstance(given, Mapping) and "class_path" not in given)
     arguments = named(name, given, paths)
     return classless and [name] not in paths and arguments <= {*parameters_of(kind)}
 
 
 def named(name: str, given: Any, paths: list[list[str]]) -> set[str]:
     """The arguments of a part that configs or flags set."""
-    record = given if isinstance(given, Mapping) else {}
+    record = given.get("init_args") if isinstance(given, Mapping) else None
     flags = {path[1] for path in paths if path[:1] == [name] and path[1:]}
-    return {*(record.get("init_args") or {}), *flags}
+    return {*(record if isinstance(record, Mapping) else ()), *flags}

@@ -1,6 +1,7 @@
 """A config from a stranger, or a flag, is one short sentence at once, whatever it would build."""
 
 import os
+import re
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -138,6 +139,14 @@ def test_a_config_that_would_build_too_much_or_else_is_refused(
     assert any(words in sentence for words in said.split("|"))
     error, _ = watched(lambda: config_files.read("config.yaml"))
     assert isinstance(error, UsageError)
+
+
+@pytest.mark.parametrize("value", ["0.5", "true", "[1]", "{init_args: 3}"])
+def test_nothing_else_takes_the_place_of_a_part(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("config.yaml").write_text(f"model: {{init_args: {{encoder: {value}}}}}")
+    assert re.search(r"encoder(\.init_args)? is ", refused(capsys, *FIT, "--config", "config.yaml"))
 
 
 def test_a_config_is_a_file_of_a_sane_size(capsys: pytest.CaptureFixture[str]) -> None:
