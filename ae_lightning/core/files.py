@@ -252,13 +252,13 @@ def damage(file: Path) -> str | None:
             if tail[-RECORD:].startswith(END) and tail.endswith(b"\0\0"):
                 with zipfile.ZipFile(opened) as archive:
                     member = archive.testzip()
-                return None if member is None else f"its member {member} is damaged"
+                return member and f"its member {printable(member, 80)} is damaged"
     except UsageError:
         return "it is not a regular file"
     except OSError as error:
         return error.strerror or type(error).__name__
     except (*UNZIPPING, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        return str(error) or type(error).__name__
+        return printable(str(error), 160) or type(error).__name__
     return "its end is missing or damaged"
 
 

@@ -74,7 +74,7 @@ def squeezed(file: Path) -> str | None:
         with zipfile.ZipFile(file) as archive:
             kinds = {m.filename: m.compress_type for m in archive.infolist()}
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        return str(error) or type(error).__name__
+        return printable(str(error), 160) or type(error).__name__
     names = [name for name, kind in kinds.items() if kind != zipfile.ZIP_STORED]
     return f"its member {printable(names[0], 80)} is compressed" if names else None
 

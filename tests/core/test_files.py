@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ae_lightning.core.errors import printable
 from ae_lightning.core.files import append, damage, replacing, share, write_text
 from ae_lightning.training.checkpoint_io import AtomicCheckpointIO
 from helpers.apart import call, call_all
@@ -153,3 +154,15 @@ def test_two_that_write_the_same_file_at_once_leave_it_whole(tmp_path: Path) -> 
     assert call_all(replace_often, [(tmp_path / "file", text) for text in texts]) == [0, 0]
     assert (tmp_path / "file").read_text() in texts
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("name", ["\x1b[31m\n", "x" * 60_000])
+def test_a_damaged_member_is_named_in_one_line(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.ckpt"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, b"content")
+    file.write_bytes(file.read_bytes().replace(b"content", b"changed"))
+    said = damage(file)
+    assert said is not None
+    assert said.startswith(f"its member {printable(name, 80)} is damaged")
+    assert said.isprintable()
