@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.files import open_regular
 
-from .formats import HEAD, READ, PixelLimit, foreign, formats
+from .formats import HEAD, READ, foreign, formats
 from .pixels import Ambiguous, Pixels, oriented
 from .tiff import tiff_pages
 
@@ -44,16 +45,18 @@ def opened(path: Path, max_pixels: int) -> Iterator[BinaryIO]:
     """
     from PIL import Image
 
-    former, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, PixelLimit(max_pixels)  # type: ignore[assignment]
+    former = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = max_pixels / 2  # type: ignore[assignment]  # it raises above twice that
     try:
-        with open_regular(path) as file:
+        with warnings.catch_warnings(), open_regular(path) as file:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of more than that
             yield file
     except Unreadable:
         raise
     except Ambiguous as error:
         raise Ambiguous(f"{shown(path)} {error}") from None
     except Image.DecompressionBombError as error:
-        (number,) = re.findall(r"\d+", str(error))[:1]
+        number = re.findall(r"\d+", str(error))[0]
         raise too_large(path, int(number), max_pixels) from None
     except Exception as error:  # decoders raise many kinds
         wrong = f"{shown(path)} cannot be read as an image ({reason(path, error)})"

@@ -1,4 +1,4 @@
-"""Which formats of images are read, by their first bytes and by Pillow's names, and how large."""
+"""Which formats of images are read, by their first bytes and by Pillow's names."""
 
 import re
 from pathlib import Path
@@ -49,22 +49,3 @@ def formats() -> tuple[str, ...]:
 
     Image.init()
     return tuple(name for name in Image.ID if name not in STUBS)
-
-
-class PixelLimit:
-    """A number of pixels above which Pillow raises, and below which it does not warn.
-
-    Pillow warns above `MAX_IMAGE_PIXELS`, and raises above twice that.
-
-    >>> 2 * PixelLimit(9), 5 > PixelLimit(9)
-    (9, False)
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-
-    def __rmul__(self, two: int) -> int:
-        return self.most
-
-    def __lt__(self, pixels: int) -> bool:
-        return False
