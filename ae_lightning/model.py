@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
+from numbers import Real
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, printable
 from ae_lightning.core.parts import Part, Recorded
 from ae_lightning.core.showing import shown
 from ae_lightning.core.types import ForwardPass, Pair
@@ -19,6 +20,16 @@ from ae_lightning.nn import Network, channels_of
 from ae_lightning.posteriors import Posterior
 from ae_lightning.priors import Prior, StandardNormal
 from ae_lightning.schedules import Clock
+
+
+def is_range(value: Any) -> bool:
+    """Whether a value is two numbers, the smaller one first.
+
+    >>> is_range((0.0, 1.0)), is_range([1, 0]), is_range({"a": 1})
+    (True, False, False)
+    """
+    pair = value if isinstance(value, Sequence) and len(value) == 2 else ("", "")
+    return all(isinstance(v, Real) for v in pair) and bool(pair[0] < pair[1])
 
 
 class Penalty(Protocol):
@@ -105,6 +116,9 @@ class Model(Recorded, nn.Module):
             raise UsageError(
                 f"latent {latent}, samples {samples} and shape {tuple(shape)} must be at least 1."
             )
+        if not (value_range is None or is_range(value_range)):
+            given = printable(repr(value_range), 60)
+            raise UsageError(f"value_range is {given}: expected two numbers, the smaller first.")
         if likelihood.unit_interval and (value_range is None or tuple(value_range) != (0.0, 1.0)):
             name = type(likelihood).__name__
             raise UsageError(f"{name} is for data in [0, 1], and these are not: use Gaussian.")
