@@ -69,8 +69,10 @@ def traversal(
 
 
 def without_dimensions(model: Model, dims: Sequence[int] | None) -> str | None:
-    """Say which of these dimensions the model's code does not have, or None."""
-    for k in dims or ():
+    """Say which of these dimensions the model's code does not have, or that there are none."""
+    if dims is not None and len(dims) == 0:
+        return f"dims are none: expected some of 0 to {model.latent - 1}."
+    for k in () if dims is None else dims:
         if not 0 <= k < model.latent:
             return f"there is no dimension {k}: the code has 0 to {model.latent - 1}."
     return None

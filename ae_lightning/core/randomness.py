@@ -7,9 +7,14 @@ size and any number of processes.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import torch
 from torch import Generator, Tensor
+
+from ae_lightning.core.errors import UsageError, at_least
+
+LARGEST_SEED: Final = 2**64 - 1  # that torch takes
 
 
 def seed_of(*key: int) -> int:
@@ -26,6 +31,13 @@ def seed_of(*key: int) -> int:
         h = (h ^ h >> 27) * 0x94D049BB133111EB % 2**64
         h ^= h >> 31
     return h >> 32
+
+
+def require_seed(seed: int) -> None:
+    """Raise UsageError if a seed is none that torch's generators take."""
+    at_least("seed", seed, 0)
+    if seed > LARGEST_SEED:
+        raise UsageError(f"seed is {seed}: expected at most {LARGEST_SEED}.")
 
 
 def generator_of(*key: int, device: torch.device | str = "cpu") -> Generator:

@@ -16,6 +16,7 @@ from ae_lightning.core.files import UNZIPPING, damage, open_regular, replacing
 from ae_lightning.core.randomness import seeded
 from ae_lightning.core.untrusted import conform, inside
 from ae_lightning.distributions import sample_by_index
+from ae_lightning.inference.data import folder_of
 from ae_lightning.inference.densities import KINDS, Density
 from ae_lightning.inference.inputs import Inputs, open_inputs, thinned
 from ae_lightning.inference.trained import TrainedModel
@@ -44,7 +45,8 @@ def density_of(
 ) -> Density:
     """Return a density of a model's codes.
 
-    That of the codes of training is fitted once, and kept beside the checkpoint.
+    That of the codes of training is fitted once, and kept beside the checkpoint, unless its image
+    files are read otherwise than in training.
 
     Args:
         kind: mixture, flow or two_stage.
@@ -54,11 +56,12 @@ def density_of(
         UsageError: if there is no such kind or no such data, or a damaged file is in its place.
     """
     one_of("by", kind, KINDS)
-    if not data and (kept := kept_density(trained, kind)) is not None:
+    same = not data and (folder_of(trained) is None or not trained.reading)  # codes as in training
+    if same and (kept := kept_density(trained, kind)) is not None:
         return kept
     inputs = open_inputs(trained, data, None if data else "train")
     density = KINDS[kind].fitted(codes(trained, inputs, batch_size))
-    if not data:
+    if same:
         try:
             write_density(file_of(trained, kind), density, header_of(trained, kind))
         except OSError as error:

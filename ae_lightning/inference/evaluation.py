@@ -10,6 +10,7 @@ import torch
 
 from ae_lightning.core.errors import UsageError, at_least, one_of
 from ae_lightning.core.fingerprints import digest_of
+from ae_lightning.core.randomness import require_seed
 from ae_lightning.inference.configurations import Flat
 from ae_lightning.inference.inputs import Inputs, opened
 from ae_lightning.inference.measures.disentanglement import disentanglement
@@ -142,7 +143,7 @@ def evaluate(
     settings = Settings(samples, repeats, subset, labels, seed, batch_size, weights)
     for name in ("samples", "repeats", "subset", "labels", "batch_size"):
         at_least(name, getattr(settings, name), 1)
-    at_least("seed", seed, 0)
+    require_seed(seed)
     trained, inputs = opened(model, [data] if data else [], split, limit, device, reading)
     if trained.device.type == "cpu":
         keep_freed_memory()

@@ -112,7 +112,7 @@ class Inputs:
     def _draws(self, group: Named, size: int) -> list[BatchDraw]:
         before = sum(len(g.examples) for g in self.groups[: self.groups.index(group)])
         n = min(len(group.examples), len(self) - before)
-        return [BatchDraw(rows) for rows in torch.arange(n).split(size)]
+        return [BatchDraw(rows) for rows in torch.arange(n).split(min(size, max(n, 1)))]
 
     def _readable(self, examples: Examples) -> Examples:
         skip = isinstance(self.data, ImageFolder) and self.data.skip
@@ -238,7 +238,12 @@ def opened(
     """
     trained = loaded(model, device, reading)
     inputs = open_inputs(trained, data, split, limit)
-    if reading and not isinstance(inputs.data, ImageFolder):
-        name, kind = next(iter(reading)), type(inputs.data).__name__
-        raise UsageError(f"data.{name} says how image files are read: {kind} has none.")
+    require_read(trained, [inputs.data])
     return trained, inputs
+
+
+def require_read(trained: TrainedModel, modules: Sequence[PairDataModule]) -> None:
+    """Raise UsageError if it is said how image files are to be read, and no data hold any."""
+    if trained.reading and not any(isinstance(module, ImageFolder) for module in modules):
+        name, kind = next(iter(trained.reading)), type(modules[0]).__name__
+        raise UsageError(f"data.{name} says how image files are read: {kind} has none.")

@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ae_lightning.core.errors import UsageError, at_least, one_of
+from ae_lightning.core.randomness import require_seed
 from ae_lightning.inference.arrays import given_back
 from ae_lightning.inference.chains import chain_of, run_chains
+from ae_lightning.inference.data import data_named
 from ae_lightning.inference.densities import KINDS, Mixture
 from ae_lightning.inference.density_files import density_of
+from ae_lightning.inference.inputs import require_read
 from ae_lightning.inference.reading import Reading, loaded
 from ae_lightning.inference.trained import TrainedModel
 
@@ -55,7 +58,15 @@ def sample(
     by = way_of(trained, by)
     for name, value in {"n": n, "batch_size": batch_size}.items():
         at_least(name, value, 1)
-    at_least("seed", seed, 0)
+    require_seed(seed)
+    if by == PRIOR and (data or trained.reading):
+        given = data[0] if data else f"data.{next(iter(trained.reading))}"
+        raise UsageError(
+            f"{given} is given, and draws of the prior read no data: leave it out, or choose by "
+            f"from {', '.join((*KINDS, *CHAINS))}."
+        )
+    if trained.reading:
+        require_read(trained, [data_named(trained, name) for name in data or [None]])
     if by in CHAINS:
         x = run_chains(chain_of(trained, data, batch_size), by, n, steps, seed, batch_size)
         x = x if trained.model.value_range is None else x.clamp(*trained.model.value_range)

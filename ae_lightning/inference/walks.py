@@ -16,7 +16,7 @@ from ae_lightning.core.errors import UsageError, at_least
 from ae_lightning.core.printing import counted
 from ae_lightning.core.showing import shown
 from ae_lightning.inference.data import data_named
-from ae_lightning.inference.inputs import open_inputs, thinned
+from ae_lightning.inference.inputs import open_inputs, require_read, thinned
 from ae_lightning.inference.reading import Reading, loaded
 from ae_lightning.inference.trained import TrainedModel
 
@@ -71,6 +71,7 @@ def traverse(
     for name, value in {"rows": rows, "columns": columns}.items():
         at_least(name, value, 1)
     trained = loaded(model, device, reading)
+    require_reading(trained, data, *([] if start is None else [start]))
     first = None if start is None else trained.model.code(example(trained, start))[0]
     inputs = open_inputs(trained, [] if data is None else [data], "val" if data is None else None)
     batches = thinned(inputs, EXAMPLES).batches(device=trained.device)
@@ -105,6 +106,7 @@ def interpolate(
     """
     at_least("steps", steps, 2)
     trained = loaded(model, device, reading)
+    require_reading(trained, a, b)
     ends = example(trained, a), example(trained, b)
     figure = interpolation(trained.model, *ends, steps)
     if not is_image(trained.shape):
@@ -112,6 +114,18 @@ def interpolate(
     with observing(trained.model):
         decoded = between(trained.model, *ends, torch.linspace(0, 1, FRAMES).to(ends[0]))
         return Walk(figure, film(decoded[0], limits_of(trained.model, decoded)))
+
+
+def require_reading(trained: TrainedModel, *named: str | None) -> None:
+    """Raise UsageError if it is said how image files are read, and none of these are any."""
+    if trained.reading:
+        names = [None if name is None or place_of(name) else name for name in named]
+        require_read(trained, [data_named(trained, name) for name in names])
+
+
+def place_of(named: str) -> re.Match[str] | None:
+    """The split and the place that a name tells, if it is no file's."""
+    return None if is_file(Path(named)) else PLACE.fullmatch(named)
 
 
 def example(trained: TrainedModel, named: str) -> Tensor:
@@ -123,7 +137,7 @@ def example(trained: TrainedModel, named: str) -> Tensor:
     Raises:
         UsageError: if there is none, or there are several.
     """
-    if (place := PLACE.fullmatch(named)) and not is_file(Path(named)):
+    if place := place_of(named):
         pair = data_named(trained, None).pairs(place[1], [int(place[2])])
         x: Tensor = pair.x.to(trained.device)
         return x

@@ -143,6 +143,16 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 }
 
 
+def test_codes_of_files_that_are_read_otherwise_are_not_kept(own: Path) -> None:
+    kept = sample(own, n=3)
+    otherwise = sample(own, n=3, reading={"fit": "crop"})
+    assert np.abs(otherwise - kept).max() > 1e-4
+    file_of(own).unlink()
+    np.testing.assert_allclose(sample(own, n=3, reading={"fit": "crop"}), otherwise, atol=1e-6)
+    assert not file_of(own).exists()
+    np.testing.assert_allclose(sample(own, n=3), kept, atol=1e-6)
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_strangers_file_is_refused_and_left_as_it_is(damage: str, own: Path) -> None:
     file = file_of(own)

@@ -135,6 +135,13 @@ def test_a_thinned_folder_keeps_all_classes_and_names(
         (["--by", "langevin"], "needs a model that was trained to denoise"),
         (["--steps", "3"], "only a chain has steps, walkback or langevin"),
         (["nowhere"], "there are no data nowhere"),
+        (["digits", "--by", "prior"], "digits is given, and draws of the prior read no data"),
+        (["--data.bits", "8"], "data.bits is given, and draws of the prior read no data"),
+        (
+            ["--data.bits", "8", "--by", "mixture"],
+            "data.bits says how image files are read: Digits",
+        ),
+        (["--seed", str(2**64)], f"seed is {2**64}: expected at most {2**64 - 1}"),
     ],
 )
 def test_what_cannot_be_sampled_is_one_sentence(

@@ -85,6 +85,15 @@ def test_strips_and_films_are_files(
         (["interpolate", "RUN", "a", "b", "--steps", "1", "--out", "a.png"], "steps is 1"),
         (["interpolate", "RUN", "no.png", "test/0", "--out", "a.png"], "no file or folder no.png"),
         (["traverse", "RUN", "--dims", "[99]", "--out", "a.gif"], "there is no dimension 99"),
+        (
+            ["traverse", "RUN", "--dims", "[]", "--out", "a.gif"],
+            "dims are none: expected some of 0",
+        ),
+        (["traverse", "RUN", "--data.bits", "8", "--out", "a.png"], "Digits has none"),
+        (
+            ["interpolate", "RUN", "test/0", "test/1", "--data.bits", "8", "--out", "a.png"],
+            "data.bits says how image files are read: Digits has none",
+        ),
         (["traverse", "RUN", "--columns", "0", "--out", "a.gif"], "columns is 0"),
         (["traverse", "RUN", "--rows", "0", "--out", "a.gif"], "rows is 0"),
     ],

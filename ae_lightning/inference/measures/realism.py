@@ -124,7 +124,7 @@ def distances(
         feature_extractor_weights_path=str(weights),
         batch_size=min(settings.batch_size, 64),
         cuda=device.type == "cuda",
-        rng_seed=settings.seed,
+        rng_seed=settings.seed % 2**32,  # NumPy's, which are no larger
         save_cpu_ram=True,  # or it would hand the model to other processes
         verbose=False,
     )
