@@ -2,12 +2,38 @@
 
 from typing import Any
 
+import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ae_lightning.core.errors import UsageError
 
 Array = NDArray[Any]
+
+
+def tensor_of(values: Any, name: str) -> Tensor:
+    """Values as a tensor: of an array or a list, of any layout and byte order.
+
+    Args:
+        name: what they are called, for the sentence.
+
+    Raises:
+        UsageError: if they are no array of numbers.
+
+    >>> import numpy as np
+    >>> tensor_of(np.arange(3.0)[::-1], "x")
+    tensor([2., 1., 0.], dtype=torch.float64)
+    """
+    if isinstance(values, Tensor):
+        return values.detach()
+    try:
+        array = np.require(np.asarray(values), None, ["C", "W"])  # or else a copy that is
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name} is no array of numbers: {str(error).rstrip('.')}.") from None
+    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
+        raise UsageError(f"{name} is no array of numbers, but of {array.dtype.name}.")
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 def batched(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, bool]:

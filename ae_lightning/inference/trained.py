@@ -12,10 +12,10 @@ from torch import Tensor
 from ae_lightning.core.errors import UsageError, at_least
 from ae_lightning.core.files import path_of, sha256_of
 from ae_lightning.core.parts import Record
-from ae_lightning.core.randomness import seeded
+from ae_lightning.core.randomness import require_seed, seeded
 from ae_lightning.core.showing import shown
 from ae_lightning.core.trust import trust as trust_package
-from ae_lightning.inference.arrays import Array, batched, given_back
+from ae_lightning.inference.arrays import Array, batched, given_back, tensor_of
 from ae_lightning.inference.configurations import Flat, configuration_of
 from ae_lightning.inference.weight_folders import (
     WEIGHTS,
@@ -126,7 +126,7 @@ class TrainedModel:
         Raises:
             UsageError: if they are no finite codes of this model's size.
         """
-        code = torch.as_tensor(np.asarray(z), dtype=torch.float32, device=self.device)
+        code = tensor_of(z, "z").to(self.device, torch.float32)
         if code.ndim not in (1, 2) or code.shape[-1] != self.model.latent:
             raise UsageError(
                 f"a code is of shape {tuple(code.shape)}: expected ({self.model.latent},), or "
@@ -147,7 +147,7 @@ class TrainedModel:
             UsageError: if n is below 1, seed below 0, or there is no such density yet.
         """
         at_least("n", n, 1)
-        at_least("seed", seed, 0)
+        require_seed(seed)
         if self.model.held_to_prior:
             return given_back(self.drawn(self.prior_codes(n, seed)), one=False)
         from ae_lightning.inference.density_files import kept_density  # imports Lightning
@@ -177,12 +177,7 @@ class TrainedModel:
         Raises:
             UsageError: if they are of another shape or type, or out of the range of training.
         """
-        if not isinstance(x, Tensor):
-            try:
-                x = torch.as_tensor(np.ascontiguousarray(x))
-            except (TypeError, ValueError) as error:
-                raise UsageError(f"x is no array of numbers: {error}.") from None
-        x, one = batched(x.detach(), self.shape)
+        x, one = batched(tensor_of(x, "x"), self.shape)
         if x.dtype == torch.uint8:
             return x.to(self.device) / 255, one
         if not x.dtype.is_floating_point:
@@ -273,7 +268,7 @@ def device_named(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(device)
-        torch.zeros(1, device=found)
+        torch.zeros(1, device=found).cpu()  # which meta has none of
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UsageError(
             f"device is {device}: expected auto, cpu, or a device of this machine, such as cuda:0."

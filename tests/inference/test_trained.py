@@ -35,6 +35,8 @@ FORMS: dict[str, Any] = {
     "float32": lambda x: (x / 255).astype(np.float32)[:, None],
     "a list": lambda x: (x / 255).tolist(),
     "a tensor": lambda x: torch.from_numpy(x)[:, None],
+    "read-only": lambda x: np.broadcast_to(x[:, None], (len(x), 1, 8, 8)),
+    "of another byte order": lambda x: (x / 255).astype(">f4")[:, None],
     "not contiguous": lambda x: np.asfortranarray(x[:, None])[::-1][::-1],
 }
 
@@ -74,14 +76,24 @@ def test_a_code_is_checked(digits: TrainedModel) -> None:
         digits.decode(np.zeros(3))
     with pytest.raises(UsageError, match="not finite"):
         digits.decode(np.full(16, np.inf))
+    for wrong in ("abc", [[1.0], [1.0, 2.0]], None, np.zeros(16, complex)):
+        with pytest.raises(UsageError, match="z is no array of numbers"):
+            digits.decode(wrong)
     with pytest.raises(UsageError, match="steps is 0"):
         digits.denoise(np.zeros((8, 8)), steps=0)
+
+
+def test_codes_are_taken_in_any_form(digits: TrainedModel) -> None:
+    z = np.random.default_rng(0).normal(size=(3, 16))
+    expected = digits.decode(z)
+    for form in (z.tolist(), z[::-1].copy()[::-1], z.astype(">f8"), torch.from_numpy(z)):
+        np.testing.assert_array_equal(digits.decode(form), expected)
 
 
 def test_what_is_no_model_or_no_device_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="neither a run nor a checkpoint"):
         load(tmp_path / "nowhere")
-    for device in ("cdua", "cuda:99", "meta2"):
+    for device in ("cdua", "cuda:99", "meta2", "meta"):
         with pytest.raises(UsageError, match=f"device is {device}"):
             load(run, device=device)
 
