@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,6 +119,24 @@ def test_the_service_gives_codes_and_says_what_it_cannot_take(
         status, answer = asked(port, wrong.encode())
         assert status == 400
         assert said in answer
+
+
+def test_the_service_answers_whatever_is_sent_and_waits_for_nobody(port: int) -> None:
+    right = json.dumps(np.zeros((8, 8)).tolist()).encode()
+    assert asked(port, right)[0] == 200  # it has started
+    with socket.create_connection(("127.0.0.1", port)) as silent:
+        silent.sendall(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\n[")
+        assert asked(port, right)[0] == 200
+    for length, body in {"": b"", "-1": b"", str(10**14): b"", str(10**6): b"[" * 10**6}.items():
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.putrequest("POST", "/")
+        if length:
+            connection.putheader("Content-Length", length)
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        assert answer.status == 400
+        assert json.loads(answer.read())
+        connection.close()
 
 
 def test_the_encoder_runs_without_this_package(
