@@ -23,7 +23,7 @@ def require_folder(out: Path) -> None:
 
     >>> require_folder(Path("copies"))
     """
-    if out.suffix.lower() in (*formats(), *WRITERS):
+    if out.suffix != ".npy" and out.suffix.lower() in (*formats(), *WRITERS, ".npy"):
         raise UsageError(f"out is {out}: expected the name of a folder, or of a .npy file.")
 
 

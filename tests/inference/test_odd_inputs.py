@@ -69,7 +69,7 @@ def test_a_place_that_takes_no_file_is_named_before_the_work_begins(
         assert "partial" not in said
 
 
-@pytest.mark.parametrize("out", ["a.png", "a.csv", "a.NPZ", "a.jpg"])
+@pytest.mark.parametrize("out", ["a.png", "a.csv", "a.NPZ", "a.NPY", "a.jpg"])
 def test_a_folder_has_no_name_of_a_file(
     out: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +100,14 @@ def test_no_name_leads_out_of_the_folder(name: str, here: Path) -> None:
     with pytest.raises(ValueError, match="leads elsewhere"):
         write_image(here / "out", name, np.zeros((1, 2, 2)))
     assert list(here.rglob("*.png")) == []
+
+
+def test_a_batch_may_be_larger_than_any_data(run: Path) -> None:
+    for size in ("50", str(10**30)):
+        asked = ["--split", "test", "--batch_size", size, "--out", f"{len(size)}.npz"]
+        assert main(["encode", str(run), *asked]) == 0
+    few, all_at_once = (np.load(f"{n}.npz")["code"] for n in (2, 31))
+    np.testing.assert_allclose(few, all_at_once, atol=1e-6)
 
 
 def test_one_example_is_measured(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,5 +141,5 @@ def test_an_encoder_that_learns_on_is_no_worse_and_the_model_stays_as_it_is(
 
 
 def test_data_of_one_class_have_no_probes(trained, digits):
-    with pytest.raises(UsageError, match="the data have 1 class"):
+    with pytest.raises(UsageError, match="probes need two classes or more, and have 50 labels"):
         representation(trained, inputs_of(digits[0][:50]))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from ae_lightning.core.printing import counted
 from ae_lightning.inference.inputs import Inputs
 from ae_lightning.inference.measures.figures import STANDARD, Figure, NotDefined, Settings
 from ae_lightning.inference.measures.representation import share
@@ -37,7 +38,10 @@ def finetuning(
     x, y = examples(trained, source, settings.batch_size)
     known, y = y.unique(return_inverse=True)
     if len(known) < 2:
-        raise NotDefined(f"the data have {len(known)} class: a classifier needs two or more.")
+        raise NotDefined(
+            f"a classifier needs two classes or more, and has {counted(len(y), 'label')} of one to "
+            "learn from."
+        )
     with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(settings.seed)
         classifier = Classifier(trained, len(known)).to(x.device)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ae_lightning.core.printing import counted
 from ae_lightning.core.randomness import seed_of
 from ae_lightning.inference.codes import array
 from ae_lightning.inference.inputs import Inputs
@@ -41,8 +42,11 @@ def representation(
     source = Inputs(inputs.data, inputs.data.named("train"), settings.labels)
     parts = list(labelled(trained, source, settings.batch_size))
     x, z, y = (np.concatenate(of) for of in zip(*parts, strict=True))
-    if len(classes := np.unique(y)) < 2:
-        raise NotDefined(f"the data have {len(classes)} class: probes need labels of two or more.")
+    if len(np.unique(y)) < 2:
+        raise NotDefined(
+            f"probes need two classes or more, and have {counted(len(y), 'label')} of one to learn "
+            "from."
+        )
     maps, subsets = features_of(x, z, settings.seed), drawn(y, settings.seed)
     probes = {
         (kind, n, name): [fit(features[rows], y[rows]) for rows in draws]
