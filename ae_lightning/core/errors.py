@@ -1,7 +1,9 @@
 """Errors that a user can fix, told in one sentence; free of torch, so that they come at once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from textwrap import shorten
 from typing import Final
 
@@ -22,6 +24,22 @@ class NonFiniteError(TrainingError):
 
 class SavingError(TrainingError):
     """The last state of a run could not be saved."""
+
+
+@contextmanager
+def naming(file: Path, partial: Path) -> Iterator[None]:
+    """Name a file in an error of the disk that names none, as a full one's, or what it is made of.
+
+    Args:
+        partial: the file or folder that is to become it.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = error.filename
+        if error.errno is not None and (named is None or str(named).startswith(str(partial))):
+            error.filename = str(file)
+        raise
 
 
 def at_least(name: str, value: float, least: float) -> float:

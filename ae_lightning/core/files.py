@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from ae_lightning.core.errors import UsageError, printable
+from ae_lightning.core.errors import UsageError, naming, printable
 
 END: Final = b"PK\x05\x06"  # begins a zip file's last record: 22 bytes, and the comment
 RECORD: Final = 22
@@ -96,7 +96,7 @@ def replacing(target: Path, sealed: bool = False) -> Iterator[DeferredErrorWrite
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(target)
     try:
-        with create(partial) as file:
+        with naming(target, partial), create(partial) as file:
             writer = DeferredErrorWriter(file)
             yield writer
             if writer.error is not None:

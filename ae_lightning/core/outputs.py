@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from ae_lightning.core.errors import UsageError
+from ae_lightning.core.errors import UsageError, naming
 from ae_lightning.core.files import partial_of, path_of, put, replacing
 
 
@@ -67,7 +67,8 @@ def output_folder(path: Path) -> Iterator[Path]:
     partial = partial_of(path)
     try:
         partial.mkdir()  # here, since a signal is met as soon as it returns
-        yield partial
+        with naming(path, partial):
+            yield partial
         if not path.exists():
             partial.rename(path)
             return

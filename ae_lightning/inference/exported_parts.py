@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -110,7 +111,9 @@ def read_onnx(file: Path) -> Run:
 
 
 def write_torch(program: Any, part: PartOfModel, file: Path) -> None:
-    torch.export.save(program, file)
+    written = BytesIO()  # since torch ends the process where the disk is full
+    torch.export.save(program, written)
+    file.write_bytes(written.getbuffer())
 
 
 def read_torch(file: Path) -> Run:

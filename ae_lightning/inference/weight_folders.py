@@ -6,6 +6,7 @@ known of its training, and the digest of its weights. Both may be a stranger's.
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from shutil import copymode
@@ -70,12 +71,10 @@ def is_weight_folder(path: Path) -> bool:
 
 def write_weight_folder(trained: "TrainedModel", folder: Path) -> list[Path]:
     """Write a model into a folder, and return its two files; the home directory is told as ~."""
-    from safetensors.torch import save_file
-
     weights, description = folder / WEIGHTS, folder / DESCRIPTION
     tensors = trained.model.state_dict()
     copies = {name: x.detach().cpu().contiguous().clone() for name, x in tensors.items()}
-    save_file(copies, weights, metadata={"format": "pt"})
+    save_weights(copies, weights)
     tree = {
         FORMAT_KEY: FORMAT,
         PARTS: trained.model.record,
@@ -92,6 +91,23 @@ def write_weight_folder(trained: "TrainedModel", folder: Path) -> list[Path]:
     write_text(description, json.dumps(known, indent=1) + "\n")
     copymode(description, weights)  # which save_file lets nobody else read
     return [weights, description]
+
+
+def save_weights(tensors: dict[str, Tensor], file: Path) -> None:
+    """Write tensors as safetensors.
+
+    Raises:
+        OSError: if the disk is full or fails.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(tensors, file, metadata={"format": "pt"})
+    except SafetensorError as error:
+        if found := re.search(r"os error (\d+)", str(error)):
+            raise OSError(number := int(found[1]), os.strerror(number), str(file)) from error
+        raise
 
 
 def read_weight_folder(folder: Path) -> dict[str, Any]:
