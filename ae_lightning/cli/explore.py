@@ -11,6 +11,7 @@ from ae_lightning.inference.inputs import opened
 from ae_lightning.inference.reading import Reading
 
 EXAMPLES: Final = 2000  # on the map
+LAST_PORT: Final = 65_535
 
 
 def explore(
@@ -40,6 +41,8 @@ def explore(
         UsageError: if there is no such model or no such data, they are no images, the port is taken
             or gradio is not installed.
     """
+    if not 0 < port <= LAST_PORT:
+        raise UsageError(f"port is {port}: expected 1 to {LAST_PORT}.")
     page, options = page_of(Explorer(*opened(model, data, split, limit, device, reading)))
     try:
         _, address, _ = page.launch(

@@ -88,6 +88,14 @@ def test_vectors_are_refused(tmp_path: Path, monkeypatch: Any, capsys: Any) -> N
     assert "explore shows grey or coloured images" in one_sentence(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("port", ["0", "-1", "65536"])
+def test_a_port_that_there_is_none_of_is_refused(
+    port: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explore", str(run), "--limit", "2", "--port", port]) == 2
+    assert one_sentence(capsys.readouterr().err) == f"port is {port}: expected 1 to 65535."
+
+
 @pytest.fixture(scope="module")
 def address(explorer: Explorer) -> Iterator[str]:
     page, options = page_of(explorer)
