@@ -1,10 +1,11 @@
 """The shipped configs."""
 
+import sys
 from itertools import groupby
 
 from ae_lightning.core.config_files import kind_and_purpose, shipped, shipped_sweeps
 from ae_lightning.core.errors import UsageError, nearest
-from ae_lightning.core.printing import tell
+from ae_lightning.core.printing import LONGEST_LINE, beside, tell
 
 ORDER_OF_KINDS = ("system", "networks", "data", "extra", "recipe")
 
@@ -26,11 +27,11 @@ def configs(name: str | None = None) -> None:
         return
     known = [(*kind_and_purpose(file), name) for name, file in shipped().items()]
     known.sort(key=lambda entry: ORDER_OF_KINDS.index(entry[0]))
-    width = max(len(name) for *_, name in known)
+    left = max(len(name) for *_, name in known) + 4
+    columns = None if sys.stdout.isatty() else LONGEST_LINE  # a line each, for grep
     for kind, entries in groupby(known, key=lambda entry: entry[0]):
         tell(kind)
-        for _, text, name in entries:
-            tell(f"  {name:{width}}  {text}")
+        tell(*beside({name: text for _, text, name in entries}, left, columns))
     tell("sweep", f"  {', '.join(shipped_sweeps())}: print it by ae-lightning configs NAME", "")
     tell("They add up from left to right: ae-lightning fit --config vae --config digits")
     tell("A recipe is a whole experiment: ae-lightning fit --config recipes/pca")

@@ -19,36 +19,36 @@ from typing import Final, NoReturn, get_type_hints
 from ae_lightning.core.config_files import unreadable
 from ae_lightning.core.errors import TrainingError, UsageError, printable
 from ae_lightning.core.files import path_of
-from ae_lightning.core.printing import abandon_stdout, show_warnings, tell, use_streams
+from ae_lightning.core.printing import abandon_stdout, beside, show_warnings, tell, use_streams
 from ae_lightning.core.signals import raising_at_sigterm
 from ae_lightning.core.trust import trust
 
 TRAINER_COMMANDS: Final = {
     "fit": "train a system on a data set: --config vae --config digits",
-    "validate": "the figures of the validation set, from --run DIR or --ckpt_path FILE",
-    "test": "the figures of the test set, likewise",
+    "validate": "figures of the validation set: --run DIR",
+    "test": "figures of the test set, likewise",
 }
 # Each is a plain typed function, in the module of its name in ae_lightning.cli.
 PLAIN_COMMANDS: Final = {
     "configs": "list the shipped configs, or print one: configs [NAME]",
     "summary": "what a run has reached, and where its files lie",
     "encode": "the codes of one's own files: encode MODEL DATA --out codes.csv",
-    "reconstruct": "r(x) of one's own images, as files: reconstruct MODEL DATA --out DIR",
+    "reconstruct": "r(x) of one's own images: reconstruct MODEL DATA --out DIR",
     "denoise": "noisy images without the noise: denoise MODEL DATA --out DIR",
-    "sample": "what a model makes up, as files and a grid: sample MODEL -n 64 --out DIR",
-    "traverse": "what each dimension of the code does: traverse MODEL [FILE] --out film.gif",
+    "sample": "what a model makes up, and a grid: sample MODEL -n 64 --out DIR",
+    "traverse": "what each dimension does: traverse MODEL [FILE] --out film.gif",
     "interpolate": "what lies between two files: interpolate MODEL A B --out film.gif",
     "export": "a model for other programs: export MODEL --to onnx|torch|safetensors --out DIR",
     "push": "a model to the Hugging Face Hub: push MODEL NAME/REPO",
     "pull": "a model from there: pull NAME/REPO --out DIR",
     "detect": "which files are unlike: detect MODEL DATA --calibrate CLEAN --out scores.csv",
-    "evaluate": "likelihood, reconstruction, probes and more: evaluate MODEL [--data mnist]",
+    "evaluate": "likelihood, probes and more: evaluate MODEL [--data mnist]",
     "compare": "runs side by side: compare RUN RUN … [--to markdown]",
-    "plot": "the pictures of a checkpoint, and a page of them: plot CKPT [NAME …] [--out DIR]",
+    "plot": "pictures of a checkpoint, and a page of them: plot CKPT [NAME …]",
     "explore": "a page in the browser to play with a model: explore MODEL [DATA]",
     "optimize": "write a folder of images as chunks to stream: optimize FOLDER OUT",
     "completion": "what completes this in a shell: completion bash >> ~/.bashrc",
-    "theory": "prove the claims of the notes by experiment: theory [CLAIM …] [--report DIR]",
+    "theory": "prove the claims of the notes: theory [CLAIM …] [--report DIR]",
 }
 READING: Final = "reading"  # the argument of commands that read image files
 
@@ -60,18 +60,18 @@ RANKS: Final = (
 
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # a disk, say that of stdout
 
-OPTIONS: Final = """options of fit, validate and test:
-  --config NAME     a shipped config or a file; several add up from left to right
-  --run DIR         the run's directory; by default, fit makes runs/<system>-<data>-<n>
-  --resume [auto]   fit: continue the run in --run DIR; auto: or start it there
-  --ckpt_path FILE  validate, test: this checkpoint, with its model and its data
-  --trust MODULE    let a run or a checkpoint name classes of your own, as by --trust my_lab
-  --data_changed accept  take data that are not those of the checkpoint
-  --debug           show where an error arose
-  --help            a command's options; --help all: every one of them
-
-  --model.… --data.… --trainer.…  override the configs, as LightningCLI does:
-  ae-lightning fit --config vae --config mnist --model.latent 8 --trainer.max_epochs 5"""
+OPTIONS: Final = {
+    "--config NAME": "a shipped config or a file; several add up, left to right",
+    "--run DIR": "the run's directory; by default, fit makes runs/<system>-<data>-<n>",
+    "--resume [auto]": "fit: continue the run in --run DIR; auto: or start it there",
+    "--ckpt_path FILE": "validate, test: this checkpoint, with its model and its data",
+    "--trust MODULE": "let a run or a checkpoint name classes of your own, as by --trust my_lab",
+    "--data_changed accept": "take data that are not those of the checkpoint",
+    "--debug": "show where an error arose",
+    "--help": "a command's options; --help all: every one of them",
+    "--model.… --data.… --trainer.…": "override the configs, as LightningCLI does",
+}
+EXAMPLE: Final = "ae-lightning fit --config vae --config mnist --model.latent 8"
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -129,9 +129,10 @@ def fail(sentence: str, code: int = 2) -> int:
 
 def usage() -> list[str]:
     """The front page's lines."""
-    rows = [f"  {name:12}{text}" for name, text in (TRAINER_COMMANDS | PLAIN_COMMANDS).items()]
     title = "ae-lightning COMMAND …: autoencoders as one objective"
-    return [title, "", *rows, "", *OPTIONS.splitlines()]
+    commands = beside(TRAINER_COMMANDS | PLAIN_COMMANDS, 15)
+    options = ["options of fit, validate and test:", *beside(OPTIONS, 20)]
+    return [title, "", *commands, "", *options, "", f"for example: {EXAMPLE}"]
 
 
 def run(command: str, args: list[str]) -> None:

@@ -5,11 +5,11 @@ import re
 from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
 from itertools import groupby
-from textwrap import fill
 from typing import Final
 
 from ae_lightning.core.config_files import kind_and_purpose, shipped
 from ae_lightning.core.errors import UsageError, nearest
+from ae_lightning.core.printing import beside
 
 SECTIONS: Final = ("trainer", "model", "data", "checkpoints", "all")
 CHECKPOINT: Final = {
@@ -19,7 +19,7 @@ CHECKPOINT: Final = {
 }
 FIRST: Final = {
     "fit": {
-        "--config NAME": "a shipped config or a file; several add up from left to right",
+        "--config NAME": "a shipped config or a file; several add up",
         "--run DIR": "the run's directory; by default runs/<system>-<data>-<n>",
         "--resume [auto]": "continue the run in --run; auto: or start it there",
         "--init_from PATH": "start from the weights of a checkpoint or a run",
@@ -27,7 +27,7 @@ FIRST: Final = {
         "--data NAME": "the data set; its arguments: --data.batch_size 64",
         "--seed_everything N": "the seed of weights, order and noise (0)",
         "--compile true": "compile encoder and decoder",
-        "--print_config": "print the whole config instead, to save and pass to --config",
+        "--print_config": "print the whole config, to pass to --config",
     },
     "validate": CHECKPOINT,
     "test": CHECKPOINT,
@@ -46,12 +46,8 @@ def first_screen(command: str, purpose: str) -> str:
     rows = {**FIRST[command], **TRAINER}
     if command != "fit":
         del rows["--trainer.max_epochs N"]
-    width = max(map(len, rows)) + 2
-    lines = [
-        f"ae-lightning {command} …: {purpose}",
-        "",
-        *(f"  {n:{width}}{text}" for n, text in rows.items()),
-    ]
+    title = f"ae-lightning {command} …: {purpose}"
+    lines = [title, "", *beside(rows, max(map(len, rows)) + 4)]
     return "\n".join([*lines, "", *shipped_names(), "", *others(command)])
 
 
@@ -59,19 +55,19 @@ def shipped_names() -> list[str]:
     """The shipped configs by their kinds."""
     known = sorted((kind_and_purpose(file)[0], name) for name, file in shipped().items())
     found = {kind: [name for _, name in each] for kind, each in groupby(known, lambda k: k[0])}
-    rows = [f"  {kind:10}{', '.join(names)}" for kind, names in found.items()]
-    listed = [fill(row, 96, subsequent_indent=" " * 12) for row in rows]
+    listed = beside({kind: ", ".join(names) for kind, names in found.items()}, 12)
     return ["shipped configs (ae-lightning configs explains them):", *listed]
 
 
 def others(command: str) -> list[str]:
     """Where the other options are explained."""
-    names = ", ".join(SECTIONS[1:-1])
-    return [
-        f"all options of a section: ae-lightning {command} --help trainer, or {names}",
-        f"those of a class: ae-lightning {command} --model.help VariationalAutoEncoder",
-        f"everything: ae-lightning {command} --help all",
-    ]
+    asks = {
+        "of a section": f"--help trainer, or {', '.join(SECTIONS[1:-1])}",
+        "of a class": "--model.help VariationalAutoEncoder",
+        "everything": "--help all",
+    }
+    rows = {what: f"ae-lightning {command} {option}" for what, option in asks.items()}
+    return ["all options:", *beside(rows, 16)]
 
 
 def asked_for(args: list[str]) -> str | None:

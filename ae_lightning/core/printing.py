@@ -3,7 +3,9 @@
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from shutil import get_terminal_size
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
 from ae_lightning.core.errors import printable
@@ -33,6 +35,23 @@ def counted(n: int, thing: str) -> str:
     ('1 image', '2,000 images')
     """
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
+def beside(texts: Mapping[str, str], left: int, columns: int | None = None) -> list[str]:
+    """Return names in a first column of `left` characters, and their texts in a second.
+
+    Args:
+        columns: of both; as many as the terminal has if None.
+
+    >>> beside({"fit": "train any system on any data", "test": "measure"}, 8, columns=28)
+    ['  fit   train any system on', '        any data', '  test  measure']
+    """
+    columns = max(columns or get_terminal_size().columns, left + NARROWEST)
+    lines = []
+    for name, text in texts.items():
+        first = f"  {name:{left - 4}}  {text}"
+        lines += wrap(first, columns, subsequent_indent=" " * left, break_on_hyphens=False)
+    return lines
 
 
 def console() -> "Console":

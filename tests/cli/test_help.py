@@ -1,13 +1,14 @@
 """Help: a first screen that is enough for most, and the rest by its section."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from ae_lightning.cli.main import PLAIN_COMMANDS, TRAINER_COMMANDS, main
 from ae_lightning.cli.pages import FIRST, TRAINER
-from ae_lightning.core.config_files import shipped
+from ae_lightning.core.config_files import kind_and_purpose, shipped
 from helpers.attack import one_sentence
 from helpers.interpreter import python
 
@@ -23,11 +24,29 @@ def test_the_first_screen_fits_and_says_how_to_see_the_rest(
 ) -> None:
     page = shown(capsys, command, "--config", "vae", "--help")
     assert len(page.splitlines()) < 40
-    assert max(map(len, page.splitlines())) <= 110
+    assert max(map(len, page.splitlines())) <= 80
     assert f"{command} --help trainer" in page
     assert f"{command} --help all" in page
     for name in shipped():
         assert f" {name}" in page
+
+
+def test_the_overviews_are_no_wider_than_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = shown(capsys, "configs")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    listed = shown(capsys, "configs")
+    assert listed.split() == whole.split()
+    assert max(map(len, (listed + shown(capsys, "--help")).splitlines())) <= 80
+
+
+def test_a_config_is_one_line_where_none_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(capsys, "configs").splitlines()
+    for name, file in shipped().items():
+        (line,) = [line for line in lines if line.startswith(f"  {name} ")]
+        assert line.endswith(kind_and_purpose(file)[1])
 
 
 def test_the_first_screen_has_what_people_set(capsys: pytest.CaptureFixture[str]) -> None:
