@@ -37,7 +37,7 @@ def export(
 
     Raises:
         UsageError: if there is no such model; if a part cannot go, or does not give what the model
-            gives to 1e-5; or if a package is missing.
+            gives to 10⁻⁵; or if a package is missing.
     """
     one_of("to", to, [*FORMATS, SAFETENSORS])
     if to == SAFETENSORS and parts is not None:

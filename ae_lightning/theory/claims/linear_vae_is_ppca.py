@@ -33,7 +33,7 @@ class LinearVAEIsPPCA(Claim):
         \sum_{i \leq K} \log \lambda_i + (D - K) \log \sigma^2 + D\right), \qquad
         \sigma^2 = \frac{1}{D - K}\sum_{i > K} \lambda_i$"""
     source = """Tipping and Bishop, 1999, Probabilistic Principal Component Analysis; Lucas et al.,
-        2019, Don't Blame the ELBO!"""
+        2019, Don't Blame the ELBO! A Linear VAE Perspective on Posterior Collapse"""
     wrong_version = """A mean over pixels beside a summed KL, which amounts to weighting the rate by
         the number of pixels; a decoder whose σ stays at 1."""
     caption = """Eigenvalues of the data's covariance and of the learned WWᵀ + σ²I; and log p(x) of
