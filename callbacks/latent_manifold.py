@@ -74,7 +74,8 @@ def without_plane(model: Model) -> str | None:
     """Why there is no plane of this model's codes, or None if there is one."""
     if model.latent == 2:
         return None
-    return f"latent_manifold decodes the plane of a code of size 2, and this is {model.latent}."
+    size = model.latent
+    return f"latent_manifold decodes the plane of a code of size 2, and this one is of size {size}."
 
 
 class LatentManifold(PictureCallback):

@@ -182,7 +182,7 @@ def test_quantiles_without_a_closed_form_are_those_of_draws_and_of_codes() -> No
 
 
 def test_the_latent_manifold_wants_a_code_of_two() -> None:
-    with pytest.raises(UsageError, match="size 2, and this is 3"):
+    with pytest.raises(UsageError, match="size 2, and this one is of size 3"):
         latent_manifold(affine(K=3), examples())
 
 

@@ -83,7 +83,7 @@ def test_plot_leaves_out_a_picture_that_fails_and_says_why(
         (["latent_traversal:dims=[0"], "dims of latent_traversal is [0: no value for it."),
         (["score_field"], "give its data GaussianNoise, such as GaussianNoise(sigma=0.1)."),
         (["codez"], "there is no picture codez: did you mean codes?"),
-        (["codes", "latent_manifold"], "a code of size 2, and this is 3"),
+        (["codes", "latent_manifold"], "a code of size 2, and this one is of size 3"),
         (["l0_error"], "this code is not sparse"),
         (["--data", "vae"], "vae names no data, as mnist does."),
         (["--dta", "vae"], "plot: --dta is not an option: did you mean --data?"),

@@ -148,8 +148,8 @@ def test_a_picture_that_does_not_suit_says_why_in_its_place(run, tmp_path) -> No
     trainer.fit(small_model(), datamodule=Digits(batch_size=400))
     drawn = sections((tmp_path / "index.html").read_text())
     assert list(drawn) == list(known_pictures())
-    reason = "Not drawn: latent_manifold decodes the plane of a code of size 2, and this is 3."
-    assert f"<p>{reason}</p>" in drawn["latent_manifold"]
+    reason = "latent_manifold decodes the plane of a code of size 2, and this one is of size 3."
+    assert f"<p>Not drawn: {reason}</p>" in drawn["latent_manifold"]
     assert "<p>Not drawn: this code is not sparse" in drawn["l0_error"]
     assert "Not drawn" not in drawn["codes"]
 
