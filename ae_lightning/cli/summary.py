@@ -5,7 +5,7 @@ from typing import Any
 
 from ae_lightning.core.errors import printable
 from ae_lightning.core.files import path_of
-from ae_lightning.core.printing import LONGEST_LINE, console
+from ae_lightning.core.printing import LONGEST_LINE, beside, tell
 from ae_lightning.training import run_directory
 from ae_lightning.training.checkpoint_reading import read_checkpoint, validation
 from ae_lightning.training.checkpoint_schema import MODEL
@@ -30,26 +30,22 @@ def summary(run: Path) -> None:
     Raises:
         UsageError: if it holds no run, or no checkpoint.
     """
-    from rich.table import Table
-
     run = path_of(run, "run")
     best = run_directory.best_checkpoint(run)
     checkpoint = read_checkpoint(best)
     figures = validation(checkpoint)
-    title = printable(caption(checkpoint, best))
-    table = Table(title=title, title_justify="left", show_header=False, box=None)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    rows = dict[str, str]()
     for name, (label, unit) in SUMMARISED.items():
         if (value := figures.get(f"val/{name}")) is not None:
             if name == "active_units":
                 size = checkpoint[MODEL]["init_args"].get("latent")
-                table.add_row(label, f"{value:.0f} of {size}" if size else f"{value:.0f}")
+                rows[label] = f"{value:.0f} of {size}" if size else f"{value:.0f}"
             else:
-                table.add_row(label, f"{value:.4g} {unit}".strip())
+                rows[label] = f"{value:.4g} {unit}".strip()
     for label, path in places(run, best).items():
-        table.add_row(label, printable(str(path), LONGEST_LINE))
-    console().print(table)
+        rows[label] = printable(str(path), LONGEST_LINE)
+    # A path that is broken is none to copy: where it is too long, the terminal folds it.
+    tell(caption(checkpoint, best), *beside(rows, max(map(len, rows)) + 4, LONGEST_LINE))
 
 
 def caption(checkpoint: dict[str, Any], file: Path) -> str:

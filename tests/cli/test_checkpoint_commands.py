@@ -138,3 +138,9 @@ def test_summary_tells_the_best_validation(copy: Path, capsys: pytest.CaptureFix
     assert f"ELBO {float(best['val/elbo']):.4g} nats" in said
     assert f"mean squared error {float(best['val/mse']):.4g} per value" in said  # of images or not
     assert "copy/checkpoints/best.ckpt" in said
+
+
+def test_summary_keeps_a_path_whole(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = copy.rename("a" * 90)
+    assert main(["summary", str(run)]) == 0
+    assert f"{run}/checkpoints/best.ckpt" in capsys.readouterr().out.split()
