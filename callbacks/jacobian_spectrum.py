@@ -10,6 +10,7 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.geometry import spectrum
 from ae_lightning.model import Model
+from ae_lightning.nn import Identity
 
 from .drawing.tangents import CHUNK
 from .drawing.theme import (
@@ -67,6 +68,8 @@ def jacobian_spectrum(model: Model, x: Tensor) -> Figure:
 
 def without_fall(model: Model) -> str | None:
     """Why this encoder's Jacobian has no spectrum to look at, or None if it has one."""
+    if isinstance(model.encoder, Identity) and model.posterior.activation is None:
+        return "a spectrum falls, and that of the identity, which this encoder is, is 1 throughout."
     if min(model.latent, math.prod(model.shape)) > 1:
         return None
     return "a spectrum falls, and one value cannot: the code or the data have one dimension alone."

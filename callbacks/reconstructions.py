@@ -38,7 +38,7 @@ def reconstructions(model: Model, pair: Pair, columns: int = 10) -> Figure:
     if not is_image(model.shape):
         clouds = rows | samples
         side = min(2.5, 7.1 / len(clouds))
-        title = f"Reconstructions: mean squared error {mse:.4g} per coordinate"
+        title = f"Reconstructions: mean squared error {mse:.4g} per value"
         figure = clouds_figure(clouds, side * len(clouds) + 0.3, side + 0.5, title)
         for axes in figure.axes:
             axes.locator_params(nbins=3)

@@ -17,6 +17,7 @@ from ae_lightning.core.errors import UsageError
 from ae_lightning.core.types import Pair
 from ae_lightning.corruptions import GaussianNoise
 from ae_lightning.datamodules import Digits, Manifold, Ring
+from ae_lightning.nn import Identity
 from helpers.interpreter import python
 
 PICTURES = (ScoreField, TangentDirections, JacobianSpectrum, ContractionCurve)
@@ -61,7 +62,9 @@ def test_every_picture_of_vectors(system) -> None:
         assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes[:1])
 
 
-def test_a_spectrum_of_one_value_is_no_picture() -> None:
+def test_a_spectrum_that_cannot_fall_is_no_picture() -> None:
+    identity = systems.DenoisingAutoEncoder((2,), 2, encoder=Identity(), value_range=None)
+    assert "the identity" in JacobianSpectrum().suits(identity, None)
     for shape, latent in (((2,), 1), ((1,), 3)):
         model = systems.UndercompleteAutoEncoder(shape, latent, value_range=None)
         assert JacobianSpectrum().suits(model, None).startswith("a spectrum falls, and one value")
