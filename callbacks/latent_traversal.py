@@ -70,12 +70,11 @@ def traversal(
 
 def without_dimensions(model: Model, dims: Sequence[int] | None) -> str | None:
     """Say which of these dimensions the model's code does not have, or that there are none."""
-    if dims is not None and len(dims) == 0:
-        return f"dims are none: expected some of 0 to {model.latent - 1}."
-    for k in () if dims is None else dims:
-        if not 0 <= k < model.latent:
-            return f"there is no dimension {k}: the code has 0 to {model.latent - 1}."
-    return None
+    last, named = model.latent - 1, None if dims is None else list(dims)
+    if named == []:
+        return f"dims are none: expected some of 0 to {last}."
+    absent = [k for k in named or () if not 0 <= k <= last]
+    return f"there is no dimension {absent[0]}: the code has 0 to {last}." if absent else None
 
 
 def dimensions_shown(model: Model, x: Tensor, dims: Sequence[int] | None, rows: int) -> list[int]:
@@ -150,10 +149,8 @@ def latent_traversal(
     kept = kept if dims is None else [True] * len(shown)
     # A variance may be of any size, and so may the KL of an untrained model.
     digits = [".2g" if what == "variance" or score[k] >= 1000 else ".2f" for k in shown]
-    names = [
-        f"{name_of(model, k)}  {float(score[k]):{d}}" for k, d in zip(shown, digits, strict=True)
-    ]
-    names = [name for name, drawn in zip(names, kept, strict=True) if drawn]
+    each = zip(shown, digits, kept, strict=True)
+    names = [f"{name_of(model, k)}  {float(score[k]):{d}}" for k, d, drawn in each if drawn]
     one = model.latent == 1
     number = "the one dimension" if one else f"{len(names)} of {model.latent} dimensions"
     left = [f"z{k}" for k, drawn in zip(shown, kept, strict=True) if not drawn]
