@@ -252,7 +252,9 @@ def damage(file: Path) -> str | None:
             if tail[-RECORD:].startswith(END) and tail.endswith(b"\0\0"):
                 with zipfile.ZipFile(opened) as archive:
                     member = archive.testzip()
-                return member and f"its member {printable(member, 80)} is damaged"
+                if member is None:
+                    return None
+                return f"its member {printable(member, 80)} is damaged"
     except UsageError:
         return "it is not a regular file"
     except OSError as error:
