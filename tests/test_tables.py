@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -103,6 +104,18 @@ def test_rows_of_one_experiment_share_it_and_long_ones_wait_until_they_are_asked
     assert ran == ["pca 0"]
     running.run(table_of(*rows), places, whole=True)
     assert ran == ["pca 0", "cifar10_vae 0"]
+
+
+def test_what_cannot_be_trained_is_told_and_a_signal_ends_all(places, monkeypatch) -> None:
+    codes = {"recipes/cifar10_vae": 2, "recipes/pca": 0, "recipes/burda_vae": 130}
+    measured = SimpleNamespace(figures={"probes": [Figure("accuracy", 0.9)]})
+    monkeypatch.setattr(running, "main", lambda words: codes[words[2]])
+    monkeypatch.setattr(running, "evaluate", lambda folder, **ask: measured)
+    table = table_of(Row("a", "cifar10_vae"), Row("b", "pca"))
+    assert running.run(table, places) == ["small: a, seed 0"]
+    assert [r["experiment"] for r in places.found(table).values()] == ["pca"]
+    with pytest.raises(SystemExit, match="130"):
+        running.run(table_of(Row("c", "burda_vae"), Row("a", "cifar10_vae")), places)
 
 
 def test_the_page_says_figures_spreads_differences_and_reasons(places, ran) -> None:

@@ -45,27 +45,42 @@ class Places(NamedTuple):
         return {digest: known[digest] for digest in digests if digest in known}
 
 
-def run(table: Table, places: Places, whole: bool = False) -> None:
-    """Run the experiments that have no result yet, seed by seed, and write each as it comes."""
+def run(table: Table, places: Places, whole: bool = False) -> list[str]:
+    """Run the experiments that have no result yet, seed by seed, and write each as it comes.
+
+    Returns those that could not be trained, say because their data are not here.
+    """
     rows = [row for row in table.rows if whole or not row.needs]
     wanted = [(row.name, e) for row in rows for e in table.experiments(row)]
-    found = places.found(table)
+    found, failed = places.found(table), []
     for name, experiment in sorted(wanted, key=lambda each: each[1].seed):
         if experiment.digest not in found:
-            print(f"{table.name}: {name}, seed {experiment.seed}", flush=True)
-            found[experiment.digest] = result(experiment, places.runs)
+            print(title := f"{table.name}: {name}, seed {experiment.seed}", flush=True)
+            if (new := result(experiment, places.runs)) is None:
+                failed.append(title)
+                continue
+            found[experiment.digest] = new
             write_text(places.file(table), json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    return failed
 
 
-def result(experiment: Experiment, runs: Path) -> Found:
-    """Train by the command line, or go on with it, and evaluate what was trained."""
+def result(experiment: Experiment, runs: Path) -> Found | None:
+    """Train by the command line, or go on with it, and evaluate what was trained.
+
+    Returns None if it cannot be trained, which the command line has told.
+
+    Raises:
+        SystemExit: if a signal ends it.
+    """
     began, worked, resumed = time.monotonic(), time.process_time(), False
     if isinstance(experiment.recipe, str):
         folder = runs / f"{experiment.name}-{experiment.seed}-{experiment.training}"
         resumed = folder.exists()
         words = [*experiment.words, *NO_PICTURES, "--run", str(folder), "--resume", "auto"]
-        if (code := main(words)) != 0:
+        if (code := main(words)) > 128:
             sys.exit(code)
+        if code != 0:
+            return None
         groups = evaluate(folder, **experiment.ask).figures.values()
         figures = [figure for group in groups for figure in group]
     else:
