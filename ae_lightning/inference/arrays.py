@@ -19,19 +19,25 @@ def tensor_of(values: Any, name: str) -> Tensor:
         name: what they are called, for the sentence.
 
     Raises:
-        UsageError: if they are no array of numbers.
+        UsageError: if they are no array of real numbers.
 
     >>> import numpy as np
     >>> tensor_of(np.arange(3.0)[::-1], "x")
     tensor([2., 1., 0.], dtype=torch.float64)
     """
-    if isinstance(values, Tensor):
-        return values.detach()
+    x = values.detach() if isinstance(values, Tensor) else from_array(values, name)
+    if x.is_complex():
+        raise UsageError(f"{name} holds {x.dtype}: expected real numbers.".replace("torch.", ""))
+    return x
+
+
+def from_array(values: Any, name: str) -> Tensor:
+    """Values as a tensor, which may share their memory; the arguments are those of `tensor_of`."""
     try:
         array = np.require(np.asarray(values), None, ["C", "W"])  # or else a copy that is
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name} is no array of numbers: {str(error).rstrip('.')}.") from None
-    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
+    if array.dtype.kind not in "buifc" or array.dtype in (np.longdouble, np.clongdouble):
         raise UsageError(f"{name} is no array of numbers, but of {array.dtype.name}.")
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
 
