@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ae_lightning.core.fingerprints import Fingerprint, digest_of
+from ae_lightning.core.untrusted import conform
 from ae_lightning.training.checkpoint_schema import DATA, MODEL, PARTS, RUN_CONFIG
 
 # What of a trainer changes the weights; the rest says where, and what is shown.
@@ -23,7 +24,11 @@ Flat = dict[str, Any]
 
 
 def configuration_of(checkpoint: Mapping[str, Any]) -> tuple[Flat, int]:
-    """What a checkpoint's training was asked for, by dotted names without its seeds; its seed."""
+    """What a checkpoint's training was asked for, by dotted names without its seeds; its seed.
+
+    Raises:
+        UsageError: if that is no number.
+    """
     model = checkpoint.get(MODEL) or checkpoint[PARTS]  # a folder of weights has the latter alone
     trainer = (checkpoint.get(RUN_CONFIG) or {}).get("trainer", {})
     tree = {
@@ -31,8 +36,8 @@ def configuration_of(checkpoint: Mapping[str, Any]) -> tuple[Flat, int]:
         "data": checkpoint.get(DATA) or {},
         "trainer": {name: trainer.get(name) for name in TRAINER},
     }
-    seed = model["init_args"].get("seed", 0)
-    return {k: v for k, v in flat(tree).items() if k.rpartition(".")[2] not in SEEDS}, int(seed)
+    seed = conform(int, model["init_args"].get("seed", 0), "the model's seed")
+    return {k: v for k, v in flat(tree).items() if k.rpartition(".")[2] not in SEEDS}, seed
 
 
 def digest_of_validation(checkpoint: Mapping[str, Any], fingerprint: Fingerprint | None) -> str:
@@ -48,7 +53,8 @@ def digest_of_validation(checkpoint: Mapping[str, Any], fingerprint: Fingerprint
         if name in ("data", "model.shape")
         or (name.startswith("data.") and name.split(".")[1] not in aside)
     }
-    return digest_of([json.dumps([told, fingerprint], sort_keys=True, default=str)])
+    texts = json.loads(json.dumps([told, fingerprint], default=str))  # keys, which may be numbers
+    return digest_of([json.dumps(texts, sort_keys=True)])
 
 
 def flat(tree: Any, name: str = "") -> Flat:
@@ -61,7 +67,7 @@ def flat(tree: Any, name: str = "") -> Flat:
         return {name: tree}
     found: Flat = {}
     for key, value in tree.items():
-        part = "" if key in ("init_args", "class_path") else key
+        part = "" if key in ("init_args", "class_path") else str(key)
         found |= flat(value, ".".join(filter(None, [name, part])))
     return found
 

@@ -14,6 +14,7 @@ from untrusted.mutations import CLASS, DROPPED, Tree, mutate, mutations, replace
 
 from ae_lightning import AutoEncoder, UsageError
 from ae_lightning.cli.main import main
+from ae_lightning.inference.configurations import configuration_of, digest_of_validation
 from ae_lightning.training import run_directory
 from helpers import interpreter
 from helpers.attack import CANARY, command, harmless, one_sentence, watched
@@ -92,6 +93,32 @@ def test_commands_refuse_random_mutations_or_end_unharmed(
     random = Random(way)
     said = [attack(way, mutate(good[1], random)[1], here, capsys) for _ in range(12)]
     assert any(said)
+
+
+@pytest.mark.parametrize("name", ["unit_columns", "dropout", "widths"])
+@pytest.mark.parametrize("way", ["encode", "summary"])
+def test_keys_of_two_types_are_refused_or_do_no_harm(
+    name: str, way: str, good: tuple[Path, Tree], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = (*MODEL, "decoder", "init_args", name)
+    for keys in ({1: 2, "": None}, [{1: 2, "": None}]):
+        attack(way, replaced(good[1], place, keys), here, capsys)
+
+
+@pytest.mark.parametrize("seed", ["seven", {"a": 1}, None])
+def test_a_seed_is_a_number(
+    seed: Any, good: tuple[Path, Tree], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = attack("encode", replaced(good[1], (*MODEL, "seed"), seed), here, capsys)
+    assert "the model's seed" in said
+
+
+def test_what_was_asked_for_is_told_and_compared_whatever_its_keys() -> None:
+    keys = {1: 2, "": None}
+    asked = {"class_path": "A", "init_args": {"latent": 2, "own": keys, "listed": [keys]}}
+    checkpoint = {"hyper_parameters": asked, "datamodule_hyper_parameters": asked}
+    assert configuration_of(checkpoint)[0]["model.own.1"] == 2
+    assert digest_of_validation(checkpoint, None) == digest_of_validation({**checkpoint}, None)
 
 
 # What is refused by all that use it, whatever the way: a place, what stands there, a word of why.
