@@ -27,7 +27,8 @@ def tensor_of(values: Any, name: str) -> Tensor:
     """
     x = values.detach() if isinstance(values, Tensor) else from_array(values, name)
     if x.is_complex():
-        raise UsageError(f"{name} holds {x.dtype}: expected real numbers.".replace("torch.", ""))
+        kind = str(x.dtype).removeprefix("torch.")
+        raise UsageError(f"{name} holds {kind}: expected real numbers.")
     return x
 
 

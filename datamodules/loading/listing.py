@@ -144,5 +144,5 @@ def suffixes() -> set[str]:
     """The suffixes of image files."""
     from PIL import Image
 
-    known = Image.registered_extensions().items()
-    return {s for s, kind in known if kind in formats()} | {*UNREAD}
+    known, read = Image.registered_extensions().items(), formats()
+    return {s for s, kind in known if kind in read} | {*UNREAD}
